@@ -1,0 +1,1 @@
+//! The audit event, its outbox and the relay that carries it.

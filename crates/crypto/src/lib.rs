@@ -1,0 +1,1 @@
+//! Keyring, key slots and sealing.

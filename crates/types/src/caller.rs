@@ -1,0 +1,47 @@
+//! Who calls.
+
+use std::sync::Arc;
+
+use crate::{Permission, PermissionSet, RoleId, SessionId, Timestamp, UserId};
+
+/// The kind of token that a caller showed. Kinds never pass for one another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum TokenKind {
+    /// From signing in.
+    Session,
+    /// From the OAuth token endpoint, with the scope `public-api`.
+    PublicApi,
+}
+
+/// A user behind a verified token, with the rights it has now.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The user.
+    pub user_id: UserId,
+    /// The user's name.
+    pub username: Arc<str>,
+    /// The session.
+    pub session_id: SessionId,
+    /// The roles.
+    pub roles: Arc<[RoleId]>,
+    /// The permissions of all roles together.
+    pub permissions: PermissionSet,
+    /// Holds the system role `AAE_Admin`.
+    pub administrator: bool,
+    /// When the session was opened with a password.
+    pub password_time: Timestamp,
+    /// The password must be changed before anything else.
+    pub password_change_required: bool,
+    /// The kind of token.
+    pub kind: TokenKind,
+    /// The API client through which the user came.
+    pub client_id: Option<Arc<str>>,
+}
+
+impl Caller {
+    /// Says whether the caller holds a permission.
+    #[must_use]
+    pub fn has(&self, permission: Permission) -> bool {
+        self.permissions.contains(permission)
+    }
+}
