@@ -1,0 +1,286 @@
+//! The way from a token to its caller.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use coffre_channel::Channel;
+use coffre_error::{Reason, Refusal};
+use coffre_proto::auth::internal::v1::caller_service_client::CallerServiceClient;
+use coffre_proto::auth::internal::v1::{ResolveCallerRequest, ResolveCallerResponse};
+use coffre_types::{Caller, Clock, Permission, RoleId, SessionId, Timestamp, UserId};
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use crate::callers::ResolvedCaller;
+use crate::state::{Digest, State};
+use crate::token::{Identity, MAX_BYTES, TokenFault, VerifiedToken};
+use crate::watcher;
+
+/// The limits of an authenticator.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The `iss` that tokens must carry.
+    pub issuer: String,
+    /// How old the knowledge of changes may be before every call asks auth.
+    pub stale_after: Duration,
+    /// How long auth may take to answer.
+    pub ask_timeout: Duration,
+    /// How many verified tokens are kept.
+    pub token_capacity: u64,
+    /// How many callers are kept.
+    pub caller_capacity: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            issuer: "coffre".to_owned(),
+            stale_after: Duration::from_millis(800),
+            ask_timeout: Duration::from_millis(500),
+            token_capacity: 100_000,
+            caller_capacity: 50_000,
+        }
+    }
+}
+
+/// Turns tokens into callers. Clones share one state and one background task, which ends with the last of them.
+#[derive(Clone)]
+pub struct Authenticator(Arc<Inner>);
+
+type Resolution = Result<Arc<ResolvedCaller>, Refusal>;
+
+struct Inner {
+    state: Arc<State>,
+    channel: Channel,
+    ask_timeout: Duration,
+    /// Questions on their way to auth: calls of one session that miss at the same time share one.
+    asked: Mutex<HashMap<Question, Shared<BoxFuture<'static, Resolution>>>>,
+    watcher: AbortHandle,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Question {
+    session: SessionId,
+    user: UserId,
+    epoch: i64,
+    kid: String,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.watcher.abort();
+    }
+}
+
+impl Authenticator {
+    /// Starts to follow auth's changes over its internal service. Must be called within a Tokio runtime.
+    #[must_use]
+    pub fn start(channel: Channel, settings: Settings, clock: Arc<dyn Clock>) -> Self {
+        let state = Arc::new(State::new(
+            clock,
+            settings.issuer,
+            settings.token_capacity,
+            settings.caller_capacity,
+            settings.stale_after,
+        ));
+        let watcher = tokio::spawn(watcher::watch(state.clone(), channel.clone())).abort_handle();
+        Self(Arc::new(Inner { state, channel, ask_timeout: settings.ask_timeout, asked: Mutex::default(), watcher }))
+    }
+
+    /// Returns the caller behind a token.
+    ///
+    /// # Errors
+    /// `AUTH_TOKEN_INVALID` for a token that is not ours, has expired, or whose session has ended; `AUTH_UNAVAILABLE` where what is
+    /// known is too old and auth does not answer.
+    pub async fn authenticate(&self, token: &str) -> Result<Arc<Caller>, Refusal> {
+        if token.len() > MAX_BYTES {
+            return Err(invalid());
+        }
+        let digest = digest_of(token);
+        let verified = match self.known_token(&digest) {
+            Some(verified) => verified,
+            None => self.verify(token, digest).await?,
+        };
+        let now = self.0.state.clock.now();
+        if verified.is_expired(now) {
+            return Err(expired());
+        }
+        if self.0.state.is_fresh()
+            && let Some(resolved) = self.0.state.callers.get(verified.identity.session_id)
+            && takes(&resolved, &verified.identity, now)
+        {
+            return Ok(resolved.caller.clone());
+        }
+        let resolved = self.ask(&verified).await?;
+        if !takes(&resolved, &verified.identity, now) {
+            return Err(invalid());
+        }
+        Ok(resolved.caller.clone())
+    }
+
+    /// Says whether the first snapshot of auth's state has arrived and is not too old.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.0.state.is_fresh()
+    }
+
+    /// Waits until the first snapshot of auth's state has arrived.
+    pub async fn ready(&self) {
+        // The sender lives in the same state, so this ends with `true`.
+        let _ = self.0.state.ready.subscribe().wait_for(|ready| *ready).await;
+    }
+
+    fn known_token(&self, digest: &Digest) -> Option<Arc<VerifiedToken>> {
+        let verified = self.0.state.tokens.get(digest)?;
+        (verified.generation == self.0.state.keys.load().generation()).then_some(verified)
+    }
+
+    async fn verify(&self, token: &str, digest: Digest) -> Result<Arc<VerifiedToken>, Refusal> {
+        if !*self.0.state.ready.borrow() {
+            timeout(self.0.ask_timeout, self.ready()).await.map_err(|_| unavailable())?;
+        }
+        let first = self.0.state.keys.load().verify(token);
+        let verified = match first {
+            Err(TokenFault::UnknownKey) => {
+                self.refresh_keys().await?;
+                self.0.state.keys.load().verify(token)
+            }
+            known => known,
+        };
+        let verified = Arc::new(verified.map_err(|_| invalid())?);
+        self.0.state.tokens.insert(digest, verified.clone());
+        Ok(verified)
+    }
+
+    /// Asks for the keys out of turn, at most once a second: a key that is unknown here may be newer than the last change seen.
+    async fn refresh_keys(&self) -> Result<(), Refusal> {
+        if !self.0.state.may_refresh_keys() {
+            return if self.0.state.is_fresh() { Ok(()) } else { Err(unavailable()) };
+        }
+        let answer = timeout(self.0.ask_timeout, watcher::snapshot(&self.0.channel)).await;
+        let Ok(Ok(Some(snapshot))) = answer else { return Err(unavailable()) };
+        // A replica may lag behind the stream; its keys must not bring back a withdrawn one.
+        if snapshot.sequence >= self.0.state.callers.last_sequence() {
+            self.0.state.set_keys(&snapshot.keys);
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, verified: &VerifiedToken) -> Resolution {
+        let question = Question {
+            session: verified.identity.session_id,
+            user: verified.identity.user_id,
+            epoch: verified.identity.epoch,
+            kid: verified.kid.clone(),
+        };
+        let shared = {
+            let mut asked = self.0.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            match asked.get(&question) {
+                Some(shared) => shared.clone(),
+                None => {
+                    let (inner, asking) = (Arc::downgrade(&self.0), question.clone());
+                    let (state, channel, limit) = (self.0.state.clone(), self.0.channel.clone(), self.0.ask_timeout);
+                    let kind = verified.identity.kind;
+                    let future = async move {
+                        let resolution = resolve(&state, channel, limit, &asking, kind).await;
+                        if let Some(inner) = inner.upgrade() {
+                            inner.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&asking);
+                        }
+                        resolution
+                    };
+                    // Spawned, so that it ends and leaves the map even where every caller that waits for it goes away.
+                    let task = tokio::spawn(future);
+                    let shared = async move { task.await.unwrap_or_else(|_| Err(unavailable())) }.boxed().shared();
+                    asked.insert(question, shared.clone());
+                    shared
+                }
+            }
+        };
+        shared.await
+    }
+}
+
+/// Asks auth about one session and keeps the answer where nothing has changed since.
+async fn resolve(
+    state: &State,
+    channel: Channel,
+    limit: Duration,
+    question: &Question,
+    kind: coffre_types::TokenKind,
+) -> Resolution {
+    let snapshot = state.callers.snapshot();
+    let request = ResolveCallerRequest {
+        session_id: question.session.uuid().as_bytes().to_vec(),
+        user_id: question.user.get(),
+        epoch: question.epoch,
+        kid: question.kid.clone(),
+    };
+    let mut client = CallerServiceClient::new(channel);
+    let answer = match timeout(limit, client.resolve_caller(request)).await {
+        Err(_) => return Err(unavailable()),
+        Ok(Err(status)) => {
+            let refusal = Refusal::from_status(&status);
+            return Err(if refusal.reason() == Reason::AuthTokenInvalid { refusal } else { unavailable() });
+        }
+        Ok(Ok(answer)) => answer.into_inner(),
+    };
+    let sequence = answer.sequence;
+    let resolved = Arc::new(from_answer(answer, question.session, kind));
+    state.callers.keep(resolved.clone(), sequence, snapshot);
+    Ok(resolved)
+}
+
+fn from_answer(answer: ResolveCallerResponse, session_id: SessionId, kind: coffre_types::TokenKind) -> ResolvedCaller {
+    let caller = Caller {
+        user_id: UserId::from_trusted(answer.user_id),
+        username: answer.username.into(),
+        session_id,
+        roles: answer.role_ids.into_iter().map(RoleId::from_trusted).collect(),
+        permissions: answer.permission_ids.into_iter().filter_map(Permission::from_id).collect(),
+        administrator: answer.administrator,
+        password_time: Timestamp::from_micros(answer.password_time_us),
+        password_change_required: answer.password_change_required,
+        kind,
+        client_id: (!answer.client_id.is_empty()).then(|| answer.client_id.into()),
+    };
+    ResolvedCaller {
+        caller: Arc::new(caller),
+        session_end: Timestamp::from_micros(answer.expire_time_us),
+        first_epoch: answer.first_epoch,
+        epoch: answer.epoch,
+    }
+}
+
+/// Says whether a session takes a token now.
+fn takes(resolved: &ResolvedCaller, identity: &Identity, now: Timestamp) -> bool {
+    resolved.caller.user_id == identity.user_id
+        && resolved.caller.kind == identity.kind
+        && resolved.session_end > now
+        && (resolved.first_epoch..=resolved.epoch).contains(&identity.epoch)
+}
+
+fn digest_of(token: &str) -> Digest {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+    bytes
+}
+
+fn invalid() -> Refusal {
+    Refusal::new(Reason::AuthTokenInvalid, "the token is not valid, or its session has ended; sign in again")
+}
+
+fn expired() -> Refusal {
+    Refusal::new(Reason::AuthTokenInvalid, "the token has expired; sign in again")
+}
+
+fn unavailable() -> Refusal {
+    Refusal::new(
+        Reason::AuthUnavailable,
+        "the auth service does not answer, so nobody can be recognised; repeat the call",
+    )
+    .retry_after(Duration::from_secs(1))
+}

@@ -1,0 +1,121 @@
+//! What an authenticator knows: keys, verified tokens, callers, and how old that knowledge is.
+
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use coffre_proto::auth::internal::v1::SigningKey;
+use coffre_types::Clock;
+use moka::sync::Cache;
+use tokio::sync::watch;
+
+use crate::callers::CallerCache;
+use crate::token::{KeySet, VerifiedToken};
+
+/// The SHA-256 of a token.
+pub(crate) type Digest = [u8; 32];
+
+/// Takes the first bytes of a digest for its hash: they are uniform already.
+#[derive(Default)]
+pub(crate) struct FirstBytes(u64);
+
+impl Hasher for FirstBytes {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk::<8>() {
+            self.0 ^= u64::from_le_bytes(*first);
+        }
+    }
+
+    // The length prefix of an array says nothing here.
+    fn write_usize(&mut self, _: usize) {}
+}
+
+pub(crate) struct State {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) issuer: String,
+    pub(crate) keys: ArcSwap<KeySet>,
+    pub(crate) tokens: Cache<Digest, Arc<VerifiedToken>, BuildHasherDefault<FirstBytes>>,
+    pub(crate) callers: CallerCache,
+    /// Says that the first snapshot is there.
+    pub(crate) ready: watch::Sender<bool>,
+    /// The monotonic start, so that moments fit into an atomic number.
+    base: Instant,
+    /// The latest moment of which everything is known, in nanoseconds since `base`, plus one; 0 before the first snapshot.
+    complete_up_to: AtomicU64,
+    /// When the keys were last asked for out of turn, in the same measure.
+    key_refresh: AtomicU64,
+    stale_after: Duration,
+}
+
+impl State {
+    pub(crate) fn new(
+        clock: Arc<dyn Clock>,
+        issuer: String,
+        token_capacity: u64,
+        caller_capacity: u64,
+        stale_after: Duration,
+    ) -> Self {
+        let keys = KeySet::new(&issuer, 0, []);
+        Self {
+            base: clock.monotonic(),
+            clock,
+            issuer,
+            keys: ArcSwap::from_pointee(keys),
+            tokens: Cache::builder().max_capacity(token_capacity).build_with_hasher(BuildHasherDefault::default()),
+            callers: CallerCache::new(caller_capacity),
+            ready: watch::Sender::new(false),
+            complete_up_to: AtomicU64::new(0),
+            key_refresh: AtomicU64::new(0),
+            stale_after,
+        }
+    }
+
+    /// Replaces the keys. Verified tokens carry the generation of their set, so none outlives its key.
+    pub(crate) fn set_keys(&self, keys: &[SigningKey]) {
+        let next = self.keys.load().generation() + 1;
+        let set = KeySet::new(&self.issuer, next, keys.iter().map(|key| (key.kid.as_str(), key.public_key.as_slice())));
+        self.keys.store(Arc::new(set));
+    }
+
+    /// Notes that everything up to `age` ago is known.
+    pub(crate) fn heard(&self, age: Duration) {
+        let now = self.clock.monotonic();
+        let moment = now.checked_sub(age).map_or(0, |moment| self.measure(moment));
+        self.complete_up_to.fetch_max(moment, Ordering::AcqRel);
+    }
+
+    /// Forgets how much is known: nothing counts until the stream speaks again.
+    pub(crate) fn unheard(&self) {
+        self.complete_up_to.store(0, Ordering::Release);
+    }
+
+    /// Says whether what is kept may be used.
+    pub(crate) fn is_fresh(&self) -> bool {
+        let known = self.complete_up_to.load(Ordering::Acquire);
+        known != 0 && self.measure(self.clock.monotonic()).saturating_sub(known) <= nanos(self.stale_after)
+    }
+
+    /// Allows one key refresh a second.
+    pub(crate) fn may_refresh_keys(&self) -> bool {
+        let now = self.measure(self.clock.monotonic());
+        self.key_refresh
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| {
+                (last == 0 || now.saturating_sub(last) >= nanos(Duration::from_secs(1))).then_some(now)
+            })
+            .is_ok()
+    }
+
+    fn measure(&self, moment: Instant) -> u64 {
+        nanos(moment.saturating_duration_since(self.base)).saturating_add(1)
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
