@@ -1,0 +1,241 @@
+//! Settings as the rest of the program takes them: parsed and checked.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use coffre_secret::SecretText;
+use ipnet::IpNet;
+
+use crate::source::{Fault, Sources};
+
+/// Which status codes REST answers where the old server was irregular.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StatusCodes {
+    /// 200 for a PUT that changes nothing, 403 for a missing permission.
+    Standard,
+    /// 304 and 501, as the old server did.
+    Documented,
+}
+
+/// Every setting, checked.
+#[derive(Debug)]
+pub struct Settings {
+    /// Folder of the SQLite files.
+    pub data_dir: PathBuf,
+    /// Folder of the key files, where it was said.
+    pub keys_dir: Option<PathBuf>,
+    /// Address of the REST port.
+    pub http_addr: SocketAddr,
+    /// Address of the gRPC port.
+    pub grpc_addr: SocketAddr,
+    /// Address of the management port.
+    pub management_addr: SocketAddr,
+    /// The URL under which clients reach the REST port.
+    pub public_url: Option<String>,
+    /// The database, where it was said here.
+    pub database_url: Option<SecretText>,
+    /// File that holds the database URL.
+    pub database_url_file: Option<PathBuf>,
+    /// Name of the first administrator.
+    pub admin_username: String,
+    /// Password of the first administrator, where it was said here.
+    pub admin_password: Option<SecretText>,
+    /// File that holds the password of the first administrator.
+    pub admin_password_file: Option<PathBuf>,
+    /// Which status codes REST answers.
+    pub status_codes: StatusCodes,
+    /// Name of this installation.
+    pub environment: String,
+    /// Proxies whose X-Forwarded-For is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether reflection was switched on or off.
+    pub reflection: Option<bool>,
+    /// What is logged.
+    pub log: String,
+    /// Whether logs are JSON, where it was said.
+    pub log_json: Option<bool>,
+    /// Shortest password, in characters.
+    pub password_min_length: usize,
+    /// Life of a token.
+    pub token_life: Duration,
+    /// Life of a session.
+    pub session_life: Duration,
+    /// How long open calls may go on after the stop.
+    pub drain: Duration,
+}
+
+impl Settings {
+    /// Checks what was found.
+    ///
+    /// # Errors
+    /// Every [`Fault`], so that one look mends them all.
+    pub fn check(sources: &Sources) -> Result<Self, Vec<Fault>> {
+        let mut read = Reader { sources, faults: Vec::new() };
+        let settings = Self {
+            data_dir: read.required("data_dir", "a folder"),
+            keys_dir: read.optional("keys_dir", "a folder"),
+            http_addr: read.required("http_addr", "an address and port such as 127.0.0.1:8080"),
+            grpc_addr: read.required("grpc_addr", "an address and port such as 127.0.0.1:50051"),
+            management_addr: read.required("management_addr", "an address and port such as 127.0.0.1:9090"),
+            public_url: read.optional("public_url", "a URL"),
+            database_url: read.secret("database_url"),
+            database_url_file: read.optional("database_url_file", "a file"),
+            admin_username: read.required("admin_username", "a name"),
+            admin_password: read.secret("admin_password"),
+            admin_password_file: read.optional("admin_password_file", "a file"),
+            status_codes: read.one_of("status_codes", &[("standard", StatusCodes::Standard), ("documented", StatusCodes::Documented)]),
+            environment: read.required("environment", "a name"),
+            trusted_proxies: read.list("trusted_proxies", "networks such as 10.0.0.0/8, separated by commas"),
+            reflection: read.optional("reflection", "true or false"),
+            log: read.required("log", "a level or a filter"),
+            log_json: read.optional_of("log_format", &[("text", false), ("json", true)]),
+            password_min_length: read.between("auth.password_min_length", 8, 128),
+            token_life: Duration::from_secs(read.between("auth.token_life_seconds", 60, 86_400)),
+            session_life: Duration::from_secs(read.between("auth.session_life_seconds", 60, 2_592_000)),
+            drain: Duration::from_secs(read.between("drain_seconds", 0, 600)),
+        };
+        if settings.session_life < settings.token_life {
+            read.fault("auth.session_life_seconds", "must be at least auth.token_life_seconds");
+        }
+        for (said, file, key) in [
+            (settings.database_url.is_some(), settings.database_url_file.is_some(), "database_url_file"),
+            (settings.admin_password.is_some(), settings.admin_password_file.is_some(), "admin_password_file"),
+        ] {
+            if said && file {
+                read.fault(key, "give either the value or its file, not both");
+            }
+        }
+        if read.faults.is_empty() { Ok(settings) } else { Err(read.faults) }
+    }
+}
+
+struct Reader<'s> {
+    sources: &'s Sources,
+    faults: Vec<Fault>,
+}
+
+/// What a broken setting is read as, so that the others are checked too; it never leaves [`Settings::check`].
+trait Placeholder {
+    fn placeholder() -> Self;
+}
+
+impl Placeholder for PathBuf {
+    fn placeholder() -> Self {
+        Self::new()
+    }
+}
+
+impl Placeholder for String {
+    fn placeholder() -> Self {
+        Self::new()
+    }
+}
+
+impl Placeholder for SocketAddr {
+    fn placeholder() -> Self {
+        Self::from(([127, 0, 0, 1], 0))
+    }
+}
+
+impl Reader<'_> {
+    fn fault(&mut self, key: &'static str, problem: impl fmt::Display) {
+        self.faults.push(Fault::Value { key, problem: problem.to_string() });
+    }
+
+    fn optional<T: FromStr>(&mut self, key: &'static str, takes: &str) -> Option<T> {
+        let text = self.sources.get(key)?.to_owned();
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            self.fault(key, format_args!("takes {takes}, not `{text}`"));
+        }
+        parsed
+    }
+
+    fn required<T: FromStr + Placeholder>(&mut self, key: &'static str, takes: &str) -> T {
+        let before = self.faults.len();
+        let value = self.optional(key, takes);
+        if value.is_none() && self.faults.len() == before {
+            self.fault(key, format_args!("is missing; it takes {takes}"));
+        }
+        value.unwrap_or_else(T::placeholder)
+    }
+
+    fn secret(&self, key: &'static str) -> Option<SecretText> {
+        self.sources.get(key).map(|text| SecretText::new(text.to_owned()))
+    }
+
+    fn between<T: TryFrom<u64> + Default>(&mut self, key: &'static str, least: u64, most: u64) -> T {
+        let number = self.sources.get(key).and_then(|text| text.parse::<u64>().ok()).filter(|n| (least..=most).contains(n));
+        match number.and_then(|n| T::try_from(n).ok()) {
+            Some(value) => value,
+            None => {
+                self.fault(key, format_args!("takes a whole number from {least} to {most}"));
+                T::default()
+            }
+        }
+    }
+
+    fn optional_of<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.sources.get(key)?.to_owned();
+        let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+        if chosen.is_none() {
+            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            self.fault(key, format_args!("takes one of {}, not `{text}`", names.join(", ")));
+        }
+        chosen
+    }
+
+    fn one_of(&mut self, key: &'static str, choices: &[(&str, StatusCodes)]) -> StatusCodes {
+        self.optional_of(key, choices).unwrap_or(StatusCodes::Standard)
+    }
+
+    fn list<T: FromStr>(&mut self, key: &'static str, takes: &str) -> Vec<T> {
+        let Some(text) = self.sources.get(key) else { return Vec::new() };
+        let parsed: Option<Vec<T>> = text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(|item| item.parse().ok()).collect();
+        parsed.unwrap_or_else(|| {
+            let text = text.to_owned();
+            self.fault(key, format_args!("takes {takes}, not `{text}`"));
+            Vec::new()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(variables: &[(&str, &str)]) -> Result<Settings, Vec<Fault>> {
+        let mut sources = Sources::default();
+        sources.environment(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap();
+        Settings::check(&sources)
+    }
+
+    #[test]
+    fn defaults_are_good() {
+        let settings = with(&[]).unwrap();
+        assert_eq!(settings.http_addr.port(), 8080);
+        assert_eq!(settings.status_codes, StatusCodes::Standard);
+        assert_eq!(settings.password_min_length, 12);
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once() {
+        let faults = with(&[
+            ("COFFRE_HTTP_ADDR", "here"),
+            ("COFFRE_STATUS_CODES", "old"),
+            ("COFFRE_AUTH__PASSWORD_MIN_LENGTH", "7"),
+            ("COFFRE_TRUSTED_PROXIES", "10.0.0.0/99"),
+        ])
+        .unwrap_err();
+        assert_eq!(faults.len(), 4, "{faults:?}");
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        let settings = with(&[("COFFRE_ADMIN_PASSWORD", "planted-secret")]).unwrap();
+        assert!(!format!("{settings:?}").contains("planted"));
+    }
+}

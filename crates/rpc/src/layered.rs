@@ -1,0 +1,315 @@
+//! The steps of every call, in one order, with the reason beside each.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use coffre_audit_client::{CallOrigin, CallRecord, Outbox};
+use coffre_authn::Authenticator;
+use coffre_channel::{Channel, Request, Response};
+use coffre_error::{Reason, Refusal};
+use coffre_proto::audit::v1::Outcome;
+use coffre_types::Clock;
+use futures_util::FutureExt as _;
+use prometheus::IntGauge;
+use tonic::service::Routes;
+use tonic::{Code, Status};
+use tower::Service;
+use tracing::Instrument as _;
+
+use crate::metadata::{Origin, Peer, bearer};
+use crate::metrics::Series;
+use crate::{CallContext, Rpc, RpcMetrics, ServiceParts};
+
+/// The steps, from the outside in. A test holds [`Layered`] to it.
+pub const STEPS: [&str; 9] = [
+    // First, so that everything below can name the call.
+    "request id",
+    // Outside of all that can fail, so that a trace shows how it failed.
+    "trace",
+    // Counts what the steps below refuse, too.
+    "metrics",
+    // Sheds load before anything is spent on it.
+    "limit of calls in flight",
+    // Everything below is recorded before its answer leaves; nothing above costs a record.
+    "audit",
+    // Bounds everything below in time.
+    "deadline",
+    // Turns a fault of ours into an answer that is recorded like any other.
+    "panic guard",
+    // Before the message is looked at: who may not call learns nothing about the message.
+    "caller",
+    // The door; what a caller may do with one object is the service's own policy.
+    "access",
+];
+
+/// Bounds of the calls of one service.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Calls answered at once; beyond, the answer is REQUEST_OVERLOADED.
+    pub in_flight: usize,
+    /// The longest that a call may take, and the deadline of one that names none.
+    pub deadline: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { in_flight: 4096, deadline: Duration::from_secs(30) }
+    }
+}
+
+/// What the steps need.
+#[derive(Clone)]
+pub struct Guard {
+    /// Finds the caller behind a token.
+    pub authenticator: Authenticator,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Counts.
+    pub metrics: RpcMetrics,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// A service behind its layers. Clones share it.
+#[derive(Clone)]
+pub struct Layered(Arc<Inner>);
+
+struct Inner {
+    name: &'static str,
+    routes: Routes,
+    rpcs: HashMap<&'static str, (Rpc, Series)>,
+    outbox: Outbox,
+    guard: Guard,
+    in_flight: AtomicUsize,
+    gauge: IntGauge,
+}
+
+impl Layered {
+    /// Puts the public routes of a service behind the layers.
+    #[must_use]
+    pub fn new(parts: &ServiceParts, guard: Guard) -> Self {
+        let rpcs =
+            parts.rpcs.iter().map(|rpc| (rpc.path, (*rpc, guard.metrics.of(parts.name, rpc)))).collect::<HashMap<_, _>>();
+        Self(Arc::new(Inner {
+            name: parts.name,
+            routes: parts.public.clone().prepare(),
+            rpcs,
+            outbox: parts.outbox.clone(),
+            gauge: guard.metrics.in_flight(parts.name),
+            guard,
+            in_flight: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Returns the service's name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    /// Returns the names of its gRPC services, such as `coffre.vault.v1.CredentialService`.
+    pub(crate) fn grpc_services(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.0.rpcs.keys().filter_map(|path| path.trim_start_matches('/').split('/').next()).map(ToOwned::to_owned).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Leads another service of this process here.
+    #[must_use]
+    pub fn channel(&self, from: &'static str) -> Channel {
+        Channel::in_process(InProcess { to: self.clone(), from })
+    }
+}
+
+#[derive(Clone)]
+struct InProcess {
+    to: Layered,
+    from: &'static str,
+}
+
+impl Service<Request> for InProcess {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        request.extensions_mut().insert(Peer::Internal(self.from));
+        self.to.call(request)
+    }
+}
+
+impl Service<Request> for Layered {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let inner = self.0.clone();
+        Box::pin(async move { Ok(inner.answer(request).await) })
+    }
+}
+
+impl Inner {
+    async fn answer(self: Arc<Self>, request: Request) -> Response {
+        let Some((rpc, series)) = self.rpcs.get(request.uri().path()) else {
+            return Status::unimplemented("no such call").into_http();
+        };
+        // request id
+        let origin = Origin::read(request.headers(), Peer::of(request.extensions()));
+        // trace
+        let span = tracing::debug_span!("call", rpc = rpc.path, request_id = %origin.request_id);
+        // metrics
+        let started = self.guard.clock.monotonic();
+        let response = self.bounded(rpc, origin, request).instrument(span).await;
+        series.observe(code_of(&response), self.guard.clock.monotonic().duration_since(started));
+        response
+    }
+
+    /// limit of calls in flight
+    async fn bounded(&self, rpc: &Rpc, origin: Origin, request: Request) -> Response {
+        let _place = match Place::take(&self.in_flight, &self.gauge, self.guard.limits.in_flight) {
+            Some(place) => place,
+            None => {
+                let refusal = Refusal::new(Reason::RequestOverloaded, "too many calls at once; repeat it a little later")
+                    .retry_after(Duration::from_secs(1));
+                return Status::from(refusal).into_http();
+            }
+        };
+        self.audited(rpc, origin, request).await
+    }
+
+    /// audit
+    async fn audited(&self, rpc: &Rpc, origin: Origin, mut request: Request) -> Response {
+        let record = Arc::new(CallRecord::new(CallOrigin {
+            service: self.name,
+            method: rpc.path.trim_start_matches('/'),
+            event: rpc.event,
+            activity: rpc.activity,
+            source: origin.source,
+            request_id: origin.request_id.clone(),
+            trace_id: origin.trace_id,
+            client_address: origin.client_address,
+        }));
+        let mut context = CallContext {
+            request_id: origin.request_id,
+            client_address: origin.client_address,
+            source: origin.source,
+            record: record.clone(),
+            caller: None,
+        };
+        let response = match self.admit(rpc, &request, &mut context).await {
+            Ok(()) => {
+                request.extensions_mut().insert(Arc::new(context));
+                self.within_deadline(request).await
+            }
+            Err(refusal) => Status::from(refusal).into_http(),
+        };
+        if record.is_recorded() {
+            return response;
+        }
+        let (outcome, reason) = match refusal_of(&response) {
+            None => (Outcome::Successful, None),
+            Some(refusal) => (Outcome::Unsuccessful, Some(refusal.reason())),
+        };
+        match self.outbox.append(&record, outcome, reason).await {
+            Ok(()) => response,
+            Err(refusal) => Status::from(refusal).into_http(),
+        }
+    }
+
+    /// deadline, panic guard
+    async fn within_deadline(&self, request: Request) -> Response {
+        let allowed = grpc_timeout(&request).map_or(self.guard.limits.deadline, |asked| asked.min(self.guard.limits.deadline));
+        let mut routes = self.routes.clone();
+        let answered = AssertUnwindSafe(async move { routes.call(request).await }).catch_unwind();
+        match tokio::time::timeout(allowed, answered).await {
+            Ok(Ok(Ok(response))) => response,
+            Ok(Ok(Err(never))) => match never {},
+            Ok(Err(_)) => Status::from(Refusal::internal("a handler panicked")).into_http(),
+            Err(_) => {
+                let refusal = Refusal::new(Reason::RequestTimeout, "the call took longer than its deadline; repeat it")
+                    .retry_after(Duration::from_secs(1));
+                Status::from(refusal).into_http()
+            }
+        }
+    }
+
+    /// caller, access
+    async fn admit(&self, rpc: &Rpc, request: &Request, context: &mut CallContext) -> Result<(), Refusal> {
+        if !rpc.access.needs_caller() {
+            return Ok(());
+        }
+        let token = bearer(request.headers())?
+            .ok_or_else(|| Refusal::new(Reason::AuthTokenRequired, "the call needs a token: sign in and send it"))?;
+        let caller = self.guard.authenticator.authenticate(token).await?;
+        context.record.caller(&caller);
+        rpc.access.admit(&caller)?;
+        context.caller = Some(caller);
+        Ok(())
+    }
+}
+
+/// A place among the calls in flight; given back when dropped.
+struct Place<'a>(&'a AtomicUsize, &'a IntGauge);
+
+impl<'a> Place<'a> {
+    fn take(taken: &'a AtomicUsize, gauge: &'a IntGauge, most: usize) -> Option<Self> {
+        if taken.fetch_add(1, Ordering::Relaxed) >= most {
+            taken.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        gauge.inc();
+        Some(Self(taken, gauge))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.1.dec();
+    }
+}
+
+/// An answer without a message carries its status in the headers (gRPC over HTTP/2, "Trailers-Only").
+fn code_of(response: &Response) -> Code {
+    response.headers().get(Status::GRPC_STATUS).map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
+}
+
+fn refusal_of(response: &Response) -> Option<Refusal> {
+    if code_of(response) == Code::Ok {
+        return None;
+    }
+    Status::from_header_map(response.headers()).map(|status| Refusal::from_status(&status))
+}
+
+/// Reads `grpc-timeout` (gRPC over HTTP/2, "Timeout").
+fn grpc_timeout(request: &Request) -> Option<Duration> {
+    let text = request.headers().get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let amount: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    match unit {
+        "H" => Some(Duration::from_secs(amount.saturating_mul(3600))),
+        "M" => Some(Duration::from_secs(amount.saturating_mul(60))),
+        "S" => Some(Duration::from_secs(amount)),
+        "m" => Some(Duration::from_millis(amount)),
+        "u" => Some(Duration::from_micros(amount)),
+        "n" => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
+}

@@ -1,0 +1,73 @@
+//! Calls, errors and durations by RPC. Every series is looked up once, at the start.
+
+use std::time::Duration;
+
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use crate::Rpc;
+
+/// The vectors that all services of a process share.
+#[derive(Clone)]
+pub struct RpcMetrics {
+    calls: IntCounterVec,
+    seconds: HistogramVec,
+    in_flight: IntGaugeVec,
+}
+
+impl RpcMetrics {
+    /// Makes and registers them.
+    ///
+    /// # Errors
+    /// Where the registry already has series of these names.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let calls = IntCounterVec::new(
+            Opts::new("coffre_rpc_calls_total", "Calls answered, by service, RPC and gRPC code."),
+            &["service", "rpc", "code"],
+        )?;
+        let seconds = HistogramVec::new(
+            HistogramOpts::new("coffre_rpc_duration_seconds", "Time from the arrival of a call to its answer.").buckets(vec![
+                0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+            ]),
+            &["service", "rpc"],
+        )?;
+        let in_flight =
+            IntGaugeVec::new(Opts::new("coffre_rpc_in_flight", "Calls that are being answered, by service."), &["service"])?;
+        registry.register(Box::new(calls.clone()))?;
+        registry.register(Box::new(seconds.clone()))?;
+        registry.register(Box::new(in_flight.clone()))?;
+        Ok(Self { calls, seconds, in_flight })
+    }
+
+    pub(crate) fn in_flight(&self, service: &str) -> IntGauge {
+        self.in_flight.with_label_values(&[service])
+    }
+
+    pub(crate) fn of(&self, service: &str, rpc: &Rpc) -> Series {
+        let name = rpc.path.trim_start_matches('/');
+        Series {
+            ok: self.calls.with_label_values(&[service, name, "Ok"]),
+            calls: self.calls.clone(),
+            seconds: self.seconds.with_label_values(&[service, name]),
+            labels: (service.to_owned(), name.to_owned()),
+        }
+    }
+}
+
+/// The series of one RPC.
+pub(crate) struct Series {
+    ok: IntCounter,
+    calls: IntCounterVec,
+    seconds: Histogram,
+    labels: (String, String),
+}
+
+impl Series {
+    pub(crate) fn observe(&self, code: tonic::Code, took: Duration) {
+        self.seconds.observe(took.as_secs_f64());
+        if code == tonic::Code::Ok {
+            self.ok.inc();
+        } else {
+            self.calls.with_label_values(&[self.labels.0.as_str(), self.labels.1.as_str(), &format!("{code:?}")]).inc();
+        }
+    }
+}
