@@ -1,6 +1,11 @@
-//! Keyring, key slots and sealing. The only crate of ours that calls the cryptographic library (AWS-LC) directly.
+//! Keyring, key slots and sealing. The only crate of ours that calls the cryptographic library (AWS-LC) for data at rest.
 //!
 //! - [`aead`], [`hkdf`], [`hmac`]: small typed wrappers, also for auth's own key file.
+//! - [`slot`]: the root key, wrapped once for each key that may open the vault.
+//! - [`keyring`]: root key, data keys, and the [`keyring::OpenKeyring`] without which no value is sealed or opened.
+//! - [`value`]: values at rest, bound to their place.
+//! - [`state`]: sealed or open, with a generation.
+//! - [`transport`]: RSA keys that hide values on their way.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
@@ -9,6 +14,11 @@ mod error;
 pub mod hkdf;
 pub mod hmac;
 mod key;
+pub mod keyring;
+pub mod slot;
+pub mod state;
+pub mod transport;
+pub mod value;
 
 pub use error::CryptoError;
 pub use key::{KEY_LEN, Key256, random};

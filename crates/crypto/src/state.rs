@@ -1,0 +1,127 @@
+//! Sealed or open, as one value that readers take without a lock.
+//!
+//! ```text
+//! Sealed(g) --open(g', ring)--> Open(g', ring) --seal(g'')--> Sealed(g'')
+//! ```
+//!
+//! Every change raises the generation in the database first. A caller takes an [`Opened`] at its start and asks
+//! [`KeyringState::still_open`] once more before a value leaves: a vault that was sealed meanwhile releases nothing.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+
+use crate::keyring::OpenKeyring;
+
+/// Counts the changes between sealed and open, over all replicas.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Generation(pub i64);
+
+#[derive(Debug)]
+struct Snapshot {
+    generation: Generation,
+    keyring: Option<Arc<OpenKeyring>>,
+}
+
+/// An open keyring and the generation in which it was open.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    keyring: Arc<OpenKeyring>,
+    generation: Generation,
+}
+
+impl Opened {
+    /// Returns the keyring.
+    #[must_use]
+    pub fn keyring(&self) -> &OpenKeyring {
+        &self.keyring
+    }
+
+    /// Returns the generation.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+}
+
+/// The state of the vault in this process.
+#[derive(Debug)]
+pub struct KeyringState(ArcSwap<Snapshot>);
+
+impl KeyringState {
+    /// Starts sealed.
+    #[must_use]
+    pub fn sealed(generation: Generation) -> Self {
+        Self(ArcSwap::from_pointee(Snapshot { generation, keyring: None }))
+    }
+
+    /// Opens the vault in a generation. An older generation than the present one changes nothing.
+    pub fn open(&self, generation: Generation, keyring: OpenKeyring) {
+        self.put(Snapshot { generation, keyring: Some(Arc::new(keyring)) });
+    }
+
+    /// Seals the vault in a generation and lets go of its keys. An older generation than the present one changes nothing.
+    pub fn seal(&self, generation: Generation) {
+        self.put(Snapshot { generation, keyring: None });
+    }
+
+    fn put(&self, next: Snapshot) {
+        let next = Arc::new(next);
+        self.0
+            .rcu(|present| if present.generation > next.generation { Arc::clone(present) } else { Arc::clone(&next) });
+    }
+
+    /// Returns the open keyring; `None` while the vault is sealed.
+    #[must_use]
+    pub fn opened(&self) -> Option<Opened> {
+        let present: Guard<Arc<Snapshot>> = self.0.load();
+        let keyring = Arc::clone(present.keyring.as_ref()?);
+        Some(Opened { keyring, generation: present.generation })
+    }
+
+    /// Says whether the vault is still open in the generation in which the keyring was taken.
+    #[must_use]
+    pub fn still_open(&self, opened: &Opened) -> bool {
+        let present = self.0.load();
+        present.keyring.is_some() && present.generation == opened.generation
+    }
+
+    /// Returns the present generation.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.0.load().generation
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyring::{RootKey, Term};
+
+    fn ring() -> OpenKeyring {
+        let root = RootKey::generate().unwrap();
+        OpenKeyring::open(&root, &[root.new_term(Term::FIRST).unwrap()]).unwrap()
+    }
+
+    #[test]
+    fn a_seal_is_seen_by_whoever_took_the_keyring_before() {
+        let state = KeyringState::sealed(Generation(0));
+        assert!(state.opened().is_none());
+        state.open(Generation(1), ring());
+        let opened = state.opened().unwrap();
+        assert!(state.still_open(&opened));
+        state.seal(Generation(2));
+        assert!(!state.still_open(&opened));
+        assert!(state.opened().is_none());
+        state.open(Generation(3), ring());
+        assert!(!state.still_open(&opened));
+    }
+
+    #[test]
+    fn an_older_generation_changes_nothing() {
+        let state = KeyringState::sealed(Generation(5));
+        state.open(Generation(4), ring());
+        assert!(state.opened().is_none());
+        assert_eq!(state.generation(), Generation(5));
+    }
+}
