@@ -1,0 +1,99 @@
+//! Numbers that tell how busy the database is. Whoever exports metrics reads them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The numbers of one queue and the threads behind it. All but `queued` and `connected` only grow.
+#[derive(Debug, Default)]
+pub struct LaneStats {
+    pub(crate) queued: AtomicU64,
+    pub(crate) taken: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) batches: AtomicU64,
+    pub(crate) commits: AtomicU64,
+    pub(crate) commit_micros: AtomicU64,
+    pub(crate) slowest_commit_micros: AtomicU64,
+    pub(crate) retries: AtomicU64,
+    pub(crate) failed_batches: AtomicU64,
+    pub(crate) panics: AtomicU64,
+    pub(crate) reconnects: AtomicU64,
+    pub(crate) connected: AtomicU64,
+}
+
+macro_rules! getters {
+    ($($(#[$doc:meta])* $name:ident;)*) => {
+        $($(#[$doc])*
+        #[must_use]
+        pub fn $name(&self) -> u64 {
+            self.$name.load(Ordering::Relaxed)
+        })*
+    };
+}
+
+impl LaneStats {
+    getters! {
+        /// Calls that wait now.
+        queued;
+        /// Calls that a thread took.
+        taken;
+        /// Calls refused because the queue was full or no connection stood.
+        refused;
+        /// Groups of calls that shared a transaction.
+        batches;
+        /// Commits.
+        commits;
+        /// Time spent in COMMIT altogether, in microseconds.
+        commit_micros;
+        /// The slowest COMMIT, in microseconds.
+        slowest_commit_micros;
+        /// Transactions repeated because they lost a race.
+        retries;
+        /// Batches that were lost and rerun one by one.
+        failed_batches;
+        /// Closures that panicked.
+        panics;
+        /// Connections opened again.
+        reconnects;
+        /// Connections that stand now.
+        connected;
+    }
+
+    pub(crate) fn add(counter: &AtomicU64, by: usize) {
+        counter.fetch_add(by as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn committed(&self, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.commit_micros.fetch_add(micros, Ordering::Relaxed);
+        self.slowest_commit_micros.fetch_max(micros, Ordering::Relaxed);
+    }
+}
+
+/// The numbers of a database.
+#[derive(Debug)]
+pub struct Stats {
+    pub(crate) read: std::sync::Arc<LaneStats>,
+    pub(crate) write: std::sync::Arc<LaneStats>,
+    pub(crate) append: std::sync::Arc<LaneStats>,
+}
+
+impl Stats {
+    /// Reads.
+    #[must_use]
+    pub fn read(&self) -> &LaneStats {
+        &self.read
+    }
+
+    /// Changes.
+    #[must_use]
+    pub fn write(&self) -> &LaneStats {
+        &self.write
+    }
+
+    /// Appends; the same as [`Self::write`] on SQLite, where they share the writer.
+    #[must_use]
+    pub fn append(&self) -> &LaneStats {
+        &self.append
+    }
+}
