@@ -1,0 +1,166 @@
+//! `cargo xtask test`: sets up what the tests need, runs all of them, sums them up.
+//!
+//! The tests learn of their surroundings from these variables, which a person may set as well to run them by hand:
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `COFFRE_TEST_ENGINE` | `sqlite`, `postgres` or `both`: the engines that the store and end-to-end cases run on |
+//! | `COFFRE_TEST_DATABASE_URL` | a PostgreSQL superuser; absent: no server. Set beforehand: that server is used |
+//! | `COFFRE_TEST_BINARY` | the program `coffre` |
+//! | `COFFRE_TEST_GRPCURL` | the program `grpcurl` |
+
+use std::env;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+
+use crate::command::{self, cargo, step};
+use crate::grpcurl;
+use crate::postgres::Server;
+use crate::workspace::Workspace;
+
+/// What `cargo xtask test` takes.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The databases to test with.
+    #[arg(long, value_enum, default_value_t = Engine::Both)]
+    engine: Engine,
+    /// Only the tests of this package; may be repeated.
+    #[arg(long, short, value_name = "PACKAGE")]
+    package: Vec<String>,
+    /// PostgreSQL does not wait for the disk: faster, but shows nothing about durability.
+    #[arg(long)]
+    no_fsync: bool,
+    /// Only tests whose name contains this.
+    filter: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Engine {
+    Sqlite,
+    Postgres,
+    Both,
+}
+
+impl Engine {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+            Self::Both => "both",
+        }
+    }
+}
+
+/// The sums of cargo's `test result:` lines.
+#[derive(Debug, Default, PartialEq)]
+struct Count {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl Count {
+    /// Adds what a line of cargo's output reports, if it is a line of results.
+    fn add(&mut self, line: &str) {
+        let Some((_, results)) = line.split_once("test result: ") else { return };
+        // `ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.01s`, perhaps with colours.
+        let words: Vec<&str> = results.split([' ', ';']).filter(|word| !word.is_empty()).collect();
+        for (number, word) in words.iter().zip(words.iter().skip(1)) {
+            let Ok(number) = number.parse::<u64>() else { continue };
+            match *word {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Sets up, runs the tests, and tears down.
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
+    let start = Instant::now();
+    let mut environment: Vec<(&str, String)> = vec![("COFFRE_TEST_ENGINE", arguments.engine.name().to_owned())];
+
+    let needs =
+        |package: &str| arguments.package.is_empty() || arguments.package.iter().any(|wanted| wanted == package);
+    if needs("coffre-e2e") {
+        environment.push(("COFFRE_TEST_GRPCURL", grpcurl::provide(workspace)?.display().to_string()));
+    }
+    // Kept until the end of this function: dropping it stops the server.
+    let mut server = None;
+    if arguments.engine != Engine::Sqlite {
+        match env::var("COFFRE_TEST_DATABASE_URL") {
+            Ok(_) => eprintln!("==> using the PostgreSQL of COFFRE_TEST_DATABASE_URL"),
+            Err(_) => {
+                let started = server.insert(Server::start(!arguments.no_fsync)?);
+                environment.push(("COFFRE_TEST_DATABASE_URL", started.url.clone()));
+            }
+        }
+    }
+    step("building the program `coffre`", || {
+        // With the whole workspace selected it gets the features that the tests' build gives it, and is not built twice.
+        let fixed = ["build", "--workspace", "--bin", "coffre", "--locked"];
+        command::succeed(cargo(workspace).args(fixed).stdin(Stdio::null()))
+    })?;
+    environment.push(("COFFRE_TEST_BINARY", workspace.target.join("debug/coffre").display().to_string()));
+
+    let mut tests = cargo(workspace);
+    tests.args(["test", "--locked", "--no-fail-fast"]).envs(environment);
+    if arguments.package.is_empty() {
+        tests.arg("--workspace");
+    }
+    for package in &arguments.package {
+        tests.args(["--package", package]);
+    }
+    if arguments.engine == Engine::Sqlite {
+        tests.env_remove("COFFRE_TEST_DATABASE_URL");
+    }
+    tests.args(&arguments.filter);
+
+    eprintln!("==> running the tests on {}", arguments.engine.name());
+    let (code, count) = run_and_count(&mut tests)?;
+    drop(server);
+    let ignored = if count.ignored == 0 { String::new() } else { format!(", {} ignored", count.ignored) };
+    println!("{} passed, {} failed{ignored} in {:.0} s", count.passed, count.failed, start.elapsed().as_secs_f64());
+    Ok(code)
+}
+
+/// Runs cargo, shows its output as it comes, and sums up the results in it.
+fn run_and_count(tests: &mut Command) -> Result<(ExitCode, Count)> {
+    let mut child = tests.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("could not start cargo")?;
+    let output = child.stdout.take().context("no output")?;
+    let mut count = Count::default();
+    let mut terminal = std::io::stdout().lock();
+    let mut reader = BufReader::new(output);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        terminal.write_all(&line)?;
+        count.add(&String::from_utf8_lossy(&line));
+        line.clear();
+    }
+    Ok((command::exit_code(child.wait()?), count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_several_binaries_are_summed_up() {
+        let mut count = Count::default();
+        for line in [
+            "running 3 tests\n",
+            "test tests::fine ... ok\n",
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.01s\n",
+            "test result: \u{1b}[31mFAILED\u{1b}(B\u{1b}[m. 4 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out\n",
+        ] {
+            count.add(line);
+        }
+        assert_eq!(count, Count { passed: 16, failed: 2, ignored: 1 });
+    }
+}
