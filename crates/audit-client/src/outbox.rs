@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use coffre_db::{Database, Error, Journal};
-use coffre_error::{Reason, reason_name};
+use coffre_error::{Reason, Refusal, reason_name};
 use coffre_proto::audit::v1::{ActivityType, Outcome, Source};
 use coffre_secret::SecretBytes;
 use coffre_types::Clock;
@@ -140,8 +140,8 @@ impl Outbox {
 
     /// Returns where calls are answered, for new records.
     #[must_use]
-    pub fn site(&self) -> &Arc<Site> {
-        &self.shared.site
+    pub fn site(&self) -> Arc<Site> {
+        self.shared.site.clone()
     }
 
     /// Returns the key, for hashes of unknown names.
@@ -166,8 +166,8 @@ impl Outbox {
     /// A record that is committed already is left alone.
     ///
     /// # Errors
-    /// What the database says. The answer must not leave then.
-    pub async fn append(&self, record: &CallRecord, outcome: Outcome, reason: Option<Reason>) -> Result<(), Error> {
+    /// `AUDIT_UNAVAILABLE`, which takes the place of the answer: that must not leave then.
+    pub async fn append(&self, record: &CallRecord, outcome: Outcome, reason: Option<Reason>) -> Result<(), Refusal> {
         if record.is_recorded() {
             return Ok(());
         }
@@ -179,9 +179,23 @@ impl Outbox {
                 return Ok(());
             }
         }
-        self.database()?.append(vec![record.entry(outcome, reason, now)]).await?;
+        let stored = match self.database() {
+            Ok(database) => database.append(vec![record.entry(outcome, reason, now)]).await,
+            Err(error) => Err(error),
+        };
+        stored.map_err(|error| self.unavailable(record, &error))?;
         record.mark_recorded();
         Ok(())
+    }
+
+    fn unavailable(&self, record: &CallRecord, error: &Error) -> Refusal {
+        let (service, request_id) = (self.shared.service, &record.origin().request_id);
+        tracing::error!(service, %request_id, ?error, "a call could not be recorded; its answer is withheld");
+        let why = match error {
+            Error::Full => "the disk of the audit record is full; free space and repeat the call",
+            _ => "the audit record of the call could not be stored; repeat it a little later",
+        };
+        Refusal::new(Reason::AuditUnavailable, why).retry_after(Duration::from_secs(1))
     }
 
     /// Waits until the audit service has everything that this process committed before, or until the time is over. Says whether it has.
