@@ -11,7 +11,7 @@ use coffre_types::Caller;
 /// The call that a handler answers.
 #[derive(Debug)]
 pub struct CallContext {
-    pub(crate) request_id: String,
+    pub(crate) request_id: Arc<str>,
     pub(crate) client_address: Option<IpAddr>,
     pub(crate) source: Source,
     pub(crate) record: Arc<CallRecord>,

@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use coffre_audit_client::{CallOrigin, CallRecord, Outbox};
+use coffre_audit_client::{CallRecord, Origin as RecordOrigin, Outbox};
 use coffre_authn::Authenticator;
 use coffre_channel::{Channel, Request, Response};
 use coffre_error::{Reason, Refusal};
 use coffre_proto::audit::v1::Outcome;
 use coffre_types::Clock;
 use futures_util::FutureExt as _;
+use http::HeaderMap;
 use prometheus::IntGauge;
 use tonic::service::Routes;
 use tonic::{Code, Status};
@@ -196,16 +197,18 @@ impl Inner {
 
     /// audit
     async fn audited(&self, rpc: &Rpc, origin: Origin, mut request: Request) -> Response {
-        let record = Arc::new(CallRecord::new(CallOrigin {
-            service: self.name,
-            method: rpc.path.trim_start_matches('/'),
-            event: rpc.event,
-            activity: rpc.activity,
-            source: origin.source,
-            request_id: origin.request_id.clone(),
-            trace_id: origin.trace_id,
-            client_address: origin.client_address,
-        }));
+        let record = Arc::new(CallRecord::new(
+            RecordOrigin {
+                site: self.outbox.site(),
+                method: rpc.path,
+                request_id: origin.request_id.clone(),
+                trace_id: origin.trace_id,
+                client_address: origin.client_address,
+                source: origin.source,
+            },
+            rpc.event,
+            rpc.activity,
+        ));
         let mut context = CallContext {
             request_id: origin.request_id,
             client_address: origin.client_address,
@@ -213,7 +216,7 @@ impl Inner {
             record: record.clone(),
             caller: None,
         };
-        let response = match self.admit(rpc, &request, &mut context).await {
+        let response = match self.admit(rpc, request.headers(), &mut context).await {
             Ok(()) => {
                 request.extensions_mut().insert(Arc::new(context));
                 self.within_deadline(request).await
@@ -251,11 +254,11 @@ impl Inner {
     }
 
     /// caller, access
-    async fn admit(&self, rpc: &Rpc, request: &Request, context: &mut CallContext) -> Result<(), Refusal> {
+    async fn admit(&self, rpc: &Rpc, headers: &HeaderMap, context: &mut CallContext) -> Result<(), Refusal> {
         if !rpc.access.needs_caller() {
             return Ok(());
         }
-        let token = bearer(request.headers())?
+        let token = bearer(headers)?
             .ok_or_else(|| Refusal::new(Reason::AuthTokenRequired, "the call needs a token: sign in and send it"))?;
         let caller = self.guard.authenticator.authenticate(token).await?;
         context.record.caller(&caller);

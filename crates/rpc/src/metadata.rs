@@ -1,6 +1,7 @@
 //! What comes with a call beside its message, and whom we believe about it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use coffre_error::{Reason, Refusal};
 use coffre_proto::audit::v1::Source;
@@ -43,7 +44,7 @@ pub mod header {
 
 /// What the metadata says, as far as the peer is believed.
 pub(crate) struct Origin {
-    pub(crate) request_id: String,
+    pub(crate) request_id: Arc<str>,
     pub(crate) trace_id: Option<[u8; 16]>,
     pub(crate) client_address: Option<IpAddr>,
     pub(crate) source: Source,
@@ -53,7 +54,7 @@ impl Origin {
     pub(crate) fn read(headers: &HeaderMap, peer: Peer) -> Self {
         let request_id = text(headers, &header::REQUEST_ID)
             .filter(|id| is_request_id(id))
-            .map_or_else(|| Uuid::now_v7().to_string(), ToOwned::to_owned);
+            .map_or_else(|| Arc::from(Uuid::now_v7().to_string()), Arc::from);
         let trace_id = text(headers, &header::TRACEPARENT).and_then(trace_id);
         match peer {
             Peer::Internal(_) => Self {
@@ -137,9 +138,9 @@ mod tests {
     #[test]
     fn odd_request_ids_are_replaced() {
         let kept = Origin::read(&headers(&[("x-request-id", "abc-1")]), Peer::Network(None));
-        assert_eq!(kept.request_id, "abc-1");
+        assert_eq!(&*kept.request_id, "abc-1");
         let replaced = Origin::read(&headers(&[("x-request-id", "a b")]), Peer::Network(None));
-        assert_ne!(replaced.request_id, "a b");
+        assert_ne!(&*replaced.request_id, "a b");
     }
 
     #[test]
