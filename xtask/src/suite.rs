@@ -86,9 +86,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCo
     let start = Instant::now();
     let mut environment: Vec<(&str, String)> = vec![("COFFRE_TEST_ENGINE", arguments.engine.name().to_owned())];
 
-    let needs =
+    let selected =
         |package: &str| arguments.package.is_empty() || arguments.package.iter().any(|wanted| wanted == package);
-    if needs("coffre-e2e") {
+    if selected("coffre-e2e") {
         environment.push(("COFFRE_TEST_GRPCURL", grpcurl::provide(workspace)?.display().to_string()));
     }
     // Kept until the end of this function: dropping it stops the server.
@@ -102,12 +102,14 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCo
             }
         }
     }
-    step("building the program `coffre`", || {
-        // With the whole workspace selected it gets the features that the tests' build gives it, and is not built twice.
-        let fixed = ["build", "--workspace", "--bin", "coffre", "--locked"];
-        command::succeed(cargo(workspace).args(fixed).stdin(Stdio::null()))
-    })?;
-    environment.push(("COFFRE_TEST_BINARY", workspace.target.join("debug/coffre").display().to_string()));
+    if selected("coffre-e2e") || selected("coffre") {
+        step("building the program `coffre`", || {
+            // With the whole workspace selected it gets the features that the tests' build gives it, and is not built twice.
+            let fixed = ["build", "--workspace", "--bin", "coffre", "--locked"];
+            command::succeed(cargo(workspace).args(fixed).stdin(Stdio::null()))
+        })?;
+        environment.push(("COFFRE_TEST_BINARY", workspace.target.join("debug/coffre").display().to_string()));
+    }
 
     let mut tests = cargo(workspace);
     tests.args(["test", "--locked", "--no-fail-fast"]).envs(environment);

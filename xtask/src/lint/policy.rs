@@ -9,9 +9,10 @@ use std::fs;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use spdx::{Expression, LicenseReq, Licensee, ParseMode};
+use spdx::{Expression, Licensee, ParseMode};
 use toml::Table;
 
+use crate::command::{capture, cargo};
 use crate::lint::dependencies::{list, packages, text};
 use crate::workspace::Workspace;
 
@@ -50,7 +51,11 @@ struct Package {
 /// Every breach in the graph.
 pub(crate) fn breaches(workspace: &Workspace) -> Result<Vec<String>> {
     let policy = Policy::parse(&fs::read_to_string(workspace.root.join("deny.toml"))?).context("deny.toml")?;
-    let built = built_packages(&workspace.metadata(&policy.targets)?);
+    let mut listed = BTreeSet::new();
+    for target in &policy.targets {
+        listed.extend(listed_packages(workspace, target)?);
+    }
+    let built = built_packages(&workspace.metadata(&policy.targets)?, &listed);
     let mut breaches = ban_breaches(&policy, &built);
     breaches.extend(licence_breaches(&policy, &built)?);
     breaches.extend(source_breaches(&policy, &built));
@@ -103,36 +108,41 @@ fn words(table: &Table, key: &str) -> Vec<String> {
     values.filter_map(|value| Some(value.as_str()?.to_owned())).collect()
 }
 
-/// The packages that the graph of `cargo metadata` reaches from this repository.
-fn built_packages(metadata: &Value) -> Vec<Package> {
+/// Names and versions of what is built for a target. `cargo metadata` alone lists more: it joins the features that a crate
+/// has as a build dependency with those that it has otherwise, and shows optional dependencies that are never switched on.
+fn listed_packages(workspace: &Workspace, target: &str) -> Result<BTreeSet<(String, String)>> {
+    let mut command = cargo(workspace);
+    command.args(["tree", "--workspace", "--locked", "--prefix", "none", "--format", "{p}", "--target", target]);
+    let listed = capture(command.args(["--edges", "normal,build,dev"]))?;
+    // `tonic v0.14.9`, perhaps followed by ` (proc-macro)` or ` (*)`.
+    let packages = listed.lines().filter_map(|line| {
+        let mut words = line.split(' ');
+        Some((words.next()?.to_owned(), words.next()?.strip_prefix('v')?.to_owned()))
+    });
+    Ok(packages.collect())
+}
+
+/// The packages of `cargo metadata` that are built, with those of them that depend on each.
+fn built_packages(metadata: &Value, listed: &BTreeSet<(String, String)>) -> Vec<Package> {
+    let is_built =
+        |package: &&Value| listed.contains(&(text(package, "name").to_owned(), text(package, "version").to_owned()));
+    let built: BTreeMap<&str, &Value> =
+        packages(metadata).filter(is_built).map(|package| (text(package, "id"), package)).collect();
     let mut dependants: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    let names: BTreeMap<&str, &str> =
-        packages(metadata).map(|package| (text(package, "id"), text(package, "name"))).collect();
-    let nodes = || metadata.get("resolve").into_iter().flat_map(|resolve| list(resolve, "nodes"));
-    let edges: BTreeMap<&str, Vec<&str>> = nodes()
-        .map(|node| (text(node, "id"), list(node, "dependencies").filter_map(Value::as_str).collect()))
-        .collect();
-    let mut open: Vec<&str> = list(metadata, "workspace_members").filter_map(Value::as_str).collect();
-    let mut reached: BTreeSet<&str> = open.iter().copied().collect();
-    while let Some(id) = open.pop() {
-        for dependency in edges.get(id).into_iter().flatten() {
-            let name = names.get(id).copied().unwrap_or_default();
-            dependants.entry(dependency).or_default().insert(name.to_owned());
-            if reached.insert(dependency) {
-                open.push(dependency);
-            }
+    for node in metadata.get("resolve").into_iter().flat_map(|resolve| list(resolve, "nodes")) {
+        let Some(package) = built.get(text(node, "id")) else { continue };
+        for dependency in list(node, "dependencies").filter_map(Value::as_str) {
+            dependants.entry(dependency).or_default().insert(text(package, "name").to_owned());
         }
     }
-    packages(metadata)
-        .filter(|package| reached.contains(text(package, "id")))
-        .map(|package| Package {
-            name: text(package, "name").to_owned(),
-            version: text(package, "version").to_owned(),
-            licence: text(package, "license").to_owned(),
-            source: text(package, "source").to_owned(),
-            dependants: dependants.remove(text(package, "id")).unwrap_or_default(),
-        })
-        .collect()
+    let package = |(id, package): (&str, &Value)| Package {
+        name: text(package, "name").to_owned(),
+        version: text(package, "version").to_owned(),
+        licence: text(package, "license").to_owned(),
+        source: text(package, "source").to_owned(),
+        dependants: dependants.remove(id).unwrap_or_default(),
+    };
+    built.into_iter().map(package).collect()
 }
 
 fn ban_breaches(policy: &Policy, built: &[Package]) -> Vec<String> {
@@ -158,34 +168,30 @@ fn ban_breaches(policy: &Policy, built: &[Package]) -> Vec<String> {
 fn licence_breaches(policy: &Policy, built: &[Package]) -> Result<Vec<String>> {
     let mut allowed = Vec::new();
     for licence in &policy.licences {
-        let parsed = Licensee::parse(licence).with_context(|| format!("`{licence}` is no SPDX licence"))?;
-        allowed.push((licence, parsed, false));
+        allowed.push(Licensee::parse(licence).with_context(|| format!("`{licence}` is no SPDX licence"))?);
     }
-    let accepted: Vec<Licensee> = allowed.iter().map(|(_, parsed, _)| parsed.clone()).collect();
     let mut breaches = Vec::new();
+    let mut accepted = Vec::new();
     for package in built {
-        let Ok(expression) = Expression::parse_mode(&package.licence, ParseMode::LAX) else {
-            breaches.push(format!(
-                "{} {}: its licence `{}` cannot be read",
-                package.name, package.version, package.licence
-            ));
-            continue;
-        };
-        let accepts = |wanted: &LicenseReq| accepted.iter().any(|licence| licence.satisfies(wanted));
-        if !expression.evaluate(accepts) {
-            breaches.push(format!(
-                "{} {}: its licence `{}` is not allowed",
-                package.name, package.version, package.licence
-            ));
-        }
-        for (_, licence, used) in &mut allowed {
-            *used |= expression.requirements().any(|wanted| licence.satisfies(&wanted.req));
+        let (name, version, licence) = (&package.name, &package.version, &package.licence);
+        match Expression::parse_mode(licence, ParseMode::LAX) {
+            Ok(expression) if satisfied(&expression, &allowed, None) => accepted.push(expression),
+            Ok(_) => breaches.push(format!("{name} {version}: its licence `{licence}` is not allowed")),
+            Err(_) => breaches.push(format!("{name} {version}: its licence `{licence}` cannot be read")),
         }
     }
-    for (licence, ..) in allowed.iter().filter(|(.., used)| !used) {
-        breaches.push(format!("deny.toml allows `{licence}`, which no crate has: remove it"));
+    for (index, licence) in policy.licences.iter().enumerate() {
+        if accepted.iter().all(|expression| satisfied(expression, &allowed, Some(index))) {
+            breaches.push(format!("deny.toml allows `{licence}`, which no crate needs: remove it"));
+        }
     }
     Ok(breaches)
+}
+
+/// Whether the allowed licences, but for one, satisfy an expression.
+fn satisfied(expression: &Expression, allowed: &[Licensee], but: Option<usize>) -> bool {
+    let others = || allowed.iter().enumerate().filter(|(index, _)| Some(*index) != but);
+    expression.evaluate(|wanted| others().any(|(_, licence)| licence.satisfies(wanted)))
 }
 
 fn source_breaches(policy: &Policy, built: &[Package]) -> Vec<String> {
@@ -244,24 +250,27 @@ mod tests {
         assert_eq!(ban_breaches(&policy, &[package("tonic", "0.14.9", "a"), package("tonic", "0.13.0", "b")]).len(), 1);
     }
 
+    fn licensed(licences: &[&str]) -> Vec<Package> {
+        let package = |licence: &&str| Package { licence: (*licence).to_owned(), ..package("a", "1.0.0", "b") };
+        licences.iter().map(package).collect()
+    }
+
     #[test]
-    fn a_licence_that_is_not_allowed_and_one_that_nobody_has_are_found() {
+    fn a_licence_that_is_not_allowed_or_not_there_is_found() {
         let policy = Policy::parse(POLICY).unwrap();
-        let mut gpl = package("gpl", "1.0.0", "a");
-        gpl.licence = "GPL-3.0-only".to_owned();
-        let mut none = package("none", "1.0.0", "a");
-        none.licence = String::new();
-        assert_eq!(licence_breaches(&policy, &[package("fine", "1.0.0", "a")]).unwrap(), [""; 0]);
-        assert_eq!(licence_breaches(&policy, &[package("fine", "1.0.0", "a"), gpl, none]).unwrap().len(), 2);
-        let mut old = package("old", "1.0.0", "a");
-        old.licence = "MIT/Apache-2.0".to_owned();
-        assert_eq!(licence_breaches(&policy, &[old]).unwrap(), [""; 0]);
-        let mut mit = package("mit", "1.0.0", "a");
-        mit.licence = "MIT".to_owned();
-        assert_eq!(
-            licence_breaches(&policy, &[mit]).unwrap(),
-            ["deny.toml allows `Apache-2.0`, which no crate has: remove it"]
-        );
+        let fine = ["MIT", "Apache-2.0", "MIT/Apache-2.0", "(GPL-3.0-only OR MIT) AND Apache-2.0"];
+        assert_eq!(licence_breaches(&policy, &licensed(&fine)).unwrap(), [""; 0]);
+        for bad in ["GPL-3.0-only", "MIT AND ISC", "", "see the file"] {
+            let found = licence_breaches(&policy, &licensed(&["MIT", "Apache-2.0", bad])).unwrap();
+            assert_eq!(found.len(), 1, "{bad}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn an_allowed_licence_that_nobody_needs_is_found() {
+        let policy = Policy::parse(POLICY).unwrap();
+        let found = licence_breaches(&policy, &licensed(&["MIT", "MIT OR Apache-2.0"])).unwrap();
+        assert_eq!(found, ["deny.toml allows `Apache-2.0`, which no crate needs: remove it"]);
     }
 
     #[test]
