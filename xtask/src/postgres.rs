@@ -124,7 +124,7 @@ impl Account {
             return Ok(None);
         }
         for name in ["postgres", "nobody"] {
-            let id = |option: &str| Some(capture(Command::new("id").args([option, name])).ok()?.parse::<u32>().ok()?);
+            let id = |option: &str| capture(Command::new("id").args([option, name])).ok()?.parse::<u32>().ok();
             if let (Some(user), Some(group)) = (id("-u"), id("-g")) {
                 return Ok(Some(Self { user, group }));
             }
