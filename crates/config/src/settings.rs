@@ -86,7 +86,10 @@ impl Settings {
             admin_username: read.required("admin_username", "a name"),
             admin_password: read.secret("admin_password"),
             admin_password_file: read.optional("admin_password_file", "a file"),
-            status_codes: read.one_of("status_codes", &[("standard", StatusCodes::Standard), ("documented", StatusCodes::Documented)]),
+            status_codes: read.one_of(
+                "status_codes",
+                &[("standard", StatusCodes::Standard), ("documented", StatusCodes::Documented)],
+            ),
             environment: read.required("environment", "a name"),
             trusted_proxies: read.list("trusted_proxies", "networks such as 10.0.0.0/8, separated by commas"),
             reflection: read.optional("reflection", "true or false"),
@@ -146,7 +149,7 @@ impl Reader<'_> {
     }
 
     fn optional<T: FromStr>(&mut self, key: &'static str, takes: &str) -> Option<T> {
-        let text = self.sources.get(key)?.to_owned();
+        let text = self.sources.value(key)?.to_owned();
         let parsed = text.parse().ok();
         if parsed.is_none() {
             self.fault(key, format_args!("takes {takes}, not `{text}`"));
@@ -164,11 +167,12 @@ impl Reader<'_> {
     }
 
     fn secret(&self, key: &'static str) -> Option<SecretText> {
-        self.sources.get(key).map(|text| SecretText::new(text.to_owned()))
+        self.sources.value(key).map(|text| SecretText::new(text.to_owned()))
     }
 
     fn between<T: TryFrom<u64> + Default>(&mut self, key: &'static str, least: u64, most: u64) -> T {
-        let number = self.sources.get(key).and_then(|text| text.parse::<u64>().ok()).filter(|n| (least..=most).contains(n));
+        let number =
+            self.sources.value(key).and_then(|text| text.parse::<u64>().ok()).filter(|n| (least..=most).contains(n));
         match number.and_then(|n| T::try_from(n).ok()) {
             Some(value) => value,
             None => {
@@ -179,7 +183,7 @@ impl Reader<'_> {
     }
 
     fn optional_of<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
-        let text = self.sources.get(key)?.to_owned();
+        let text = self.sources.value(key)?.to_owned();
         let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
         if chosen.is_none() {
             let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
@@ -193,8 +197,9 @@ impl Reader<'_> {
     }
 
     fn list<T: FromStr>(&mut self, key: &'static str, takes: &str) -> Vec<T> {
-        let Some(text) = self.sources.get(key) else { return Vec::new() };
-        let parsed: Option<Vec<T>> = text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(|item| item.parse().ok()).collect();
+        let Some(text) = self.sources.value(key) else { return Vec::new() };
+        let parsed: Option<Vec<T>> =
+            text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(|item| item.parse().ok()).collect();
         parsed.unwrap_or_else(|| {
             let text = text.to_owned();
             self.fault(key, format_args!("takes {takes}, not `{text}`"));

@@ -26,25 +26,45 @@ const fn secret(key: &'static str, help: &'static str) -> Setting {
 /// Every setting there is.
 pub const SETTINGS: &[Setting] = &[
     plain("data_dir", "./coffre-data", "Folder of the SQLite files and, in dev, of the keys."),
-    plain("keys_dir", "", "Folder of the key files auth.key, express.key and audit.key. In dev: `keys` in the data folder."),
+    plain(
+        "keys_dir",
+        "",
+        "Folder of the key files auth.key, express.key and audit.key. In dev: `keys` in the data folder.",
+    ),
     plain("http_addr", "127.0.0.1:8080", "Address of the REST port."),
     plain("grpc_addr", "127.0.0.1:50051", "Address of the gRPC port."),
     plain("management_addr", "127.0.0.1:9090", "Address of /metrics, /livez and /readyz with components."),
-    plain("public_url", "", "The URL under which clients reach the REST port; where it is absent, `http://` and the REST address."),
+    plain(
+        "public_url",
+        "",
+        "The URL under which clients reach the REST port; where it is absent, `http://` and the REST address.",
+    ),
     secret("database_url", "`sqlite:FOLDER` or `postgres://…`. Absent: SQLite in the data folder."),
     plain("database_url_file", "", "File that holds the database URL."),
     plain("admin_username", "admin", "Name of the first administrator."),
     secret("admin_password", "Password of the first administrator, for `dev` only. Absent: generated and shown once."),
     plain("admin_password_file", "", "File that holds the password of the first administrator."),
-    plain("status_codes", "standard", "`standard`, or `documented`: 304 for a PUT that changes nothing, 501 for a missing permission."),
+    plain(
+        "status_codes",
+        "standard",
+        "`standard`, or `documented`: 304 for a PUT that changes nothing, 501 for a missing permission.",
+    ),
     plain("environment", "coffre", "Name of this installation, as audit entries carry it."),
-    plain("trusted_proxies", "", "Networks of proxies whose X-Forwarded-For is believed, separated by commas, such as `10.0.0.0/8`."),
+    plain(
+        "trusted_proxies",
+        "",
+        "Networks of proxies whose X-Forwarded-For is believed, separated by commas, such as `10.0.0.0/8`.",
+    ),
     plain("reflection", "", "`true` or `false`: gRPC reflection. Absent: on in dev, off in serve."),
     plain("log", "info", "What is logged: a level, or a filter such as `info,coffre_vault=debug`."),
     plain("log_format", "", "`text` or `json`. Absent: text on a terminal, JSON elsewhere."),
     plain("auth.password_min_length", "12", "Shortest password, in characters; 8 to 128."),
     plain("auth.token_life_seconds", "1200", "Life of a token in seconds; 60 to 86400."),
-    plain("auth.session_life_seconds", "43200", "Life of a session in seconds, refreshes included; at least that of a token."),
+    plain(
+        "auth.session_life_seconds",
+        "43200",
+        "Life of a session in seconds, refreshes included; at least that of a token.",
+    ),
     plain("drain_seconds", "10", "How long open calls may go on after the stop, in seconds."),
 ];
 
@@ -92,7 +112,8 @@ impl Sources {
     /// # Errors
     /// [`Fault`] for each unknown name, or where the text is not TOML.
     pub fn file(&mut self, text: &str) -> Result<(), Vec<Fault>> {
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| vec![Fault::File(error.message().to_owned())])?;
+        let table: toml::Table =
+            text.parse().map_err(|error: toml::de::Error| vec![Fault::File(error.message().to_owned())])?;
         let mut faults = Vec::new();
         self.table("", &table, &mut faults);
         if faults.is_empty() { Ok(()) } else { Err(faults) }
@@ -107,14 +128,18 @@ impl Sources {
                     continue;
                 }
                 toml::Value::String(text) => text.clone(),
-                toml::Value::Array(items) => {
-                    items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), ToOwned::to_owned)).collect::<Vec<_>>().join(",")
-                }
+                toml::Value::Array(items) => items
+                    .iter()
+                    .map(|item| item.as_str().map_or_else(|| item.to_string(), ToOwned::to_owned))
+                    .collect::<Vec<_>>()
+                    .join(","),
                 other => other.to_string(),
             };
             match SETTINGS.iter().find(|setting| setting.key == key) {
                 Some(setting) => self.keep(setting.key, text),
-                None => faults.push(unknown("coffre.toml", &key, SETTINGS.iter().map(|setting| setting.key.to_owned()))),
+                None => {
+                    faults.push(unknown("coffre.toml", &key, SETTINGS.iter().map(|setting| setting.key.to_owned())))
+                }
             }
         }
     }
@@ -131,7 +156,11 @@ impl Sources {
             }
             match SETTINGS.iter().find(|setting| environment_name(setting.key) == name) {
                 Some(setting) => self.keep(setting.key, value),
-                None => faults.push(unknown("environment", &name, SETTINGS.iter().map(|setting| environment_name(setting.key)))),
+                None => faults.push(unknown(
+                    "environment",
+                    &name,
+                    SETTINGS.iter().map(|setting| environment_name(setting.key)),
+                )),
             }
         }
         if faults.is_empty() { Ok(()) } else { Err(faults) }
@@ -148,7 +177,9 @@ impl Sources {
         self.values.entry(key).or_insert(value);
     }
 
-    pub(crate) fn get(&self, key: &'static str) -> Option<&str> {
+    /// Returns what was found for a setting, or its default; `None` where there is neither.
+    #[must_use]
+    pub fn value(&self, key: &'static str) -> Option<&str> {
         let said = self.values.get(key).map(String::as_str);
         let default = || SETTINGS.iter().find(|setting| setting.key == key).map(|setting| setting.default);
         said.or_else(default).filter(|value| !value.is_empty())
@@ -160,7 +191,11 @@ const OPERATOR: [&str; 3] = ["COFFRE_ADDR", "COFFRE_TOKEN_FILE", "COFFRE_CONFIG"
 
 fn unknown(place: &str, name: &str, known: impl Iterator<Item = String>) -> Fault {
     let suggestion = known.map(|candidate| (distance(name, &candidate), candidate)).min().filter(|(far, _)| *far <= 3);
-    Fault::Unknown { place: place.to_owned(), name: name.to_owned(), suggestion: suggestion.map(|(_, candidate)| candidate) }
+    Fault::Unknown {
+        place: place.to_owned(),
+        name: name.to_owned(),
+        suggestion: suggestion.map(|(_, candidate)| candidate),
+    }
 }
 
 /// How many letters must be put in, taken out or replaced (Levenshtein).
@@ -188,20 +223,24 @@ mod tests {
         let mut sources = Sources::default();
         sources.flag("http_addr", Some("127.0.0.1:1".into()));
         sources
-            .environment([("COFFRE_HTTP_ADDR".into(), "127.0.0.1:2".into()), ("COFFRE_GRPC_ADDR".into(), "127.0.0.1:2".into())])
+            .environment([
+                ("COFFRE_HTTP_ADDR".into(), "127.0.0.1:2".into()),
+                ("COFFRE_GRPC_ADDR".into(), "127.0.0.1:2".into()),
+            ])
             .unwrap();
         sources.file("http_addr = \"127.0.0.1:3\"\ngrpc_addr = \"127.0.0.1:3\"\nenvironment = \"prod\"\n[auth]\npassword_min_length = 8").unwrap();
-        assert_eq!(sources.get("http_addr"), Some("127.0.0.1:1"));
-        assert_eq!(sources.get("grpc_addr"), Some("127.0.0.1:2"));
-        assert_eq!(sources.get("environment"), Some("prod"));
-        assert_eq!(sources.get("auth.password_min_length"), Some("8"));
-        assert_eq!(sources.get("management_addr"), Some("127.0.0.1:9090"));
+        assert_eq!(sources.value("http_addr"), Some("127.0.0.1:1"));
+        assert_eq!(sources.value("grpc_addr"), Some("127.0.0.1:2"));
+        assert_eq!(sources.value("environment"), Some("prod"));
+        assert_eq!(sources.value("auth.password_min_length"), Some("8"));
+        assert_eq!(sources.value("management_addr"), Some("127.0.0.1:9090"));
     }
 
     #[test]
     fn a_misspelt_name_is_refused_with_a_suggestion() {
         let mut sources = Sources::default();
-        let faults = sources.environment([("COFFRE_HTTP_ADR".into(), "x".into()), ("HOME".into(), "/".into())]).unwrap_err();
+        let faults =
+            sources.environment([("COFFRE_HTTP_ADR".into(), "x".into()), ("HOME".into(), "/".into())]).unwrap_err();
         assert_eq!(faults.len(), 1);
         assert!(faults[0].to_string().contains("COFFRE_HTTP_ADDR"), "{}", faults[0]);
         let faults = sources.file("[auth]\npasword_min_length = 8").unwrap_err();

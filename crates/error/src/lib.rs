@@ -64,7 +64,8 @@ impl Refusal {
     pub fn internal(fault: &(impl fmt::Display + ?Sized)) -> Self {
         let id = Uuid::new_v4();
         tracing::error!(error_id = %id, fault = %fault, "a call failed by a fault of ours");
-        Self::new(Reason::Internal, format!("internal error {id}; the log has more under this id")).with("error_id", id.to_string())
+        Self::new(Reason::Internal, format!("internal error {id}; the log has more under this id"))
+            .with("error_id", id.to_string())
     }
 
     /// Adds a fact for programs.
@@ -118,6 +119,25 @@ impl Refusal {
         self.metadata.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
+    /// Returns every fact.
+    #[must_use]
+    pub fn facts(&self) -> &[(String, String)] {
+        &self.metadata
+    }
+
+    /// Renames the fields, also where the message begins with one: an interface names them in its own words.
+    #[must_use]
+    pub fn rename_fields(mut self, rename: impl Fn(&str) -> String) -> Self {
+        for violation in &mut self.violations {
+            let renamed = rename(&violation.field);
+            if let Some(rest) = self.message.strip_prefix(&violation.field).filter(|rest| rest.starts_with(':')) {
+                self.message = format!("{renamed}{rest}");
+            }
+            violation.field = renamed;
+        }
+        self
+    }
+
     /// Reads a refusal back from a status. A status of a transport, without our details, becomes the nearest reason and loses its
     /// text, which may name what is inside.
     #[must_use]
@@ -152,11 +172,16 @@ impl Refusal {
         use tonic::Code;
         match status.code() {
             Code::DeadlineExceeded | Code::Cancelled => {
-                Self::new(Reason::RequestTimeout, "the call took longer than its deadline; repeat it").retry_after(Duration::from_secs(1))
+                Self::new(Reason::RequestTimeout, "the call took longer than its deadline; repeat it")
+                    .retry_after(Duration::from_secs(1))
             }
-            Code::Unavailable => Self::new(Reason::ServiceUnavailable, "a service that the call needs does not answer; repeat it")
-                .retry_after(Duration::from_secs(1)),
-            Code::OutOfRange | Code::InvalidArgument => Self::new(Reason::RequestMalformed, "the message could not be read"),
+            Code::Unavailable => {
+                Self::new(Reason::ServiceUnavailable, "a service that the call needs does not answer; repeat it")
+                    .retry_after(Duration::from_secs(1))
+            }
+            Code::OutOfRange | Code::InvalidArgument => {
+                Self::new(Reason::RequestMalformed, "the message could not be read")
+            }
             Code::ResourceExhausted => Self::new(Reason::RequestTooLarge, "the message is larger than the limit"),
             Code::Unimplemented => Self::new(Reason::RouteNotFound, "no such call"),
             _ => Self::internal(status.message()),

@@ -45,10 +45,9 @@ pub const fn grpc_code(reason: Reason) -> Code {
         | Reason::ValueNotFound
         | Reason::AuditEntryNotFound => Code::NotFound,
         Reason::RouteMethodNotAllowed => Code::Unimplemented,
-        Reason::AuthTokenRequired
-        | Reason::AuthTokenInvalid
-        | Reason::AuthSignInFailed
-        | Reason::AuthTokenKind => Code::Unauthenticated,
+        Reason::AuthTokenRequired | Reason::AuthTokenInvalid | Reason::AuthSignInFailed | Reason::AuthTokenKind => {
+            Code::Unauthenticated
+        }
         Reason::AuthThrottled => Code::ResourceExhausted,
         Reason::AuthPasswordChangeRequired
         | Reason::AuthRecentSignInRequired
@@ -68,9 +67,7 @@ pub const fn grpc_code(reason: Reason) -> Code {
         | Reason::AttributeVersionConflict
         | Reason::ValueVersionConflict
         | Reason::StoreConflict => Code::Aborted,
-        Reason::Unspecified
-        | Reason::ValueCorrupt
-        | Reason::Internal => Code::Internal,
+        Reason::Unspecified | Reason::ValueCorrupt | Reason::Internal => Code::Internal,
     }
 }
 

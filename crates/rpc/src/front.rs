@@ -49,10 +49,12 @@ impl Front {
         let mut beside = Routes::new(health_server);
         if options.reflection {
             let v1 = names.iter().fold(reflection(), |builder, name| builder.with_service_name(name)).build_v1()?;
-            let v1alpha = names.iter().fold(reflection(), |builder, name| builder.with_service_name(name)).build_v1alpha()?;
+            let v1alpha =
+                names.iter().fold(reflection(), |builder, name| builder.with_service_name(name)).build_v1alpha()?;
             beside = beside.add_service(v1).add_service(v1alpha);
         }
-        let services = services.into_iter().map(|service| (format!("/coffre.{}.v1.", service.name()), service)).collect();
+        let services =
+            services.into_iter().map(|service| (format!("/coffre.{}.v1.", service.name()), service)).collect();
         Ok(Self { services, beside: beside.prepare(), health, names: names.into(), drain: options.drain })
     }
 
@@ -71,15 +73,18 @@ impl Front {
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<(), tonic::transport::Error> {
         let drain = self.drain;
         let stopped = stop.clone();
-        let serving = Server::builder()
-            // tonic passes its absent defaults on, which takes away the bounds of the layer below: every one is set.
-            .max_concurrent_streams(256)
-            .http2_max_header_list_size(16 * 1024)
-            .http2_max_pending_accept_reset_streams(Some(32))
-            .http2_keepalive_interval(Some(Duration::from_secs(30)))
-            .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-            .tcp_nodelay(true)
-            .serve_with_incoming_shutdown(self, TcpListenerStream::new(listener), async move { stopped.cancelled().await });
+        let serving =
+            Server::builder()
+                // tonic passes its absent defaults on, which takes away the bounds of the layer below: every one is set.
+                .max_concurrent_streams(256)
+                .http2_max_header_list_size(16 * 1024)
+                .http2_max_pending_accept_reset_streams(Some(32))
+                .http2_keepalive_interval(Some(Duration::from_secs(30)))
+                .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+                .tcp_nodelay(true)
+                .serve_with_incoming_shutdown(self, TcpListenerStream::new(listener), async move {
+                    stopped.cancelled().await
+                });
         tokio::select! {
             ended = serving => ended,
             () = async { stop.cancelled().await; tokio::time::sleep(drain).await } => Ok(()),
@@ -88,7 +93,8 @@ impl Front {
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {
-    tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(coffre_proto::PUBLIC_DESCRIPTORS)
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(coffre_proto::PUBLIC_DESCRIPTORS)
 }
 
 impl Service<Request> for Front {

@@ -95,8 +95,11 @@ impl Layered {
     /// Puts the public routes of a service behind the layers.
     #[must_use]
     pub fn new(parts: &ServiceParts, guard: Guard) -> Self {
-        let rpcs =
-            parts.rpcs.iter().map(|rpc| (rpc.path, (*rpc, guard.metrics.of(parts.name, rpc)))).collect::<HashMap<_, _>>();
+        let rpcs = parts
+            .rpcs
+            .iter()
+            .map(|rpc| (rpc.path, (*rpc, guard.metrics.of(parts.name, rpc))))
+            .collect::<HashMap<_, _>>();
         Self(Arc::new(Inner {
             name: parts.name,
             routes: parts.public.clone().prepare(),
@@ -116,8 +119,13 @@ impl Layered {
 
     /// Returns the names of its gRPC services, such as `coffre.vault.v1.CredentialService`.
     pub(crate) fn grpc_services(&self) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.0.rpcs.keys().filter_map(|path| path.trim_start_matches('/').split('/').next()).map(ToOwned::to_owned).collect();
+        let mut names: Vec<String> = self
+            .0
+            .rpcs
+            .keys()
+            .filter_map(|path| path.trim_start_matches('/').split('/').next())
+            .map(ToOwned::to_owned)
+            .collect();
         names.sort();
         names.dedup();
         names
@@ -187,8 +195,9 @@ impl Inner {
         let _place = match Place::take(&self.in_flight, &self.gauge, self.guard.limits.in_flight) {
             Some(place) => place,
             None => {
-                let refusal = Refusal::new(Reason::RequestOverloaded, "too many calls at once; repeat it a little later")
-                    .retry_after(Duration::from_secs(1));
+                let refusal =
+                    Refusal::new(Reason::RequestOverloaded, "too many calls at once; repeat it a little later")
+                        .retry_after(Duration::from_secs(1));
                 return Status::from(refusal).into_http();
             }
         };
@@ -238,7 +247,8 @@ impl Inner {
 
     /// deadline, panic guard
     async fn within_deadline(&self, request: Request) -> Response {
-        let allowed = grpc_timeout(&request).map_or(self.guard.limits.deadline, |asked| asked.min(self.guard.limits.deadline));
+        let allowed =
+            grpc_timeout(&request).map_or(self.guard.limits.deadline, |asked| asked.min(self.guard.limits.deadline));
         let mut routes = self.routes.clone();
         let answered = AssertUnwindSafe(async move { routes.call(request).await }).catch_unwind();
         match tokio::time::timeout(allowed, answered).await {

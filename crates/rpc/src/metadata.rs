@@ -100,7 +100,10 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let mut values = headers.get_all(http::header::AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(Refusal::new(Reason::AuthTokenConflict, "the authorization metadata is there twice; send one token"));
+        return Err(Refusal::new(
+            Reason::AuthTokenConflict,
+            "the authorization metadata is there twice; send one token",
+        ));
     }
     let value = value.to_str().unwrap_or_default();
     match value.split_once(' ') {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 
 use crate::Rpc;
 
@@ -25,13 +27,17 @@ impl RpcMetrics {
             &["service", "rpc", "code"],
         )?;
         let seconds = HistogramVec::new(
-            HistogramOpts::new("coffre_rpc_duration_seconds", "Time from the arrival of a call to its answer.").buckets(vec![
-                0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
-            ]),
+            HistogramOpts::new("coffre_rpc_duration_seconds", "Time from the arrival of a call to its answer.")
+                .buckets(vec![
+                    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+                    10.0,
+                ]),
             &["service", "rpc"],
         )?;
-        let in_flight =
-            IntGaugeVec::new(Opts::new("coffre_rpc_in_flight", "Calls that are being answered, by service."), &["service"])?;
+        let in_flight = IntGaugeVec::new(
+            Opts::new("coffre_rpc_in_flight", "Calls that are being answered, by service."),
+            &["service"],
+        )?;
         registry.register(Box::new(calls.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
         registry.register(Box::new(in_flight.clone()))?;

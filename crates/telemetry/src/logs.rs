@@ -34,8 +34,12 @@ pub fn init(filter: &str, format: Option<Format>) -> Result<(), LogError> {
     let filter = EnvFilter::builder().parse(filter)?;
     let registry = tracing_subscriber::registry().with(filter);
     match format.unwrap_or(if stderr().is_terminal() { Format::Text } else { Format::Json }) {
-        Format::Text => registry.with(tracing_subscriber::fmt::layer().with_writer(stderr).with_target(false)).try_init()?,
-        Format::Json => registry.with(tracing_subscriber::fmt::layer().json().with_writer(stderr).flatten_event(true)).try_init()?,
+        Format::Text => {
+            registry.with(tracing_subscriber::fmt::layer().with_writer(stderr).with_target(false)).try_init()?
+        }
+        Format::Json => {
+            registry.with(tracing_subscriber::fmt::layer().json().with_writer(stderr).flatten_event(true)).try_init()?
+        }
     }
     Ok(())
 }

@@ -15,7 +15,12 @@ use crate::{Health, State};
 ///
 /// # Errors
 /// Where the listener fails.
-pub async fn serve(listener: TcpListener, registry: Registry, health: Health, stop: CancellationToken) -> std::io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    registry: Registry,
+    health: Health,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))

@@ -1,0 +1,94 @@
+//! The layers, around a service whose calls answer, panic and hang, with a real outbox and real tokens.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod world;
+
+use coffre_error::{Reason, Refusal};
+use coffre_proto::audit::v1::{Outcome, Source};
+use coffre_proto::vault::v1::key_service_client::KeyServiceClient;
+use coffre_proto::vault::v1::{GetMasterKeyStatusRequest, GetModeRequest, GetTransportPublicKeyRequest};
+use coffre_types::Permission;
+use tonic::{Code, Request};
+use world::World;
+
+fn reason(status: &tonic::Status) -> Reason {
+    Refusal::from_status(status).reason()
+}
+
+#[tokio::test]
+async fn an_answer_leaves_after_its_record() {
+    let world = World::start(&[Permission::ManageSettings]).await;
+    let mut client = KeyServiceClient::new(world.channel());
+    client.get_mode(world.request(GetModeRequest {})).await.unwrap();
+    let events = world.events();
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].method, "coffre.vault.v1.KeyService/GetMode");
+    assert_eq!(events[0].outcome(), Outcome::Successful);
+    assert_eq!(events[0].source(), Source::Api);
+    assert_eq!(events[0].request_id, "request-1");
+    assert_eq!(events[0].client_address, "203.0.113.9");
+    let actor = events[0].actor.clone().unwrap();
+    assert_eq!((actor.user_id, actor.user_name.as_str()), (7, "ada"));
+}
+
+#[tokio::test]
+async fn no_record_no_answer() {
+    let world = World::start(&[Permission::ManageSettings]).await;
+    world.break_journal();
+    let refused = KeyServiceClient::new(world.channel()).get_mode(world.request(GetModeRequest {})).await.unwrap_err();
+    assert_eq!(reason(&refused), Reason::AuditUnavailable);
+}
+
+#[tokio::test]
+async fn without_a_token_the_call_is_refused_and_recorded() {
+    let world = World::start(&[Permission::ManageSettings]).await;
+    let refused = KeyServiceClient::new(world.channel()).get_mode(Request::new(GetModeRequest {})).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused)), (Code::Unauthenticated, Reason::AuthTokenRequired));
+    assert_eq!(world.events()[0].reason, "AUTH_TOKEN_REQUIRED");
+}
+
+#[tokio::test]
+async fn a_missing_permission_is_named_and_recorded() {
+    let world = World::start(&[Permission::ManageMyCredentials]).await;
+    let refused = KeyServiceClient::new(world.channel()).get_mode(world.request(GetModeRequest {})).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused)), (Code::PermissionDenied, Reason::AuthzPermissionRequired));
+    assert!(refused.message().contains("View and manage settings"), "{}", refused.message());
+    assert_eq!(world.events()[0].outcome(), Outcome::Unsuccessful);
+}
+
+#[tokio::test]
+async fn a_panic_becomes_an_error_id_and_a_record() {
+    let world = World::start(&[Permission::ManageSettings]).await;
+    let refused = KeyServiceClient::new(world.channel())
+        .get_master_key_status(world.request(GetMasterKeyStatusRequest {}))
+        .await
+        .unwrap_err();
+    assert_eq!((refused.code(), reason(&refused)), (Code::Internal, Reason::Internal));
+    assert!(!refused.message().contains("planted"), "{}", refused.message());
+    assert_eq!(world.events()[0].reason, "INTERNAL");
+}
+
+#[tokio::test]
+async fn a_call_ends_at_its_deadline() {
+    let world = World::start(&[Permission::ManageSettings]).await;
+    let mut request = world.request(GetTransportPublicKeyRequest {});
+    request.metadata_mut().insert("grpc-timeout", "20m".parse().unwrap());
+    let refused = KeyServiceClient::new(world.channel()).get_transport_public_key(request).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused)), (Code::DeadlineExceeded, Reason::RequestTimeout));
+    assert_eq!(world.events()[0].reason, "REQUEST_TIMEOUT");
+}
+
+#[tokio::test]
+async fn an_rpc_without_a_row_is_denied() {
+    let world = World::without_rows().await;
+    let refused = KeyServiceClient::new(world.channel()).get_mode(world.request(GetModeRequest {})).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unimplemented);
+}
+
+#[tokio::test]
+async fn load_beyond_the_limit_is_shed() {
+    let world = World::with_room_for(0).await;
+    let refused = KeyServiceClient::new(world.channel()).get_mode(world.request(GetModeRequest {})).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused)), (Code::Unavailable, Reason::RequestOverloaded));
+    assert!(world.events().is_empty(), "shedding costs no record");
+}

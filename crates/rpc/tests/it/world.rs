@@ -1,0 +1,218 @@
+//! A service behind its layers, and everything around it that is not under test.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use coffre_audit_client::{ActivityType, Outbox, Site};
+use coffre_authn::token::{Identity, sign};
+use coffre_authn::{Authenticator, Settings};
+use coffre_channel::Channel;
+use coffre_db::{Connection, Database, DatabaseUrl, Error, Journal, JournalEntry, Options};
+use coffre_proto::audit::v1::Event;
+use coffre_proto::auth::internal::v1::caller_service_server::{CallerService, CallerServiceServer};
+use coffre_proto::auth::internal::v1::{
+    Heartbeat, LookUpUserRequest, LookUpUserResponse, ResolveCallerRequest, ResolveCallerResponse, SigningKey,
+    Snapshot, WatchChangesRequest, WatchChangesResponse, watch_changes_response,
+};
+use coffre_proto::vault::v1::key_service_server::{KeyService, KeyServiceServer};
+use coffre_proto::vault::v1::{
+    GetMasterKeyStatusRequest, GetMasterKeyStatusResponse, GetModeRequest, GetModeResponse,
+    GetTransportPublicKeyRequest, GetTransportPublicKeyResponse,
+};
+use coffre_rpc::{Access, Guard, Layered, Limits, Rpc, RpcMetrics, ServiceParts};
+use coffre_secret::SecretBytes;
+use coffre_types::{Clock as _, Permission, SessionId, SystemClock, TokenKind, UserId};
+use futures_util::{Stream, StreamExt as _, stream};
+use jsonwebtoken::EncodingKey;
+use prost::Message as _;
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
+
+const fn row(path: &'static str, event: &'static str) -> Rpc {
+    Rpc { path, access: Access::Permission(Permission::ManageSettings), event, activity: ActivityType::CvSetting }
+}
+
+static RPCS: [Rpc; 3] = [
+    row("/coffre.vault.v1.KeyService/GetMode", "vault.mode.read"),
+    row("/coffre.vault.v1.KeyService/GetMasterKeyStatus", "vault.status.read"),
+    row("/coffre.vault.v1.KeyService/GetTransportPublicKey", "vault.transport_key.read"),
+];
+
+pub struct World {
+    layered: Layered,
+    token: String,
+    kept: Kept,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    pub async fn start(permissions: &[Permission]) -> Self {
+        Self::build(permissions, &RPCS, Limits::default()).await
+    }
+
+    pub async fn without_rows() -> Self {
+        Self::build(&[Permission::ManageSettings], &[], Limits::default()).await
+    }
+
+    pub async fn with_room_for(in_flight: usize) -> Self {
+        Self::build(&[Permission::ManageSettings], &RPCS, Limits { in_flight, ..Limits::default() }).await
+    }
+
+    async fn build(permissions: &[Permission], rpcs: &'static [Rpc], limits: Limits) -> Self {
+        let clock = Arc::new(SystemClock);
+        let folder = tempfile::tempdir().unwrap();
+        let site = Arc::new(Site {
+            service: "vault",
+            host_name: "host".into(),
+            environment_name: "test".into(),
+            clock: clock.clone(),
+        });
+        let outbox = Outbox::new(site, &SecretBytes::new(vec![7; 32]));
+        let kept = Kept::default();
+        let options = Options::new(DatabaseUrl::sqlite(folder.path()), "vault");
+        let database = Database::open(options, || Box::new(kept.clone())).unwrap();
+        outbox.attach(database);
+
+        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new()).unwrap();
+        let public_key = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap().public_key().as_ref().to_vec();
+        let auth = Auth { public_key, permissions: permissions.iter().map(|permission| permission.id()).collect() };
+        let authenticator = Authenticator::start(
+            Channel::in_process(Routes::new(CallerServiceServer::new(auth)).prepare()),
+            Settings::default(),
+            clock.clone(),
+        );
+        authenticator.ready().await;
+        let identity = Identity {
+            user_id: UserId::from_trusted(7),
+            session_id: SessionId::from_bytes(&[1; 16]).unwrap(),
+            epoch: 0,
+            kind: TokenKind::Session,
+            issued: clock.now(),
+            expires: clock.now().plus(Duration::from_secs(600)),
+        };
+        let token = sign(&identity, "coffre", "k1", &EncodingKey::from_ed_der(pkcs8.as_ref())).unwrap();
+
+        let parts = ServiceParts {
+            name: "vault",
+            public: Routes::new(KeyServiceServer::new(Keys)),
+            internal: Routes::default(),
+            rpcs,
+            outbox,
+        };
+        let metrics = RpcMetrics::register(&prometheus::Registry::new()).unwrap();
+        let layered = Layered::new(&parts, Guard { authenticator, clock, metrics, limits });
+        Self { layered, token, kept, _folder: folder }
+    }
+
+    pub fn channel(&self) -> Channel {
+        self.layered.channel("gateway")
+    }
+
+    pub fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        let metadata = request.metadata_mut();
+        metadata.insert("authorization", format!("Bearer {}", self.token).parse().unwrap());
+        metadata.insert("x-request-id", "request-1".parse().unwrap());
+        metadata.insert("x-coffre-client-address", "203.0.113.9".parse().unwrap());
+        metadata.insert("x-coffre-source", "API".parse().unwrap());
+        request
+    }
+
+    pub fn events(&self) -> Vec<Event> {
+        self.kept.events.lock().unwrap().iter().map(|entry| Event::decode(entry.bytes().as_ref()).unwrap()).collect()
+    }
+
+    pub fn break_journal(&self) {
+        self.kept.broken.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Keeps entries in memory.
+#[derive(Clone, Default)]
+struct Kept {
+    events: Arc<Mutex<Vec<JournalEntry>>>,
+    broken: Arc<AtomicBool>,
+}
+
+impl Journal for Kept {
+    fn write(&mut self, _: &mut Connection, entries: &[JournalEntry]) -> Result<(), Error> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(Error::Full);
+        }
+        self.events.lock().unwrap().extend_from_slice(entries);
+        Ok(())
+    }
+
+    fn committed(&mut self) {}
+
+    fn rolled_back(&mut self) {}
+
+    fn in_doubt(&mut self) {}
+}
+
+struct Keys;
+
+#[tonic::async_trait]
+impl KeyService for Keys {
+    async fn get_mode(&self, _: Request<GetModeRequest>) -> Result<Response<GetModeResponse>, Status> {
+        Ok(Response::new(GetModeResponse::default()))
+    }
+
+    async fn get_master_key_status(
+        &self,
+        _: Request<GetMasterKeyStatusRequest>,
+    ) -> Result<Response<GetMasterKeyStatusResponse>, Status> {
+        panic!("planted");
+    }
+
+    async fn get_transport_public_key(
+        &self,
+        _: Request<GetTransportPublicKeyRequest>,
+    ) -> Result<Response<GetTransportPublicKeyResponse>, Status> {
+        std::future::pending().await
+    }
+}
+
+struct Auth {
+    public_key: Vec<u8>,
+    permissions: Vec<i64>,
+}
+
+type Changes = std::pin::Pin<Box<dyn Stream<Item = Result<WatchChangesResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl CallerService for Auth {
+    type WatchChangesStream = Changes;
+
+    async fn resolve_caller(
+        &self,
+        request: Request<ResolveCallerRequest>,
+    ) -> Result<Response<ResolveCallerResponse>, Status> {
+        Ok(Response::new(ResolveCallerResponse {
+            sequence: 1,
+            user_id: request.into_inner().user_id,
+            username: "ada".into(),
+            permission_ids: self.permissions.clone(),
+            expire_time_us: i64::MAX,
+            ..ResolveCallerResponse::default()
+        }))
+    }
+
+    async fn watch_changes(&self, _: Request<WatchChangesRequest>) -> Result<Response<Changes>, Status> {
+        let keys = vec![SigningKey { kid: "k1".into(), public_key: self.public_key.clone() }];
+        let snapshot = watch_changes_response::Message::Snapshot(Snapshot { sequence: 1, keys });
+        let first = stream::once(async move { Ok(WatchChangesResponse { message: Some(snapshot) }) });
+        let beats = stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let beat = watch_changes_response::Message::Heartbeat(Heartbeat { sequence: 1, age_ms: 0 });
+            Some((Ok(WatchChangesResponse { message: Some(beat) }), ()))
+        });
+        Ok(Response::new(Box::pin(first.chain(beats))))
+    }
+
+    async fn look_up_user(&self, _: Request<LookUpUserRequest>) -> Result<Response<LookUpUserResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+}
