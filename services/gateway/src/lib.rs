@@ -1,1 +1,36 @@
-//! The gateway service.
+//! REST in, gRPC out.
+//!
+//! The gateway speaks the published JSON API and calls the services through their own interface, over
+//! [`coffre_channel::Channel`]. It routes and translates, nothing else: it owns no rule of the product, no database and no key. What
+//! REST refuses, gRPC refuses for the same reason; only faults of form (a path, a header, a JSON text) are found here.
+//!
+//! Where to start reading:
+//! - `router.rs`: every route in one list, from which the OpenAPI document comes too
+//! - `edge.rs`: what happens to every request before and after its route
+//! - `caller.rs`: who is calling, as metadata for the services
+//! - `error.rs`: the one table from a refusal to a status and a body
+//! - `json/`: how requests are read and what all answers share
+//! - `routes/`: one file a resource: JSON structs, handlers, conversions
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+mod caller;
+mod clients;
+mod config;
+mod docs;
+mod edge;
+mod error;
+mod json;
+mod request;
+mod router;
+mod routes;
+mod serve;
+
+#[cfg(test)]
+mod upstream;
+
+pub use clients::Clients;
+pub use config::{Config, Limits, Readiness, StatusCodes};
+pub use edge::Gateway;
+pub use router::{openapi, router};
+pub use serve::serve;

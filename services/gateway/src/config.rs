@@ -1,0 +1,124 @@
+//! What the gateway is told at its start.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// The settings of the gateway.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which status codes answer an unchanged PUT and a missing permission.
+    pub status_codes: StatusCodes,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The only host names that requests may be addressed to, without port; `None`: any. `dev` allows the names of the loopback
+    /// interface alone, so that a page in a browser cannot reach it under a name of its own.
+    pub allowed_hosts: Option<Vec<String>>,
+    /// Whether `/docs` is there.
+    pub docs: bool,
+    /// What `/version` says.
+    pub version: String,
+    /// What `/readyz` says.
+    pub readiness: Readiness,
+    /// How much and how long.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// The names of the loopback interface.
+    #[must_use]
+    pub fn loopback_hosts() -> Vec<String> {
+        ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).to_vec()
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            status_codes: StatusCodes::Modern,
+            trusted_proxies: Vec::new(),
+            allowed_hosts: None,
+            docs: true,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            readiness: Readiness::ready(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Which status codes answer the two cases where the old server chose unusual ones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum StatusCodes {
+    /// 200 with the resource for an unchanged PUT, 403 for a missing permission.
+    #[default]
+    Modern,
+    /// 304 for an unchanged PUT, 501 for a missing permission, as the old document prints.
+    Documented,
+}
+
+/// How much and how long a request may be.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The largest body, in bytes.
+    pub body_bytes: usize,
+    /// The largest sum of header names and values, in bytes.
+    pub header_bytes: usize,
+    /// How long the headers may take to arrive.
+    pub header_time: Duration,
+    /// How long a body may take to arrive.
+    pub body_time: Duration,
+    /// How long a whole request may take.
+    pub request_time: Duration,
+    /// How many requests are answered at once; further ones are refused.
+    pub requests: usize,
+    /// How many connections are open at once; further ones wait.
+    pub connections: usize,
+    /// How long open requests get to end when the gateway stops.
+    pub drain_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 1024 * 1024,
+            header_bytes: 16 * 1024,
+            header_time: Duration::from_secs(10),
+            body_time: Duration::from_secs(10),
+            request_time: Duration::from_secs(30),
+            requests: 4096,
+            connections: 8192,
+            drain_time: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Whether requests can be answered: a switch that the process turns, shared by its clones.
+#[derive(Clone, Debug)]
+pub struct Readiness(Arc<AtomicBool>);
+
+impl Readiness {
+    /// Ready from the start.
+    #[must_use]
+    pub fn ready() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+
+    /// Not ready until told otherwise.
+    #[must_use]
+    pub fn not_yet() -> Self {
+        Self(Arc::new(AtomicBool::new(false)))
+    }
+
+    /// Turns the switch.
+    pub fn set(&self, ready: bool) {
+        self.0.store(ready, Ordering::Relaxed);
+    }
+
+    /// Reads the switch.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,271 @@
+//! What happens to every request before and after its route, in one function:
+//! its id, its address, the limits that hold for all, the spelling of its path, and the headers of every answer.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use coffre_error::{Reason, Refusal, code};
+use futures_util::FutureExt as _;
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
+use tokio::sync::Semaphore;
+use tower::{Service, ServiceExt as _};
+use tracing::Instrument as _;
+
+use crate::caller::{Context, Peer, X_REQUEST_ID};
+use crate::config::{Config, StatusCodes};
+use crate::error::{Failure, Refused};
+
+/// The whole gateway as a tower service. Clones share everything.
+#[derive(Clone)]
+pub struct Gateway(Arc<Inner>);
+
+struct Inner {
+    router: Router,
+    config: Arc<Config>,
+    places: Semaphore,
+}
+
+impl Gateway {
+    pub(crate) fn new(router: Router, config: Arc<Config>) -> Self {
+        let places = Semaphore::new(config.limits.requests.min(Semaphore::MAX_PERMITS));
+        Self(Arc::new(Inner { router, config, places }))
+    }
+
+    pub(crate) fn config(&self) -> &Arc<Config> {
+        &self.0.config
+    }
+
+    /// Answers one request of a peer.
+    pub(crate) async fn answer<B>(&self, request: Request<B>, peer: Option<&Peer>) -> Response
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        let inner = &*self.0;
+        let context = Context::of(request.headers(), peer, &inner.config.trusted_proxies);
+        let request_id = context.request_id.clone();
+        let span = tracing::info_span!("request", request_id = request_id.to_str().unwrap_or_default());
+        let answered = inner.answer(request, context).instrument(span).await;
+        finished(answered, request_id, inner.config.status_codes)
+    }
+}
+
+impl Inner {
+    async fn answer<B>(&self, mut request: Request<B>, context: Context) -> Response
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        if let Err(refusal) = self.refuse_early(request.headers(), request.uri()) {
+            return Failure::from(refusal).into_response();
+        }
+        let Ok(_place) = self.places.try_acquire() else {
+            let refusal = Refusal::new(
+                Reason::RequestOverloaded,
+                "the gateway answers as many requests as it can; repeat this one",
+            );
+            return Failure::from(refusal).into_response();
+        };
+        if let Some(uri) = plain_path(request.uri().path(), request.uri().query()) {
+            *request.uri_mut() = uri;
+        }
+        request.extensions_mut().insert(context);
+        let routed = AssertUnwindSafe(self.router.clone().oneshot(request.map(Body::new))).catch_unwind();
+        match tokio::time::timeout(self.config.limits.request_time, routed).await {
+            Ok(Ok(Ok(response))) => response,
+            Ok(Ok(Err(never))) => match never {},
+            Ok(Err(_)) => Failure::from(Refusal::internal("a handler panicked")).into_response(),
+            Err(_) => Failure::deadline().into_response(),
+        }
+    }
+
+    fn refuse_early(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), Refusal> {
+        let limit = self.config.limits.header_bytes;
+        let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if size + uri.path().len() + uri.query().map_or(0, str::len) > limit {
+            let message = format!("the headers are larger than {limit} bytes; send less");
+            return Err(Refusal::new(Reason::RequestHeadersTooLarge, message));
+        }
+        if let Some(allowed) = &self.config.allowed_hosts {
+            let host = headers
+                .get(HOST)
+                .and_then(|host| host.to_str().ok())
+                .or_else(|| uri.authority().map(|host| host.as_str()));
+            let name = host.map(without_port);
+            if !name.is_some_and(|name| allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))) {
+                let message = "this server answers only under the names of the loopback interface, such as localhost";
+                return Err(
+                    Refusal::new(Reason::RequestInvalid, message).violation("Host", "is not a name of this server")
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => name,
+        _ => host,
+    }
+}
+
+/// Prefixes that are other names of the same paths.
+const ALIASES: &[(&str, &str)] =
+    &[("/v1/credentialvault/", "/v2/credentialvault/"), ("/v2/authentication", "/v1/authentication")];
+
+/// Under a credential, other names of its values, as the old document prints them.
+const CREDENTIALS: &str = "/v2/credentialvault/credentials/";
+
+/// Returns the path as the routes spell it, where it differs: repeated slashes become one, a slash at the end goes, aliases are replaced.
+/// Nothing is decoded here, so that an encoded slash never separates.
+fn plain_path(path: &str, query: Option<&str>) -> Option<Uri> {
+    let slashes = path.contains("//") || (path.len() > 1 && path.ends_with('/'));
+    let aliased = ALIASES.iter().any(|(alias, _)| path.starts_with(alias));
+    let values = path.ends_with("/attributevalue") || path.contains("/attributevalue/") || path.contains("/values");
+    if !slashes && !aliased && !values {
+        return None;
+    }
+    let mut plain = String::with_capacity(path.len() + 1);
+    for segment in path.split('/').filter(|segment| !segment.is_empty()) {
+        plain.push('/');
+        plain.push_str(segment);
+    }
+    if plain.is_empty() {
+        plain.push('/');
+    }
+    for (alias, name) in ALIASES {
+        if let Some(rest) = plain.strip_prefix(alias) {
+            if alias.ends_with('/') || rest.is_empty() || rest.starts_with('/') {
+                plain = format!("{name}{rest}");
+                break;
+            }
+        }
+    }
+    if let Some(rest) = plain.strip_prefix(CREDENTIALS) {
+        let mut segments = rest.split('/');
+        let id = segments.next().unwrap_or_default();
+        if let Some(kind @ ("attributevalue" | "values")) = segments.next() {
+            let behind = rest.get(id.len() + 1 + kind.len()..).unwrap_or_default();
+            plain = format!("{CREDENTIALS}{id}/attributevalues{behind}");
+        }
+    }
+    if plain == path {
+        return None;
+    }
+    if let Some(query) = query {
+        plain.push('?');
+        plain.push_str(query);
+    }
+    PathAndQuery::from_maybe_shared(Bytes::from(plain)).ok().map(Uri::from)
+}
+
+/// Gives an answer what every answer has.
+fn finished(mut response: Response, request_id: HeaderValue, status_codes: StatusCodes) -> Response {
+    if let Some(Refused(reason)) = response.extensions().get().copied() {
+        if status_codes == StatusCodes::Documented && reason == Reason::AuthzPermissionRequired {
+            *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
+        }
+        tracing::debug!(status = response.status().as_u16(), code = code(reason), "a request was refused");
+    }
+    let headers = response.headers_mut();
+    headers.insert(X_REQUEST_ID, request_id);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    if !headers.contains_key(CONTENT_SECURITY_POLICY) {
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    }
+    response
+}
+
+impl<B> Service<Request<B>> for Gateway
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let gateway = self.clone();
+        let peer = request.extensions().get::<IpAddr>().copied().map(Peer::new);
+        Box::pin(async move { Ok(gateway.answer(request, peer.as_ref()).await) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slashes_and_aliases_are_put_right() {
+        for (given, expected) in [
+            ("/v2/credentialvault//credentials/12", "/v2/credentialvault/credentials/12"),
+            ("//v2///credentialvault/credentials//", "/v2/credentialvault/credentials"),
+            ("/v2/credentialvault/credentials/", "/v2/credentialvault/credentials"),
+            ("/v1/credentialvault/credentials/12?x=1", "/v2/credentialvault/credentials/12?x=1"),
+            ("/v1/credentialvault//credentials", "/v2/credentialvault/credentials"),
+            ("/v2/authentication", "/v1/authentication"),
+            ("/v2/authentication/token?token=a//b", "/v1/authentication/token?token=a//b"),
+            ("/v2/credentialvault/credentials/12/attributevalue", "/v2/credentialvault/credentials/12/attributevalues"),
+            (
+                "/v2/credentialvault/credentials/12/attributevalue/",
+                "/v2/credentialvault/credentials/12/attributevalues",
+            ),
+            ("/v2/credentialvault/credentials/12/values/30", "/v2/credentialvault/credentials/12/attributevalues/30"),
+            ("/v1/credentialvault/credentials/12/values/30", "/v2/credentialvault/credentials/12/attributevalues/30"),
+            ("//", "/"),
+        ] {
+            let uri: Uri = given.parse().unwrap();
+            let plain = plain_path(uri.path(), uri.query()).unwrap();
+            assert_eq!(plain.to_string(), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn other_paths_stay_as_they_came() {
+        for path in [
+            "/",
+            "/healthz",
+            "/v2/credentialvault/credentials/12/attributevalues",
+            "/v2/credentialvault/credentials/12/attributevalues/30",
+            "/v2/authenticationx",
+            "/v2/credentialvault/credentials/%2f",
+            "/v2/credentialvault/credentials/a;b",
+        ] {
+            assert!(plain_path(path, None).is_none(), "{path}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_compared_without_their_port() {
+        for (host, name) in [
+            ("localhost", "localhost"),
+            ("localhost:8080", "localhost"),
+            ("127.0.0.1:80", "127.0.0.1"),
+            ("[::1]:8080", "[::1]"),
+            ("[::1]", "[::1]"),
+        ] {
+            assert_eq!(without_port(host), name);
+        }
+    }
+}

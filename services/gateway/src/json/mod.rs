@@ -1,0 +1,11 @@
+//! The JSON pieces that all resources share: how a request is read, how ids, times and pages are written.
+
+mod list;
+mod object;
+mod reader;
+mod written;
+
+pub(crate) use list::{ListBody, Paged, read_query, whole_list};
+pub(crate) use object::{Object, id_of, invalid, plain_id, read_objects};
+pub(crate) use reader::{Json, parse};
+pub(crate) use written::{Id, Listed, Version, moment};

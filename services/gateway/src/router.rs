@@ -1,0 +1,140 @@
+//! Every route in one list. The OpenAPI document comes from the same list, so that neither has what the other lacks.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use coffre_error::{Reason, Refusal};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, StatusCode};
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi as _};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::clients::Clients;
+use crate::config::Config;
+use crate::docs;
+use crate::edge::Gateway;
+use crate::error::Failure;
+use crate::request::App;
+use crate::routes::{
+    attribute_values, audit, authentication, credentials, keys, operations, permissions, roles, users,
+};
+
+/// What the document says beside its routes.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Coffre",
+        description = "An open credential vault. A token comes from `POST /v1/authentication` and goes into `X-Authorization` as it is, or \
+                       into `Authorization` behind `Bearer `.\n\nOther names of the same paths: `/v1/credentialvault/…` is \
+                       `/v2/credentialvault/…`; `/v2/authentication…` is `/v1/authentication…`; under a credential, `attributevalue` and \
+                       `values` are `attributevalues`. Repeated slashes and a slash at the end do not matter. Ids may be sent as numbers \
+                       or strings. Every refusal has the shape of `ErrorBody`; every answer carries `X-Request-Id`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    security(("token" = []), ("bearer" = [])),
+    modifiers(&Schemes),
+    tags(
+        (name = "Authentication", description = "Signing in and out"),
+        (name = "Credentials", description = "Credentials and their attributes"),
+        (name = "Values", description = "Storing and reading secrets"),
+        (name = "Mode and keys", description = "The vault's mode and keys"),
+        (name = "Users and roles", description = "People, and what they may do"),
+        (name = "Audit", description = "The record of every call"),
+        (name = "Operations", description = "Without a token"),
+    )
+)]
+struct Document;
+
+struct Schemes;
+
+impl Modify for Schemes {
+    fn modify(&self, document: &mut OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let token = ApiKeyValue::with_description("X-Authorization", "The token as it is");
+        components.add_security_scheme("token", SecurityScheme::ApiKey(ApiKey::Header(token)));
+        components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    }
+}
+
+fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(authentication::sign_in))
+        .routes(routes!(authentication::check, authentication::refresh))
+        .routes(routes!(authentication::validate))
+        .routes(routes!(authentication::sign_out))
+        .routes(routes!(authentication::change_password))
+        .routes(routes!(authentication::key_set))
+        .routes(routes!(users::create, users::list))
+        .routes(routes!(users::list_by_query))
+        .routes(routes!(users::get, users::update, users::delete))
+        .routes(routes!(users::list_by_query_v2))
+        .routes(routes!(users::get_v2))
+        .routes(routes!(roles::create, roles::list))
+        .routes(routes!(roles::list_by_query))
+        .routes(routes!(roles::get, roles::update, roles::delete))
+        .routes(routes!(permissions::list))
+        .routes(routes!(credentials::create, credentials::list))
+        .routes(routes!(credentials::list_by_query))
+        .routes(routes!(credentials::get, credentials::update, credentials::delete))
+        .routes(routes!(credentials::transfer))
+        .routes(routes!(credentials::delete_attribute))
+        .routes(routes!(attribute_values::create, attribute_values::list))
+        .routes(routes!(attribute_values::update, attribute_values::delete))
+        .routes(routes!(keys::mode))
+        .routes(routes!(keys::master_key))
+        .routes(routes!(keys::transport_key))
+        .routes(routes!(audit::list_by_query))
+        .routes(routes!(audit::get))
+        .routes(routes!(operations::health))
+        .routes(routes!(operations::ready))
+        .routes(routes!(operations::version))
+}
+
+/// Returns the OpenAPI document of the REST API.
+#[must_use]
+pub fn openapi() -> OpenApi {
+    routes().into_openapi()
+}
+
+/// Builds the gateway over the services' clients.
+#[must_use]
+pub fn router(clients: Clients, config: Config) -> Gateway {
+    let config = Arc::new(config);
+    let (mut router, document) = routes().split_for_parts();
+    let document = Bytes::from(document.to_json().unwrap_or_default());
+    router = router.route("/openapi.json", get(async move || openapi_document(document)));
+    if config.docs {
+        router = router.route("/docs", get(docs::docs)).route("/docs/{file}", get(docs::file));
+    }
+    let router: Router = router
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(App { clients, config: config.clone() });
+    Gateway::new(router, config)
+}
+
+fn openapi_document(document: Bytes) -> Response {
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], document).into_response()
+}
+
+async fn not_found() -> Failure {
+    Refusal::new(Reason::RouteNotFound, "there is no such path; GET /openapi.json lists those there are").into()
+}
+
+/// Answers OPTIONS with the methods of a path, and refuses every other that it does not have. `Allow` is set by the router.
+async fn method_not_allowed(method: Method) -> Response {
+    if method == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let refusal = Refusal::new(
+        Reason::RouteMethodNotAllowed,
+        "the path does not take this method; the Allow header lists those it takes",
+    );
+    Failure::from(refusal).into_response()
+}
