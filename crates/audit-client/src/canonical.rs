@@ -20,6 +20,12 @@ pub fn parse(bytes: &[u8]) -> Option<Event> {
     (event.encoded_len() == bytes.len() && event.encode_to_vec() == bytes).then_some(event)
 }
 
+/// Reads an event from bytes that are known to be authentic. A newer writer may have added fields that are not known here.
+#[must_use]
+pub fn decode(bytes: &[u8]) -> Option<Event> {
+    Event::decode(bytes).ok()
+}
+
 const VARINT: u64 = 0;
 const LENGTH_DELIMITED: u64 = 2;
 

@@ -15,6 +15,7 @@ pub const GENESIS: Hash = [0; 32];
 
 const CHAIN_DOMAIN: &[u8] = b"coffre.stream.v1";
 const SEGMENT_DOMAIN: &[u8] = b"coffre.segment.v1";
+const PURPOSE_DOMAIN: &[u8] = b"coffre.audit-purpose.v1";
 const NAME_DOMAIN: &[u8] = b"coffre.unknown-name.v1";
 
 /// Returns the leaf hash of an event, as in RFC 9162 section 2.1.1.
@@ -84,6 +85,15 @@ impl StreamKey {
         let mut context = hmac::Context::with_key(&self.0);
         context.update(NAME_DOMAIN);
         context.update(name_key.as_bytes());
+        tag(&context.sign())
+    }
+
+    /// Returns a key of its own for another purpose of the audit service, such as the signing of page tokens.
+    #[must_use]
+    pub fn derived(&self, purpose: &str) -> Hash {
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(PURPOSE_DOMAIN);
+        context.update(purpose.as_bytes());
         tag(&context.sign())
     }
 

@@ -1,0 +1,59 @@
+//! `coffre.audit.internal.v1.IntakeService`: taking the events of the services.
+
+use std::sync::Arc;
+
+use coffre_audit_client::StreamKey;
+use coffre_error::Refusal;
+use coffre_proto::audit::internal::v1::intake_service_server::IntakeService;
+use coffre_proto::audit::internal::v1::{
+    AppendSegmentsRequest, AppendSegmentsResponse, ReportHeadsRequest, ReportHeadsResponse,
+};
+use coffre_types::Clock;
+use tonic::{Request, Response, Status};
+
+use super::{convert, error};
+use crate::domain::intake::Arrival;
+use crate::domain::ports::WriteLog;
+
+/// Answers the relays.
+pub(crate) struct Intake {
+    log: Arc<dyn WriteLog>,
+    key: StreamKey,
+    clock: Arc<dyn Clock>,
+}
+
+impl Intake {
+    pub(crate) fn new(log: Arc<dyn WriteLog>, key: StreamKey, clock: Arc<dyn Clock>) -> Self {
+        Self { log, key, clock }
+    }
+}
+
+#[tonic::async_trait]
+impl IntakeService for Intake {
+    async fn append_segments(
+        &self,
+        request: Request<AppendSegmentsRequest>,
+    ) -> Result<Response<AppendSegmentsResponse>, Status> {
+        let AppendSegmentsRequest { service, segments } = request.into_inner();
+        let key = self.key.clone();
+        // Milliseconds of hashing: not on the threads that answer calls.
+        let checked = tokio::task::spawn_blocking(move || {
+            segments.into_iter().map(|segment| Arrival::check(&key, segment)).collect::<Vec<_>>()
+        });
+        let arrivals = checked.await.map_err(|error| Refusal::internal(&error))?;
+        let dispositions =
+            self.log.append(service, arrivals, self.clock.now()).await.map_err(|error| error::store(&error))?;
+        let dispositions = dispositions.into_iter().map(convert::disposition).collect();
+        Ok(Response::new(AppendSegmentsResponse { dispositions }))
+    }
+
+    async fn report_heads(
+        &self,
+        request: Request<ReportHeadsRequest>,
+    ) -> Result<Response<ReportHeadsResponse>, Status> {
+        let ReportHeadsRequest { service, heads } = request.into_inner();
+        let heads = heads.into_iter().map(convert::reported_head).collect::<Result<Vec<_>, _>>()?;
+        self.log.report(service, heads, self.clock.now()).await.map_err(|error| error::store(&error))?;
+        Ok(Response::new(ReportHeadsResponse {}))
+    }
+}

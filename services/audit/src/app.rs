@@ -1,0 +1,90 @@
+//! The wiring.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coffre_audit_client::Outbox;
+use coffre_db::Database;
+use coffre_db::list::PageTokens;
+use coffre_proto::audit::internal::v1::intake_service_server::IntakeServiceServer;
+use coffre_proto::audit::v1::audit_service_server::AuditServiceServer;
+use coffre_rpc::ServiceParts;
+use diesel_migrations::EmbeddedMigrations;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, join_all};
+use tonic::service::Routes;
+
+use crate::RPCS;
+use crate::api::{Entries, Intake};
+use crate::store::{POSTGRES, SQLITE, Store};
+
+/// The longest message that a relay sends: a request of segments is at most 1 MiB, but for a single larger one.
+const MAX_INTAKE_BYTES: usize = 8 * 1024 * 1024;
+/// How long a reader waits for what this process committed before.
+const SETTLE_AT_MOST: Duration = Duration::from_millis(500);
+
+/// Waits, for a bounded time, until what was committed before is in the log: whoever just did something finds it there.
+pub type Settle = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// Settles the outboxes of this process.
+#[must_use]
+pub fn settle(outboxes: Vec<Outbox>) -> Settle {
+    let outboxes: Arc<[Outbox]> = outboxes.into();
+    Arc::new(move || {
+        let outboxes = outboxes.clone();
+        async move {
+            join_all(outboxes.iter().map(|outbox| outbox.settle(SETTLE_AT_MOST))).await;
+        }
+        .boxed()
+    })
+}
+
+/// What the service needs.
+pub struct Deps {
+    /// Its database, opened with the journals of `outbox`.
+    pub database: Database,
+    /// The outbox for the record of its own calls. Its key is the one under which every service's streams are authentic.
+    pub outbox: Outbox,
+    /// See [`settle`].
+    pub settle: Settle,
+}
+
+/// Why the service cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database.
+    #[error("the audit's database: {0}")]
+    Store(#[from] coffre_db::Error),
+}
+
+/// The service, ready to be served.
+pub struct App {
+    /// Its routes.
+    pub parts: ServiceParts,
+}
+
+/// Returns the migrations for SQLite and for PostgreSQL.
+#[must_use]
+pub fn migrations() -> (EmbeddedMigrations, EmbeddedMigrations) {
+    (SQLITE, POSTGRES)
+}
+
+/// Wires the service.
+///
+/// # Errors
+/// None today.
+pub async fn build(deps: Deps) -> Result<App, Error> {
+    let Deps { database, outbox, settle } = deps;
+    let key = outbox.key().clone();
+    let store = Arc::new(Store::new(database, PageTokens::new(&key.derived("page-tokens"))));
+    let entries = Entries::new(store.clone(), settle);
+    let intake = Intake::new(store, key, outbox.site().clock.clone());
+    let parts = ServiceParts {
+        name: "audit",
+        public: Routes::new(AuditServiceServer::new(entries)),
+        internal: Routes::new(IntakeServiceServer::new(intake).max_decoding_message_size(MAX_INTAKE_BYTES)),
+        rpcs: RPCS,
+        outbox,
+    };
+    Ok(App { parts })
+}

@@ -1,0 +1,75 @@
+//! An event on its way into the log: the bytes that are kept and what lists search by.
+
+use coffre_audit_client::canonical;
+use coffre_audit_client::chain::{Hash, leaf_hash};
+use coffre_proto::audit::v1::Event;
+use coffre_types::NameKey;
+
+use super::{detail::detail, sentence::sentence};
+
+/// An event with what lists search by: names in the form in which they compare.
+#[derive(Clone, Debug)]
+pub(crate) struct NewEntry {
+    pub(crate) event_id: [u8; 16],
+    pub(crate) canonical: Vec<u8>,
+    pub(crate) leaf_hash: Hash,
+    pub(crate) created_at: i64,
+    pub(crate) activity: i64,
+    pub(crate) event: String,
+    pub(crate) status: i64,
+    pub(crate) source: i64,
+    pub(crate) user_id: i64,
+    pub(crate) user_name_key: String,
+    pub(crate) object_type: String,
+    pub(crate) object_id: String,
+    pub(crate) object_name_key: String,
+    pub(crate) request_id: String,
+    pub(crate) host_name: String,
+    pub(crate) environment_name: String,
+    pub(crate) client_address: String,
+    pub(crate) description: String,
+    pub(crate) detail: String,
+}
+
+impl NewEntry {
+    /// Reads an event that its writer's key vouches for; `None` where the bytes are none.
+    pub(crate) fn read(canonical: Vec<u8>) -> Option<Self> {
+        let event = canonical::decode(&canonical)?;
+        let event_id = event.id.as_slice().try_into().ok()?;
+        let (description, detail) = (sentence(&event), detail(&event));
+        let key = |text: &str| NameKey::of(text).into_string();
+        let actor = event.actor.unwrap_or_default();
+        let object = event.object.unwrap_or_default();
+        Some(Self {
+            event_id,
+            leaf_hash: leaf_hash(&canonical),
+            canonical,
+            created_at: event.time_us,
+            activity: event.activity_type.into(),
+            status: event.outcome.into(),
+            source: event.source.into(),
+            event: key(&event.event),
+            user_id: actor.user_id,
+            user_name_key: key(&actor.user_name),
+            object_type: key(&object.r#type),
+            object_id: key(&object.id),
+            object_name_key: key(&object.name),
+            request_id: key(&event.request_id),
+            host_name: key(&event.host_name),
+            environment_name: key(&event.environment_name),
+            client_address: key(&event.client_address),
+            description,
+            detail,
+        })
+    }
+}
+
+/// An entry as it is read.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) log_index: i64,
+    pub(crate) event: Event,
+    pub(crate) leaf_hash: Vec<u8>,
+    pub(crate) description: String,
+    pub(crate) detail: String,
+}

@@ -1,0 +1,180 @@
+//! One English sentence an event, for people.
+//!
+//! It is built from the words of the event, so that a new event reads well without a change here: the last word of `credential.value.read`
+//! is what was done, the words before are to what. Words that do not read well that way are in [`SPECIAL`].
+
+use std::fmt::Write as _;
+
+use coffre_proto::audit::v1::{Event, Outcome};
+
+/// What was done: the word in an event, what one tries to do, what one did.
+const VERBS: &[(&str, &str, &str)] = &[
+    ("create", "create", "created"),
+    ("read", "read", "read"),
+    ("list", "list", "listed"),
+    ("update", "update", "updated"),
+    ("delete", "delete", "deleted"),
+    ("write", "write", "wrote"),
+    ("set", "set", "set"),
+    ("enable", "enable", "enabled"),
+    ("disable", "disable", "disabled"),
+    ("revoke", "revoke", "revoked"),
+    ("refresh", "refresh", "refreshed"),
+    ("validate", "validate", "validated"),
+    ("check", "check", "checked"),
+    ("change", "change", "changed"),
+    ("rotate", "rotate", "rotated"),
+    ("transfer", "transfer", "transferred"),
+    ("assign", "assign", "assigned"),
+    ("add", "add", "added"),
+    ("remove", "remove", "removed"),
+    ("store", "store", "stored"),
+    ("seal", "seal", "sealed"),
+    ("unseal", "unseal", "unsealed"),
+    ("start", "start", "started"),
+    ("stop", "stop", "stopped"),
+    ("initialise", "initialise", "initialised"),
+    ("initialize", "initialise", "initialised"),
+    ("migrate", "migrate", "migrated"),
+    ("issue", "issue", "issued"),
+    ("confirm", "confirm", "confirmed"),
+];
+
+/// Events whose words do not read as object and verb.
+const SPECIAL: &[(&str, &str, &str)] = &[
+    ("session.sign_in", "sign in", "signed in"),
+    ("session.sign_out", "sign out", "signed out"),
+    ("session.create", "sign in", "signed in"),
+    ("session.end", "sign out", "signed out"),
+    ("session.refresh", "refresh a token", "refreshed a token"),
+    ("session.validate", "validate a token", "validated a token"),
+    ("sign_in", "sign in", "signed in"),
+    ("sign_out", "sign out", "signed out"),
+    ("login", "sign in", "signed in"),
+    ("logout", "sign out", "signed out"),
+    ("audit.list", "list the audit", "listed the audit"),
+    ("audit.entry.list", "list the audit", "listed the audit"),
+    ("audit.entry.read", "read an audit entry", "read an audit entry"),
+    ("jwks.read", "read the public signing keys", "read the public signing keys"),
+    ("call.unknown_caller.counted", "make calls beyond the quota", "made calls beyond the quota"),
+];
+
+/// Builds the sentence.
+pub(crate) fn sentence(event: &Event) -> String {
+    let (try_to, did) = words(event);
+    let mut out = String::with_capacity(96);
+    subject(&mut out, event);
+    let done = match event.outcome() {
+        Outcome::Successful => write!(out, " {did}"),
+        Outcome::Unsuccessful if event.occurrences > 1 => write!(out, " {did} ({} calls)", event.occurrences),
+        Outcome::Unsuccessful if event.reason.is_empty() => write!(out, " tried to {try_to} and was refused"),
+        Outcome::Unsuccessful => write!(out, " tried to {try_to} and was refused ({})", event.reason),
+        Outcome::Unknown | Outcome::Unspecified => write!(out, " tried to {try_to}; the outcome is not known"),
+    };
+    // Writing to a String does not fail.
+    debug_assert!(done.is_ok());
+    out
+}
+
+fn subject(out: &mut String, event: &Event) {
+    let actor = event.actor.as_ref();
+    let name = actor.map_or("", |actor| actor.user_name.as_str());
+    let client = actor.map_or("", |actor| actor.client_id.as_str());
+    let written = match (name.is_empty(), client.is_empty()) {
+        (false, true) => write!(out, "User \"{name}\""),
+        (false, false) => write!(out, "User \"{name}\" through API client \"{client}\""),
+        (true, false) => write!(out, "API client \"{client}\""),
+        (true, true) if event.method.is_empty() && event.client_address.is_empty() => write!(out, "The system"),
+        (true, true) => write!(out, "An unknown caller"),
+    };
+    debug_assert!(written.is_ok());
+}
+
+/// What one tries to do, and what one did.
+fn words(event: &Event) -> (String, String) {
+    if let Some((_, try_to, did)) = SPECIAL.iter().find(|(known, ..)| *known == event.event) {
+        return ((*try_to).to_owned(), (*did).to_owned());
+    }
+    let (nouns, verb) = event.event.rsplit_once('.').unwrap_or(("", event.event.as_str()));
+    let Some((_, present, past)) = VERBS.iter().find(|(known, _, past)| *known == verb || *past == verb) else {
+        let about = format!("\"{}\"{}", event.event, about(event, ""));
+        return (format!("call {about}"), format!("called {about}"));
+    };
+    let about = about(event, nouns);
+    (format!("{present}{about}"), format!("{past}{about}"))
+}
+
+/// To what it was done: ` credential "SharePoint Login"`, ` the value of credential "SharePoint Login"`, ` users`.
+fn about(event: &Event, nouns: &str) -> String {
+    let object = event.object.as_ref().filter(|object| !object.r#type.is_empty());
+    let kind = object.map_or("", |object| object.r#type.as_str());
+    let nouns = nouns.replace(['.', '_'], " ");
+    let part = nouns.strip_prefix(kind).map_or(nouns.as_str(), str::trim_start);
+    let mut out = String::new();
+    let written = match (object, part.is_empty()) {
+        (Some(object), true) => write!(out, " {}{}", kind.replace('_', " "), named(object)),
+        (Some(object), false) => write!(out, " the {part} of {}{}", kind.replace('_', " "), named(object)),
+        (None, false) => write!(out, " {part}"),
+        (None, true) => Ok(()),
+    };
+    debug_assert!(written.is_ok());
+    out
+}
+
+fn named(object: &coffre_proto::audit::v1::Object) -> String {
+    match (object.name.is_empty(), object.id.is_empty()) {
+        (false, _) => format!(" \"{}\"", object.name),
+        (true, false) => format!(" {}", object.id),
+        (true, true) => "s".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coffre_proto::audit::v1::{Actor, Object};
+
+    use super::*;
+
+    fn event(word: &str, object: Option<(&str, &str, &str)>) -> Event {
+        Event {
+            event: word.into(),
+            outcome: Outcome::Successful.into(),
+            method: "coffre.x/Y".into(),
+            actor: Some(Actor { user_id: 1, user_name: "admin".into(), ..Actor::default() }),
+            object: object.map(|(kind, id, name)| Object { r#type: kind.into(), id: id.into(), name: name.into() }),
+            ..Event::default()
+        }
+    }
+
+    #[test]
+    fn events_read_as_sentences() {
+        let login = Some(("credential", "12", "SharePoint Login"));
+        for (word, object, expected) in [
+            ("credential.create", login, "User \"admin\" created credential \"SharePoint Login\""),
+            ("credential.value.read", login, "User \"admin\" read the value of credential \"SharePoint Login\""),
+            ("credential.read", Some(("credential", "12", "")), "User \"admin\" read credential 12"),
+            ("credential.list", Some(("credential", "", "")), "User \"admin\" listed credentials"),
+            ("user.list", None, "User \"admin\" listed user"),
+            ("session.sign_in", None, "User \"admin\" signed in"),
+            ("token.refreshed", None, "User \"admin\" refreshed token"),
+            ("something.odd", login, "User \"admin\" called \"something.odd\" credential \"SharePoint Login\""),
+        ] {
+            assert_eq!(sentence(&event(word, object)), expected);
+        }
+    }
+
+    #[test]
+    fn refusals_name_their_reason() {
+        let mut refused = event("credential.delete", Some(("credential", "12", "")));
+        refused.outcome = Outcome::Unsuccessful.into();
+        refused.reason = "CREDENTIAL_IN_LOCKER".into();
+        refused.actor = None;
+        let expected = "An unknown caller tried to delete credential 12 and was refused (CREDENTIAL_IN_LOCKER)";
+        assert_eq!(sentence(&refused), expected);
+    }
+
+    #[test]
+    fn there_is_always_a_sentence() {
+        assert!(!sentence(&Event::default()).is_empty());
+    }
+}

@@ -1,0 +1,164 @@
+//! Reading the log.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use coffre_audit_client::canonical;
+use coffre_db::list::{Direction, Field, Kind, Listing};
+use coffre_db::{Connection, Result, Sql, dialect, list};
+use coffre_proto::query::v1::{PageInfo, Query};
+use coffre_types::EventId;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Binary, Text};
+
+use super::Store;
+use crate::domain::entry::Entry;
+use crate::domain::ports::ReadEntries;
+use crate::domain::visibility::Visibility;
+
+/// Counting stops here (contract, section 1).
+const COUNT_LIMIT: i64 = 1_000_000;
+
+static ENTRIES: Listing = Listing::new("audit.entries", "entries e", "e.log_index", FIELDS)
+    .ordered(&[("createdOn", Direction::Descending)])
+    .counted_to(COUNT_LIMIT);
+
+const FIELDS: &[Field] = &[
+    Field::new("id", "e.event_id", Kind::Uuid),
+    Field::new("createdOn", "e.created_at", Kind::Time),
+    Field::new("activityType", "e.activity", Kind::Enum(ACTIVITIES)),
+    Field::new("event", "e.event", Kind::TextWithKey("e.event")),
+    Field::new("eventDescription", "e.description", Kind::Text),
+    Field::new("status", "e.status", Kind::Enum(&[("Successful", 1), ("Unsuccessful", 2), ("Unknown", 3)])),
+    Field::new("source", "e.source", Kind::Enum(&[("API", 1), ("Console", 2), ("gRPC", 3), ("System", 4)])),
+    Field::new("userName", "e.user_name_key", Kind::TextWithKey("e.user_name_key")),
+    Field::new("createdBy", "e.user_id", Kind::Integer),
+    Field::new("objectType", "e.object_type", Kind::TextWithKey("e.object_type")),
+    Field::new("objectId", "e.object_id", Kind::TextWithKey("e.object_id")),
+    Field::new("objectName", "e.object_name_key", Kind::TextWithKey("e.object_name_key")),
+    Field::new("requestId", "e.request_id", Kind::TextWithKey("e.request_id")),
+    Field::new("hostName", "e.host_name", Kind::TextWithKey("e.host_name")),
+    Field::new("environmentName", "e.environment_name", Kind::TextWithKey("e.environment_name")),
+    Field::new("clientAddress", "e.client_address", Kind::TextWithKey("e.client_address")),
+    Field::new("detail", "e.detail", Kind::Text),
+];
+
+/// The documented words and their numbers in `event.proto`.
+const ACTIVITIES: &[(&str, i64)] = &[
+    ("LOGIN", 1),
+    ("CLIENT_LOGIN", 2),
+    ("LOGOUT", 3),
+    ("ADD_CREDENTIAL", 4),
+    ("READ_CREDENTIAL", 5),
+    ("UPDATE_CREDENTIAL", 6),
+    ("DELETE_CREDENTIAL", 7),
+    ("UPDATE_CREDENTIAL_OWNERSHIP", 8),
+    ("ADD_LOCKER", 9),
+    ("READ_LOCKER", 10),
+    ("UPDATE_LOCKER", 11),
+    ("DELETE_LOCKER", 12),
+    ("CONFIGURE_CREDENTIAL_VAULT", 13),
+    ("CONNECT_CREDENTIAL_VAULT", 14),
+    ("UNLOCK_CREDENTIAL_VAULT", 15),
+    ("CV_SETTING", 16),
+    ("CREATE_USER", 17),
+    ("UPDATE_USER", 18),
+    ("DELETE_USER", 19),
+    ("ENABLE_USER", 20),
+    ("DISABLE_USER", 21),
+    ("ADD_ROLE", 22),
+    ("UPDATE_ROLE", 23),
+    ("DELETE_ROLE", 24),
+    ("FIRST_ADMIN_SETTINGS", 25),
+    ("CR_CONFIGURATIONS", 26),
+    ("EDIT_SETTINGS", 27),
+    ("MIGRATION_START", 28),
+    ("MIGRATION_FINISH", 29),
+    ("AUDIT_ERROR", 30),
+    ("AUDIT_UNSET_ACTIVITY_TYPE", 31),
+];
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = BigInt)]
+    log_index: i64,
+    #[diesel(sql_type = Binary)]
+    canonical: Vec<u8>,
+    #[diesel(sql_type = Binary)]
+    leaf_hash: Vec<u8>,
+    #[diesel(sql_type = Text)]
+    description: String,
+    #[diesel(sql_type = Text)]
+    detail: String,
+}
+
+const COLUMNS: &str = "SELECT e.log_index, e.canonical, e.leaf_hash, e.description, e.detail FROM entries e WHERE ";
+
+impl TryFrom<Row> for Entry {
+    type Error = coffre_db::Error;
+
+    fn try_from(row: Row) -> Result<Self> {
+        let unreadable = || coffre_db::Error::Bug(format!("the entry at {} is no event", row.log_index));
+        let event = canonical::decode(&row.canonical).ok_or_else(unreadable)?;
+        let Row { log_index, leaf_hash, description, detail, .. } = row;
+        Ok(Self { log_index, event, leaf_hash, description, detail })
+    }
+}
+
+fn scope(visibility: Visibility) -> Sql {
+    match visibility.only() {
+        Some(user_id) => Sql::new("e.user_id = ").bind(user_id.get()),
+        None => Sql::empty(),
+    }
+}
+
+#[async_trait]
+impl ReadEntries for Store {
+    async fn list(&self, query: Query, visibility: Visibility) -> Result<(Vec<Entry>, PageInfo), list::Error> {
+        let plan = ENTRIES.plan(&query, &self.tokens)?;
+        self.database
+            .read(move |conn| {
+                let page = plan.run(conn, scope(visibility))?;
+                Ok((load(conn, &page.ids)?, page.info()))
+            })
+            .await
+    }
+
+    async fn get(&self, id: EventId, visibility: Visibility) -> Result<Entry> {
+        self.database
+            .read(move |conn| {
+                let mut query = Sql::new(COLUMNS).push("e.event_id = ").bind(id.uuid().as_bytes().as_slice());
+                if visibility.only().is_some() {
+                    query = query.push(" AND ").join(scope(visibility));
+                }
+                query.get_result::<Row>(conn)?.try_into()
+            })
+            .await
+    }
+}
+
+/// Loads entries in the order of their positions in the page.
+fn load(conn: &mut Connection, ids: &[i64]) -> Result<Vec<Entry>> {
+    let rows: Vec<Row> = dialect::in_chunks(ids, |ids| {
+        Sql::new(COLUMNS).push("e.log_index IN (").binds(ids.iter().copied()).push(")").load(conn)
+    })?;
+    let mut rows: HashMap<i64, Row> = rows.into_iter().map(|row| (row.log_index, row)).collect();
+    ids.iter().filter_map(|id| rows.remove(id)).map(Entry::try_from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use coffre_proto::audit::v1::{ActivityType, Outcome};
+
+    use super::*;
+
+    #[test]
+    fn every_activity_has_its_word() {
+        for (word, number) in ACTIVITIES {
+            let activity = ActivityType::try_from(i32::try_from(*number).unwrap()).unwrap();
+            assert_eq!(activity.as_str_name(), format!("ACTIVITY_TYPE_{word}"));
+        }
+        assert!(ActivityType::try_from(i32::try_from(ACTIVITIES.len()).unwrap() + 1).is_err());
+        assert_eq!(i32::from(Outcome::Unknown), 3);
+    }
+}

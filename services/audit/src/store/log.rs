@@ -1,0 +1,166 @@
+//! Appending to the log: one transaction a request, under the lock of the row that counts the entries.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use coffre_audit_client::chain::StreamId;
+use coffre_db::{Connection, Error, Result, Sql, dialect};
+use coffre_types::Timestamp;
+use diesel::prelude::*;
+
+use super::streams::{Incident, Place};
+use super::{Store, entries, streams};
+use crate::domain::entry::NewEntry;
+use crate::domain::intake::{Arrival, Disposition, NewSegment, ReportedHead};
+use crate::domain::ports::WriteLog;
+use crate::domain::position::{self, Placement, Position};
+
+/// What is missing before a segment may still come; after this time the stream goes on without it, and the incident stays.
+const GAP_PATIENCE: Duration = Duration::from_secs(30);
+/// A report that says the same as the one before is stored again after this time.
+const REPORT_AGAIN: Duration = Duration::from_secs(30);
+
+#[async_trait]
+impl WriteLog for Store {
+    async fn append(&self, service: String, arrivals: Vec<Arrival>, now: Timestamp) -> Result<Vec<Disposition>> {
+        self.database.write(move |tx| append(tx.conn(), &service, &arrivals, now)).await
+    }
+
+    async fn report(&self, service: String, heads: Vec<ReportedHead>, now: Timestamp) -> Result<()> {
+        let heads = self.news(heads, now);
+        if heads.is_empty() {
+            return Ok(());
+        }
+        let stored = heads.clone();
+        self.database
+            .write(move |tx| heads.iter().try_for_each(|head| streams::report(tx.conn(), &service, head, now)))
+            .await?;
+        let mut reported = self.reported.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        reported.retain(|_, (_, at)| now.since(*at) < 4 * REPORT_AGAIN);
+        reported.extend(stored.into_iter().map(|head| (head.stream_id, (head, now))));
+        Ok(())
+    }
+}
+
+impl Store {
+    fn news(&self, heads: Vec<ReportedHead>, now: Timestamp) -> Vec<ReportedHead> {
+        let reported = self.reported.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let is_news = |head: &ReportedHead| {
+            reported.get(&head.stream_id).is_none_or(|(known, at)| known != head || now.since(*at) >= REPORT_AGAIN)
+        };
+        heads.into_iter().filter(is_news).collect()
+    }
+}
+
+fn append(conn: &mut Connection, service: &str, arrivals: &[Arrival], now: Timestamp) -> Result<Vec<Disposition>> {
+    let size = lock(conn)?;
+    let ids: HashSet<StreamId> = arrivals
+        .iter()
+        .filter_map(|arrival| match arrival {
+            Arrival::Authentic(segment) => Some(segment.stream_id),
+            Arrival::Forged(_) => None,
+        })
+        .collect();
+    let ids: Vec<StreamId> = ids.into_iter().collect();
+    let positions = if ids.is_empty() { HashMap::new() } else { streams::positions(conn, &ids)? };
+
+    let mut round = Round { conn, service, now, positions, moved: HashSet::new(), candidates: Vec::new() };
+    let dispositions = arrivals.iter().map(|arrival| round.arrive(arrival)).collect::<Result<Vec<_>>>()?;
+    let Round { conn, positions, moved, candidates, .. } = round;
+
+    let mut known = if candidates.is_empty() { HashSet::new() } else { entries::known(conn, &candidates)? };
+    let new: Vec<&NewEntry> = candidates.into_iter().filter(|entry| known.insert(entry.event_id.to_vec())).collect();
+    entries::insert(conn, size, &new)?;
+    for stream_id in &moved {
+        if let Some(position) = positions.get(stream_id) {
+            streams::advance(conn, service, stream_id, position, now)?;
+        }
+    }
+    let size = size.saturating_add(i64::try_from(new.len()).unwrap_or(i64::MAX));
+    Sql::new("UPDATE log_head SET size = ").bind(size).push(" WHERE id = 1").cached().execute(conn)?;
+    Ok(dispositions)
+}
+
+/// Locks the log and returns how many entries it has.
+fn lock(conn: &mut Connection) -> Result<i64> {
+    let query = Sql::new("SELECT size AS id FROM log_head WHERE id = 1").push(dialect::for_update(conn)).cached();
+    dialect::id(conn, query).map_err(|error| match error {
+        Error::NotFound => Error::Bug("the log has no head row".to_owned()),
+        error => error,
+    })
+}
+
+/// The segments of one request, one after the other.
+struct Round<'a> {
+    conn: &'a mut Connection,
+    service: &'a str,
+    now: Timestamp,
+    positions: HashMap<StreamId, Position>,
+    moved: HashSet<StreamId>,
+    /// Events that belong to the log, unless they are there.
+    candidates: Vec<&'a NewEntry>,
+}
+
+impl<'a> Round<'a> {
+    fn arrive(&mut self, arrival: &'a Arrival) -> Result<Disposition> {
+        match arrival {
+            Arrival::Authentic(segment) => self.place(segment),
+            Arrival::Forged(claim) => self.forged(&claim.stream_id, claim.first_sequence, claim.last_sequence),
+        }
+    }
+
+    fn place(&mut self, segment: &'a NewSegment) -> Result<Disposition> {
+        let at = self.positions.get(&segment.stream_id).copied().unwrap_or(position::BEGIN);
+        match position::place(&at, &segment.span) {
+            Placement::Append => self.take(segment, &at, false),
+            Placement::Duplicate { look } => {
+                if look {
+                    self.candidates.extend(&segment.entries);
+                }
+                Ok(Disposition::Stored)
+            }
+            Placement::Gap => {
+                let missing = Place {
+                    service: self.service,
+                    stream_id: &segment.stream_id,
+                    first_sequence: at.next_sequence,
+                    last_sequence: segment.span.first_sequence - 1,
+                };
+                let found = streams::incident(self.conn, Incident::Gap, missing, self.now)?;
+                if self.now.since(found) < GAP_PATIENCE {
+                    return Ok(Disposition::Gap);
+                }
+                tracing::error!(
+                    service = self.service,
+                    from = missing.first_sequence,
+                    to = missing.last_sequence,
+                    "events of a stream never came; it goes on without them"
+                );
+                self.take(segment, &at, true)
+            }
+            Placement::Forged => {
+                self.forged(&segment.stream_id, segment.span.first_sequence, segment.span.last_sequence)
+            }
+        }
+    }
+
+    fn take(&mut self, segment: &'a NewSegment, at: &Position, over_gap: bool) -> Result<Disposition> {
+        self.positions.insert(segment.stream_id, position::after(at, &segment.span, over_gap));
+        self.moved.insert(segment.stream_id);
+        self.candidates.extend(&segment.entries);
+        Ok(Disposition::Stored)
+    }
+
+    fn forged(&mut self, stream_id: &[u8], first_sequence: i64, last_sequence: i64) -> Result<Disposition> {
+        let place = Place { service: self.service, stream_id, first_sequence, last_sequence };
+        streams::incident(self.conn, Incident::Forged, place, self.now)?;
+        tracing::error!(
+            service = self.service,
+            first_sequence,
+            last_sequence,
+            "a forged segment came out of an outbox"
+        );
+        Ok(Disposition::Forged)
+    }
+}

@@ -1,0 +1,8 @@
+//! The audit service against real databases.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod delivery;
+mod house;
+mod intake;
+mod relay;
