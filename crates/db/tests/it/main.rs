@@ -1,0 +1,16 @@
+//! One contract, two engines.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod faults;
+mod journal;
+mod lists;
+mod migrations;
+mod support;
+mod transactions;

@@ -1,0 +1,13 @@
+CREATE TABLE things (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    name_key TEXT NOT NULL UNIQUE,
+    note TEXT,
+    number BIGINT,
+    active BOOLEAN NOT NULL DEFAULT TRUE,
+    state BIGINT NOT NULL DEFAULT 1,
+    created_at BIGINT NOT NULL DEFAULT 0,
+    tag BLOB,
+    parent_id BIGINT REFERENCES things (id)
+);
+CREATE TABLE journal (position INTEGER PRIMARY KEY AUTOINCREMENT, entries BIGINT NOT NULL, body BLOB NOT NULL);
