@@ -1,0 +1,53 @@
+//! The audited read of a value.
+
+use anyhow::{Result, bail};
+
+use crate::bare::Bare;
+use crate::cases::{Bench, Contender, Served, at};
+use crate::cli::Engine;
+use crate::http;
+use crate::work::{Cycle, Expected};
+
+/// Reads go round so many credentials.
+const CREDENTIALS: usize = 1000;
+
+pub(super) fn run(bench: &mut Bench, served: &Served) -> Result<()> {
+    let mut api = served.user("reader")?;
+    let stored = api.add_values("read", CREDENTIALS)?;
+    let mut calls = Vec::with_capacity(stored.len());
+    let mut first = None;
+    for one in &stored {
+        let answer = api.get(&one.read_path())?;
+        let values = answer.json(200)?;
+        if values.pointer("/list/0/value").and_then(|value| value.as_str()) != Some(crate::api::SECRET) {
+            bail!("a read does not give the value back: {values}");
+        }
+        calls.push((http::get(&one.read_path(), Some(&api.token)), Expected::Body(200, answer.body.clone())));
+        first.get_or_insert(answer);
+    }
+    let Some(answer) = first else { bail!("there is nothing to read") };
+    let bare = Bare::start(bench.scratch.path(), &answer, false)?;
+    let same = calls.iter().map(|(request, _)| (request.clone(), Expected::Body(200, answer.body.clone()))).collect();
+    let case = format!("read of a value, {} B answer", answer.body.len());
+    let series = bench.rounds(
+        &case,
+        served.engine,
+        &mut [
+            Contender::bare("bare axum", &bare, Cycle::new(same)?),
+            served.contender("Coffre", Box::new(Cycle::new(calls)?)),
+        ],
+    )?;
+    let (bare, coffre) = (at(&series, 0)?, at(&series, 1)?);
+    let target = match served.engine {
+        Engine::Sqlite => "≥ 0.25, aim 0.35",
+        Engine::Postgres => "≥ 0.15, aim 0.22",
+    };
+    bench.report.ratio(
+        "read of a value",
+        served.engine,
+        ("Coffre", &coffre.per_second()),
+        ("bare axum", &bare.per_second()),
+        target,
+    );
+    Ok(())
+}

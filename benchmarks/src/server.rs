@@ -1,0 +1,178 @@
+//! Coffre as a process of its own.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use coffre_test_support::PostgresServer;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::cli::Engine;
+use crate::http::{self, Client};
+use crate::process;
+
+/// The first administrator's password; the server that it opens lives as long as the measurement.
+pub(crate) const ADMIN_PASSWORD: &str = "correct horse battery staple";
+/// How long a start may take.
+const START_WITHIN: Duration = Duration::from_secs(60);
+/// How long a stop may take.
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+
+/// What a server is made of.
+pub(crate) struct Installation<'i> {
+    pub(crate) binary: &'i Path,
+    /// Where its data lies.
+    pub(crate) folder: PathBuf,
+    pub(crate) engine: Engine,
+}
+
+/// A running Coffre. It is stopped when this is dropped.
+pub(crate) struct Coffre {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    /// From the start of the process to the first good answer of `/readyz`.
+    pub(crate) started_in: Duration,
+    /// Only where the engine is PostgreSQL; it ends after Coffre.
+    _postgres: Option<PostgresServer>,
+}
+
+impl Coffre {
+    /// Starts it, with a store that is made where there is none.
+    pub(crate) fn start(installation: &Installation<'_>) -> Result<Self> {
+        fs::create_dir_all(&installation.folder)?;
+        let postgres = match installation.engine {
+            Engine::Sqlite => None,
+            Engine::Postgres => Some(PostgresServer::durable()),
+        };
+        let address = free_address()?;
+        let command = |words: &[&str]| command(installation, address, postgres.as_ref(), words);
+        if postgres.is_some() {
+            let status = command(&["init"])?.status().context("`coffre init` did not start")?;
+            if !status.success() {
+                bail!("`coffre init` failed ({status}); {}", log_of(installation));
+            }
+        }
+        let words: &[&str] = if postgres.is_some() { &["serve", "all"] } else { &["dev"] };
+        let begun = Instant::now();
+        let child =
+            command(words)?.spawn().with_context(|| format!("{} did not start", installation.binary.display()))?;
+        let mut coffre = Self { child, address, started_in: Duration::ZERO, _postgres: postgres };
+        while !coffre.is_ready() {
+            if let Some(status) = coffre.child.try_wait()? {
+                bail!("coffre ended at its start ({status}); {}", log_of(installation));
+            }
+            if begun.elapsed() > START_WITHIN {
+                bail!("coffre was not ready within {} s; {}", START_WITHIN.as_secs(), log_of(installation));
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        coffre.started_in = begun.elapsed();
+        Ok(coffre)
+    }
+
+    fn is_ready(&self) -> bool {
+        let answer = Client::connect(self.address).and_then(|mut client| client.call(&http::get("/readyz", None)));
+        answer.is_ok_and(|answer| answer.status == 200)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// In KiB.
+    pub(crate) fn resident(&self) -> u64 {
+        process::resident_kib(self.pid())
+    }
+}
+
+impl Drop for Coffre {
+    fn drop(&mut self) {
+        // Where it has ended already there is nothing to tell it.
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let begun = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if begun.elapsed() > STOP_WITHIN {
+                eprintln!("coffre did not stop within {} s", STOP_WITHIN.as_secs());
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn command(
+    installation: &Installation<'_>,
+    address: SocketAddr,
+    postgres: Option<&PostgresServer>,
+    words: &[&str],
+) -> Result<Command> {
+    let folder = &installation.folder;
+    let log = File::options().create(true).append(true).open(log_file(installation))?;
+    let mut command = Command::new(installation.binary);
+    command.args(words).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).current_dir(folder);
+    // Everything as it is by default, but for places, ports and a token that outlives the longest run.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("COFFRE_")) {
+        command.env_remove(name);
+    }
+    command
+        .env("COFFRE_DATA_DIR", folder.join("data"))
+        .env("COFFRE_HTTP_ADDR", address.to_string())
+        .env("COFFRE_GRPC_ADDR", free_address()?.to_string())
+        .env("COFFRE_MANAGEMENT_ADDR", free_address()?.to_string())
+        .env("COFFRE_AUTH__TOKEN_LIFE_SECONDS", "14400");
+    match postgres {
+        None => {
+            command.env("COFFRE_ADMIN_PASSWORD", ADMIN_PASSWORD);
+        }
+        Some(postgres) => {
+            let (url, password) = (folder.join("url"), folder.join("password"));
+            fs::write(&url, postgres.url())?;
+            fs::write(&password, ADMIN_PASSWORD)?;
+            command.env("COFFRE_DATABASE_URL_FILE", url).env("COFFRE_KEYS_DIR", folder.join("keys"));
+            if words.contains(&"init") {
+                command.env("COFFRE_ADMIN_PASSWORD_FILE", password);
+            }
+        }
+    }
+    Ok(command)
+}
+
+fn log_file(installation: &Installation<'_>) -> PathBuf {
+    installation.folder.join("coffre.log")
+}
+
+fn log_of(installation: &Installation<'_>) -> String {
+    format!("its log: {}", fs::read_to_string(log_file(installation)).unwrap_or_default().trim())
+}
+
+/// Somebody may take the port before the server does; then its start says so.
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// The release binary, brought up to date by cargo.
+pub(crate) fn build() -> Result<PathBuf> {
+    let binary = std::env::current_exe()?.with_file_name("coffre");
+    eprintln!("building coffre (release) …");
+    let mut command = Command::new("cargo");
+    command.args(["build", "--release", "--package", "coffre"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let status = command.status().context("cargo did not start; name a binary with --binary")?;
+    if !status.success() {
+        bail!("coffre could not be built ({status})");
+    }
+    if !binary.is_file() {
+        bail!(
+            "{} is not there: run this program with `cargo run --release`, or name a binary with --binary",
+            binary.display()
+        );
+    }
+    Ok(binary)
+}
