@@ -381,3 +381,6 @@ impl Meter {
 fn database_cpu(plan: &Plan) -> Duration {
     if plan.database { process::cpu_of_all(&process::descendants("postgres")) } else { Duration::ZERO }
 }
+
+#[cfg(test)]
+mod tests;
