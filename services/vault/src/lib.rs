@@ -1,1 +1,25 @@
-//! The vault service.
+//! The vault service: credentials, their attributes, and their values, which it keeps sealed.
+//!
+//! ```text
+//! api     messages in and out; who may call what (access), how refusals read (error)
+//! vault   the use cases as the api calls them: keys and users are gathered, the store gets one closure
+//! domain  what each call means; the matrix of rights (policy); ports that ask for permits
+//! store   the tables, on SQLite and PostgreSQL
+//! keyring, transport   whether the vault is open; keys that hide values on their way
+//! app     the wiring
+//! ```
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+mod api;
+mod app;
+pub mod domain;
+pub mod keyring;
+pub mod store;
+pub mod transport;
+mod users;
+pub mod vault;
+
+pub use api::RPCS;
+pub use app::{App, Background, Deps, Error, build, init, migrations};
+pub use users::Users;

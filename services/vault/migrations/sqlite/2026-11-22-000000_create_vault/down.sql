@@ -1,0 +1,10 @@
+DROP TABLE outbox_quarantine;
+DROP TABLE outbox_segments;
+DROP TABLE transport_keys;
+DROP TABLE seal_state;
+DROP TABLE terms;
+DROP TABLE key_slots;
+DROP TABLE departed_users;
+DROP TABLE attribute_values;
+DROP TABLE attributes;
+DROP TABLE credentials;

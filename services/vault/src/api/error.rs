@@ -1,0 +1,219 @@
+//! How the vault's refusals read to callers. No `_` arm: a new reason must choose its words.
+
+use std::time::Duration;
+
+use coffre_db::Error as Store;
+use coffre_db::list::Error as List;
+use coffre_error::{Reason, Refusal};
+use coffre_types::Permission;
+use tonic::Status;
+
+use crate::domain::error::VaultError;
+use crate::domain::policy::Action;
+
+const SOON: Duration = Duration::from_secs(1);
+const SEALED: Duration = Duration::from_secs(10);
+
+pub(super) fn status(error: VaultError) -> Status {
+    refusal(error).into()
+}
+
+fn refusal(error: VaultError) -> Refusal {
+    use VaultError as E;
+    match error {
+        E::Invalid { field, description } => Refusal::invalid(field, description),
+        E::CredentialNotFound => {
+            Refusal::new(Reason::CredentialNotFound, "there is no such credential, or none that you may see")
+        }
+        E::CredentialNameTaken => Refusal::new(
+            Reason::CredentialNameTaken,
+            "another credential has this name; names differ by more than case and Unicode form: choose another",
+        ),
+        E::CredentialVersionConflict => Refusal::new(
+            Reason::CredentialVersionConflict,
+            "the credential was changed meanwhile: read it again and repeat the change with its version",
+        ),
+        E::PreconditionFailed => Refusal::new(
+            Reason::RequestPreconditionFailed,
+            "If-Match does not match the present version: read it again and repeat with its ETag",
+        ),
+        E::CredentialInLocker(locker) => Refusal::new(
+            Reason::CredentialInLocker,
+            format!(
+                "locker {locker} holds the credential: take it out first (DELETE …/lockers/{locker}/credentials/{{id}})"
+            ),
+        )
+        .with("locker_id", locker.to_string()),
+        E::NotPermitted(action) => Refusal::new(Reason::CredentialNotPermitted, not_permitted(action)),
+        E::PermissionRequired(permission) => coffre_rpc::missing(permission),
+        E::SelfGrant => Refusal::new(
+            Reason::AuthzSelfGrant,
+            "\"Administer all lockers\" changes owners but never to oneself; ask the owner or another administrator",
+        ),
+        E::OwnerUnknown(user) => Refusal::new(
+            Reason::CredentialOwnerUnknown,
+            format!("user {user} does not exist or is being deleted: choose another owner"),
+        ),
+        E::OwnerImmutable(owner) => Refusal::invalid(
+            "owner_id",
+            format!(
+                "an update does not change the owner: use PUT …/credentials/{{id}}/owner/{owner} (TransferCredential)"
+            ),
+        ),
+        E::LockerImmutable(locker) => Refusal::invalid(
+            "locker_id",
+            format!("an update does not move a credential: use PUT …/lockers/{locker}/credentials/{{id}}"),
+        ),
+        E::AttributeNotFound(id) => {
+            Refusal::new(Reason::AttributeNotFound, format!("the credential has no attribute {id}"))
+        }
+        E::AttributeVersionConflict(id) => Refusal::new(
+            Reason::AttributeVersionConflict,
+            format!("attribute {id} was changed meanwhile: read the credential again and repeat with its version"),
+        ),
+        E::AttributeNameTaken(name) => Refusal::new(
+            Reason::AttributeNameTaken,
+            format!("two attributes would have the name \"{name}\"; names differ by more than case and Unicode form"),
+        ),
+        E::AttributeHasValues(id) => Refusal::new(
+            Reason::AttributeHasValues,
+            format!(
+                "userProvided of attribute {id} cannot change while it has values: delete them first, or add another attribute"
+            ),
+        ),
+        E::ValueNotFound => {
+            Refusal::new(Reason::ValueNotFound, "the credential has no such value, or none that you may see")
+        }
+        E::ValueExists { attribute, value } => {
+            let id = value.map_or_else(|| "{valueId}".to_owned(), |value| value.to_string());
+            Refusal::new(
+                Reason::ValueExists,
+                format!(
+                    "attribute {attribute} has its value already; nothing was stored: change it with PUT …/attributevalues/{id}"
+                ),
+            )
+        }
+        E::ValueVersionConflict => Refusal::new(
+            Reason::ValueVersionConflict,
+            "the value was changed meanwhile: read it again and repeat the change with its version",
+        ),
+        E::ValueCorrupt(id) => {
+            tracing::error!(
+                value_id = id.get(),
+                "a stored value does not open at its place: it was moved, rolled back or damaged"
+            );
+            Refusal::new(Reason::ValueCorrupt, "a stored value does not open; the log and the audit name it")
+        }
+        E::Sealed => Refusal::new(
+            Reason::VaultSealed,
+            "the vault is sealed: values cannot be read or written until it is opened",
+        )
+        .retry_after(SEALED),
+        E::TransportKeyUnknown => Refusal::new(
+            Reason::TransportKeyUnknown,
+            "the encryption key is none of ours, or no longer accepted: get it again from …/keys/transport/public",
+        ),
+        E::TransportValueUnreadable(field) => Refusal::new(
+            Reason::TransportValueUnreadable,
+            format!("{field} is not base64 of RSA-OAEP (SHA-256, MGF1 with SHA-256) under the encryption key"),
+        )
+        .violation(field, "does not decrypt"),
+        E::TransportValueTooLong(field) => Refusal::new(
+            Reason::TransportValueTooLong,
+            format!(
+                "{field} is longer than one block: encrypt at most 318 bytes, or send the value in plain text over TLS"
+            ),
+        )
+        .violation(field, "is too long for the transport key"),
+        E::TransportKeyPending => {
+            Refusal::new(Reason::TransportKeyPending, "the first transport key is still being made; repeat the call")
+                .retry_after(SOON)
+        }
+        E::List(error) => list(error),
+        E::StillHolds(holdings) => {
+            Refusal::internal(&format!("{} credentials had to be answered as such", holdings.total))
+        }
+        E::AuthUnavailable => {
+            Refusal::new(Reason::AuthUnavailable, "the service that knows users does not answer; repeat the call")
+                .retry_after(SOON)
+        }
+        E::Store(error) => store(error),
+        E::Crypto(error) => Refusal::internal(&error),
+    }
+}
+
+fn not_permitted(action: Action) -> String {
+    let all = Permission::ManageAllValues.display_name();
+    let lockers = Permission::AdministerAllLockers.display_name();
+    let who = match action {
+        Action::See => "the owner, the members and consumers of its locker, or an administrator may see it".to_owned(),
+        Action::Change => "only its owner may change it".to_owned(),
+        Action::Delete => "only its owner may delete it".to_owned(),
+        Action::Assign => "only its owner may put it into a locker".to_owned(),
+        Action::Withdraw => {
+            format!("its owner, an own or manage member of its locker, or the permission \"{lockers}\" may take it out")
+        }
+        Action::Transfer => format!("its owner or the permission \"{lockers}\" may give it to another owner"),
+        Action::ReadStandard => {
+            format!("its owner, a consumer of its locker or the permission \"{all}\" may read its values")
+        }
+        Action::WriteStandard => format!(
+            "its owner, an own or manage member of its locker or the permission \"{all}\" may write its standard values"
+        ),
+        Action::ReadOwn | Action::WriteOwn => format!(
+            "its owner, a consumer of its locker or the permission \"{all}\" may read and write values of their own"
+        ),
+        Action::ReadOther => format!("the permission \"{all}\" is needed to read another user's value"),
+        Action::WriteOther => format!("the permission \"{all}\" is needed to write another user's value"),
+    };
+    format!("you see this credential but may not do this: {who}")
+}
+
+fn list(error: List) -> Refusal {
+    let text = error.to_string();
+    match error {
+        List::FieldUnknown { field, .. } => Refusal::new(Reason::ListFieldUnknown, text).with("field", field),
+        List::Invalid { part, message } => Refusal::invalid(part, message),
+        List::TooLarge => Refusal::new(Reason::ListTooLarge, text),
+        List::TokenInvalid => Refusal::new(Reason::ListTokenInvalid, text),
+        List::Store(error) => store(error),
+    }
+}
+
+fn store(error: Store) -> Refusal {
+    match error {
+        Store::Retryable | Store::ForeignKey(_) => Refusal::new(
+            Reason::StoreConflict,
+            "others changed the same thing at the same time: read it again and repeat the call",
+        )
+        .retry_after(SOON),
+        Store::Unavailable | Store::Full => Refusal::new(
+            Reason::StoreUnavailable,
+            "the vault's database does not answer or is full; nothing was done: repeat the call",
+        )
+        .retry_after(SOON),
+        Store::Unique(constraint) => Refusal::internal(&format!("an unforeseen key conflict: {constraint:?}")),
+        Store::NotFound => Refusal::internal("a row that must be there is not"),
+        Store::Bug(text) => Refusal::internal(&text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_of_an_action_names_a_right_that_allows_it() {
+        for action in Action::ALL {
+            let text = not_permitted(action);
+            assert!(text.contains("may") && (text.contains("owner") || text.contains("permission")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_corrupt_value_tells_the_caller_nothing() {
+        let refusal = refusal(VaultError::ValueCorrupt(coffre_types::ValueId::from_trusted(41)));
+        assert_eq!(refusal.reason(), Reason::ValueCorrupt);
+        assert!(!refusal.message().contains("41"));
+    }
+}

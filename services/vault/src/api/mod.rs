@@ -1,0 +1,28 @@
+//! The gRPC side: one file a service, conversions, refusals, and the row of every RPC.
+
+mod access;
+mod attribute_values;
+mod convert;
+mod credentials;
+mod error;
+mod holdings;
+mod keys;
+
+pub use access::RPCS;
+pub(crate) use attribute_values::AttributeValues;
+pub(crate) use credentials::Credentials;
+pub(crate) use holdings::HoldingsHandler;
+pub(crate) use keys::Keys;
+
+use coffre_error::Refusal;
+use coffre_rpc::CallContext;
+use tonic::Request;
+
+use crate::vault::Call;
+
+/// Takes a request apart: who calls, and the message.
+fn enter<T>(request: Request<T>) -> Result<(Call, T), Refusal> {
+    let context = CallContext::of(&request)?;
+    let call = Call { caller: context.caller()?.clone(), record: context.record().clone() };
+    Ok((call, request.into_inner()))
+}

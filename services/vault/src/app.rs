@@ -1,0 +1,124 @@
+//! The wiring.
+
+use std::sync::Arc;
+
+use coffre_audit_client::Outbox;
+use coffre_channel::Channel;
+use coffre_crypto::Key256;
+use coffre_db::Database;
+use coffre_db::list::PageTokens;
+use coffre_proto::vault::internal::v1::holdings_service_server::HoldingsServiceServer;
+use coffre_proto::vault::v1::attribute_value_service_server::AttributeValueServiceServer;
+use coffre_proto::vault::v1::credential_service_server::CredentialServiceServer;
+use coffre_proto::vault::v1::key_service_server::KeyServiceServer;
+use coffre_rpc::ServiceParts;
+use coffre_secret::SecretBytes;
+use coffre_types::Clock;
+use diesel_migrations::EmbeddedMigrations;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use crate::api::{AttributeValues, Credentials, HoldingsHandler, Keys, RPCS};
+use crate::keyring::{self, Keyring, OpenError};
+use crate::store::{POSTGRES, SQLITE, Store};
+use crate::transport::TransportKeys;
+use crate::users::Users;
+use crate::vault::Vault;
+
+/// The longest message: 100 values of 64 KiB are more than REST lets in; gRPC callers send up to this.
+const MAX_MESSAGE_BYTES: usize = 8 * 1024 * 1024;
+
+/// What the service needs.
+pub struct Deps {
+    /// Its database, opened with the journals of `outbox`.
+    pub database: Database,
+    /// The outbox of its writers.
+    pub outbox: Outbox,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The express key: 32 bytes.
+    pub express_key: SecretBytes,
+    /// The way to auth's internal side; it may be filled later.
+    pub auth: Channel,
+}
+
+/// Why the service cannot be built.
+pub type Error = OpenError;
+
+/// The service, ready to be served.
+pub struct App {
+    /// Its routes.
+    pub parts: ServiceParts,
+    /// What it does besides answering.
+    pub background: Background,
+    vault: Arc<Vault>,
+}
+
+impl App {
+    /// Says whether the vault is open, for readiness and metrics. Sealed counts as ready.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.vault.keyring.is_open()
+    }
+}
+
+/// Follows the seal state and keeps transport keys.
+#[derive(Clone)]
+pub struct Background {
+    keyring: Arc<Keyring>,
+    transport: Arc<TransportKeys>,
+}
+
+impl Background {
+    /// Runs until it is told to stop.
+    pub async fn run(self, stop: CancellationToken) {
+        tokio::join!(self.keyring.watch(&stop), self.transport.keep(&stop));
+    }
+}
+
+/// Returns the migrations for SQLite and for PostgreSQL.
+#[must_use]
+pub fn migrations() -> (EmbeddedMigrations, EmbeddedMigrations) {
+    (SQLITE, POSTGRES)
+}
+
+/// Makes the vault's keys, once: root key, express slot, first term, in one audited transaction.
+///
+/// # Errors
+/// [`OpenError::Initialised`] the second time; nothing changes then.
+pub async fn init(database: Database, outbox: &Outbox, express_key: &SecretBytes) -> Result<(), Error> {
+    let key = Key256::from_secret(express_key)?;
+    keyring::initialise(&Store::new(database), &outbox.site(), &key).await
+}
+
+/// Wires the service and opens the vault with the express key. A database that does not answer yet, and a vault that was sealed on
+/// purpose, are no errors: it stays sealed and follows.
+///
+/// # Errors
+/// [`OpenError::Uninitialised`], [`OpenError::WrongKey`], [`OpenError::Damaged`].
+pub async fn build(deps: Deps) -> Result<App, Error> {
+    let Deps { database, outbox, clock, express_key, auth } = deps;
+    let store = Store::new(database);
+    let site = outbox.site();
+    let key = Key256::from_secret(&express_key)?;
+    let keyring = Arc::new(Keyring::new(store.clone(), site.clone(), clock.clone(), key));
+    match keyring.refresh().await {
+        Err(OpenError::Store(error)) if error.is_transient() => {
+            tracing::warn!(%error, "the vault stays sealed until its database answers");
+        }
+        opened => opened?,
+    }
+    let transport = Arc::new(TransportKeys::new(store.clone(), keyring.clone(), clock.clone()));
+    let background = Background { keyring: keyring.clone(), transport: transport.clone() };
+    let tokens = PageTokens::new(&outbox.key().derived("page-tokens"));
+    let vault = Arc::new(Vault { store, keyring, transport, users: Users::new(auth), clock, tokens });
+
+    let values = AttributeValueServiceServer::new(AttributeValues(vault.clone()))
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(usize::MAX);
+    let credentials = CredentialServiceServer::new(Credentials(vault.clone())).max_encoding_message_size(usize::MAX);
+    let public = Routes::new(credentials).add_service(values).add_service(KeyServiceServer::new(Keys(vault.clone())));
+    let internal = Routes::new(HoldingsServiceServer::new(HoldingsHandler { vault: vault.clone(), site }));
+    let parts = ServiceParts { name: "vault", public, internal, rpcs: RPCS, outbox };
+    Ok(App { parts, background, vault })
+}

@@ -1,0 +1,263 @@
+//! What the calls on credentials mean (C1, C3 to C6, A1).
+
+use coffre_audit_client::CallRecord;
+use coffre_db::Error;
+use coffre_types::{AttributeId, Caller, CredentialId, Timestamp, UserId, Version, etag};
+
+use super::error::VaultError;
+use super::model::{Credential, NewCredential, Stamp, View};
+use super::patch::{CredentialPatch, Planned};
+use super::policy::{Change, Creation, Delete, LockerAnswer, Rights, See};
+use super::ports::{Read, Write};
+
+type Result<T> = std::result::Result<T, VaultError>;
+
+/// Finds a credential and how the caller stands to it, and tells the audit.
+pub(super) fn find<T: Read + ?Sized>(
+    tx: &mut T,
+    caller: &Caller,
+    id: CredentialId,
+    record: &CallRecord,
+) -> Result<(Credential, Rights)> {
+    let credential = tx.credential(id)?.ok_or(VaultError::CredentialNotFound)?;
+    // The next issue asks the locker service here.
+    let rights = Rights::of(caller, &credential, LockerAnswer::default());
+    record.object("credential", id, credential.name.as_str());
+    Ok((credential, rights))
+}
+
+/// Checks `If-Match` against a version.
+pub(super) fn check_etag(header: &str, version: Version) -> Result<()> {
+    match etag::matches(header, version) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(VaultError::PreconditionFailed),
+        Err(malformed) => Err(VaultError::invalid("etag", malformed.to_string())),
+    }
+}
+
+fn view<T: Read + ?Sized>(tx: &mut T, caller: &Caller, credential: Credential, rights: Rights) -> Result<View> {
+    let permit = rights.permit(See)?;
+    let attributes = tx.attributes(&permit)?;
+    let completed = tx.count_filled(&permit, caller.user_id)? == attributes.len();
+    Ok(View { credential, attributes, completed, rights })
+}
+
+/// Makes a credential that the caller owns (C1).
+///
+/// # Errors
+/// `PermissionRequired`, `CredentialNameTaken`, `OwnerUnknown` where the caller is being deleted.
+pub fn create<T: Write>(
+    tx: &mut T,
+    caller: &Caller,
+    new: &NewCredential,
+    now: Timestamp,
+    record: &CallRecord,
+) -> Result<View> {
+    record.clear_changes();
+    let creation = Creation::permit(caller)?;
+    if tx.has_departed(caller.user_id)? {
+        return Err(VaultError::OwnerUnknown(caller.user_id));
+    }
+    let stamp = Stamp::new(caller, now);
+    let id = tx.insert_credential(&creation, new, stamp).map_err(name_taken)?;
+    let (credential, rights) = find(tx, caller, id, record)?;
+    record.change("name", None, Some(credential.name.as_str().to_owned()));
+    record.change("description", None, new.description.as_ref().map(|text| text.as_str().to_owned()));
+    let made = view(tx, caller, credential, rights)?;
+    for attribute in &made.attributes {
+        record.change("attribute", None, Some(attribute.summary()));
+    }
+    Ok(made)
+}
+
+fn name_taken(error: Error) -> VaultError {
+    match error {
+        Error::Unique(_) => VaultError::CredentialNameTaken,
+        other => VaultError::Store(other),
+    }
+}
+
+/// Returns a credential (C3).
+///
+/// # Errors
+/// `CredentialNotFound`, `PermissionRequired`.
+pub fn get<T: Read>(tx: &mut T, caller: &Caller, id: CredentialId, record: &CallRecord) -> Result<View> {
+    let (credential, rights) = find(tx, caller, id, record)?;
+    view(tx, caller, credential, rights)
+}
+
+/// Changes a credential and says whether anything changed (C4).
+///
+/// # Errors
+/// See `UpdateCredential` in the contract.
+pub fn update<T: Write>(
+    tx: &mut T,
+    caller: &Caller,
+    patch: &CredentialPatch,
+    now: Timestamp,
+    record: &CallRecord,
+) -> Result<(View, bool)> {
+    record.clear_changes();
+    let (credential, rights) = find(tx, caller, patch.id, record)?;
+    let permit = rights.permit(Change)?;
+    check_etag(&patch.etag, credential.version)?;
+    if patch.version.is_some_and(|version| version != credential.version) {
+        return Err(VaultError::CredentialVersionConflict);
+    }
+    if let Some(owner) = patch.owner.filter(|owner| *owner != credential.owner) {
+        return Err(VaultError::OwnerImmutable(owner));
+    }
+    if let Some(locker) = patch.locker.filter(|locker| credential.locker != Some(*locker)) {
+        return Err(VaultError::LockerImmutable(locker));
+    }
+    let attributes = tx.attributes(&rights.permit(See)?)?;
+    let stamp = credential.stamp.touched(caller, now);
+    let Some(plan) = Planned::new(patch, &credential, &attributes, stamp)? else {
+        return Ok((view(tx, caller, credential, rights)?, false));
+    };
+    for attribute in plan.kind_changed() {
+        if tx.has_values(&permit, attribute)? {
+            return Err(VaultError::AttributeHasValues(attribute));
+        }
+    }
+    plan.tell(&credential, &attributes, record);
+    if !tx.update_credential(&permit, &plan.credential).map_err(name_taken)? {
+        return Err(VaultError::CredentialVersionConflict);
+    }
+    tx.update_attributes(&permit, &plan.changed)?;
+    if !plan.added.is_empty() {
+        tx.insert_attributes(&permit, &plan.added, Stamp::new(caller, now))?;
+    }
+    record.object("credential", credential.id, plan.credential.name.as_str());
+    Ok((view(tx, caller, plan.credential, rights)?, true))
+}
+
+/// A transfer to a new owner.
+#[derive(Clone, Debug)]
+pub struct TransferCommand {
+    /// The credential.
+    pub id: CredentialId,
+    /// The new owner. Auth said that it exists.
+    pub owner: UserId,
+    /// The new owner's name, for the audit.
+    pub owner_name: String,
+    /// `If-Match`.
+    pub etag: String,
+}
+
+/// Says whether the caller may make this transfer, before auth is asked about the new owner.
+///
+/// # Errors
+/// `CredentialNotFound`, `PermissionRequired`, `NotPermitted`, `SelfGrant`.
+pub fn may_transfer<T: Read>(
+    tx: &mut T,
+    caller: &Caller,
+    id: CredentialId,
+    owner: UserId,
+    record: &CallRecord,
+) -> Result<()> {
+    let (_, rights) = find(tx, caller, id, record)?;
+    rights.permit_transfer(owner).map(|_| ())
+}
+
+/// Gives a credential to another owner and says whether that changed anything (C5).
+///
+/// # Errors
+/// See `TransferCredential` in the contract.
+pub fn transfer<T: Write>(
+    tx: &mut T,
+    caller: &Caller,
+    command: &TransferCommand,
+    now: Timestamp,
+    record: &CallRecord,
+) -> Result<(View, bool)> {
+    record.clear_changes();
+    let (credential, rights) = find(tx, caller, command.id, record)?;
+    let permit = rights.permit_transfer(command.owner)?;
+    check_etag(&command.etag, credential.version)?;
+    let seen = rights.permit(See)?;
+    if credential.owner == command.owner {
+        return Ok((view(tx, caller, credential, rights)?, false));
+    }
+    if tx.has_departed(command.owner)? {
+        return Err(VaultError::OwnerUnknown(command.owner));
+    }
+    record.change("ownerId", Some(credential.owner.to_string()), Some(command.owner.to_string()));
+    record.detail("newOwner", command.owner_name.as_str());
+    let next = Credential {
+        owner: command.owner,
+        version: credential.version.next(),
+        stamp: credential.stamp.touched(caller, now),
+        ..credential
+    };
+    if !tx.transfer_credential(&permit, &next)? {
+        return Err(VaultError::CredentialVersionConflict);
+    }
+    // Whoever gives it away sees the new state once more, with what is left of the rights.
+    let attributes = tx.attributes(&seen)?;
+    let completed = tx.count_filled(&seen, caller.user_id)? == attributes.len();
+    let rights = Rights::of(caller, &next, LockerAnswer::default());
+    Ok((View { credential: next, attributes, completed, rights }, true))
+}
+
+/// Deletes a credential with its attributes and values for good (C6).
+///
+/// # Errors
+/// See `DeleteCredential` in the contract.
+pub fn delete<T: Write>(
+    tx: &mut T,
+    caller: &Caller,
+    id: CredentialId,
+    etag: &str,
+    now: Timestamp,
+    record: &CallRecord,
+) -> Result<()> {
+    record.clear_changes();
+    let (credential, rights) = find(tx, caller, id, record)?;
+    let permit = rights.permit(Delete)?;
+    check_etag(etag, credential.version)?;
+    if let Some(locker) = credential.locker {
+        return Err(VaultError::CredentialInLocker(locker));
+    }
+    let values = tx.delete_credential(&permit, credential.stamp.touched(caller, now))?;
+    record.change("name", Some(credential.name.into_string()), None);
+    record.detail("values", values.to_string());
+    Ok(())
+}
+
+/// Deletes an attribute and its values for good (A1).
+///
+/// # Errors
+/// See `DeleteAttribute` in the contract.
+pub fn delete_attribute<T: Write>(
+    tx: &mut T,
+    caller: &Caller,
+    id: CredentialId,
+    attribute: AttributeId,
+    etag: &str,
+    now: Timestamp,
+    record: &CallRecord,
+) -> Result<()> {
+    record.clear_changes();
+    let (credential, rights) = find(tx, caller, id, record)?;
+    let permit = rights.permit(Change)?;
+    check_etag(etag, credential.version)?;
+    let attributes = tx.attributes(&rights.permit(See)?)?;
+    let gone =
+        attributes.iter().find(|known| known.id == attribute).ok_or(VaultError::AttributeNotFound(attribute.get()))?;
+    if attributes.len() == 1 {
+        return Err(VaultError::invalid(
+            "attribute_id",
+            "is the credential's only attribute, and a credential keeps at least one; add another first, or delete the credential",
+        ));
+    }
+    let next =
+        Credential { version: credential.version.next(), stamp: credential.stamp.touched(caller, now), ..credential };
+    if !tx.update_credential(&permit, &next)? {
+        return Err(VaultError::CredentialVersionConflict);
+    }
+    let values = tx.delete_attribute(&permit, attribute)?;
+    record.change("attribute", Some(gone.summary()), None);
+    record.detail("values", values.to_string());
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! Why the vault refuses.
+
+use coffre_crypto::CryptoError;
+use coffre_types::{AttributeId, LockerId, Permission, UserId, ValueId};
+
+use super::holdings::Holdings;
+use super::policy::Action;
+
+/// Why a call was refused or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// A field breaks a rule.
+    #[error("{field}: {description}")]
+    Invalid {
+        /// The field's path in the request.
+        field: String,
+        /// What is wrong, and what would be right.
+        description: String,
+    },
+    /// Not there, or not visible to the caller.
+    #[error("no such credential")]
+    CredentialNotFound,
+    /// The name is taken.
+    #[error("another credential has this name")]
+    CredentialNameTaken,
+    /// The version in the request is not the current one.
+    #[error("the credential was changed meanwhile")]
+    CredentialVersionConflict,
+    /// `If-Match` does not match.
+    #[error("the entity tag does not match")]
+    PreconditionFailed,
+    /// It cannot be deleted while a locker holds it.
+    #[error("locker {0} holds the credential")]
+    CredentialInLocker(LockerId),
+    /// The caller sees it but may not do this.
+    #[error("not permitted")]
+    NotPermitted(Action),
+    /// A right of the caller is not effective without this permission.
+    #[error("a permission is missing")]
+    PermissionRequired(Permission),
+    /// An administrator of lockers gives to itself.
+    #[error("nobody gives to himself")]
+    SelfGrant,
+    /// The new owner does not exist or is being deleted.
+    #[error("user {0} cannot own anything")]
+    OwnerUnknown(UserId),
+    /// An update carries another owner.
+    #[error("an update does not change the owner")]
+    OwnerImmutable(UserId),
+    /// An update carries another locker.
+    #[error("an update does not change the locker")]
+    LockerImmutable(LockerId),
+    /// No such attribute in this credential.
+    #[error("no attribute {0}")]
+    AttributeNotFound(i64),
+    /// The attribute's version is not the current one.
+    #[error("attribute {0} was changed meanwhile")]
+    AttributeVersionConflict(AttributeId),
+    /// Two attributes of one credential with the same name.
+    #[error("two attributes have the same name")]
+    AttributeNameTaken(String),
+    /// `user_provided` cannot change.
+    #[error("attribute {0} has values")]
+    AttributeHasValues(AttributeId),
+    /// No such value in this credential.
+    #[error("no such value")]
+    ValueNotFound,
+    /// The attribute has this value already.
+    #[error("attribute {attribute} has a value")]
+    ValueExists {
+        /// The attribute.
+        attribute: AttributeId,
+        /// The value that is there, where it is known.
+        value: Option<ValueId>,
+    },
+    /// The value's version is not the current one.
+    #[error("the value was changed meanwhile")]
+    ValueVersionConflict,
+    /// A stored value does not open.
+    #[error("value {0} does not open")]
+    ValueCorrupt(ValueId),
+    /// The vault is sealed.
+    #[error("the vault is sealed")]
+    Sealed,
+    /// No transport key of ours has this public key.
+    #[error("unknown transport key")]
+    TransportKeyUnknown,
+    /// A value does not decrypt under its transport key.
+    #[error("{0} does not decrypt")]
+    TransportValueUnreadable(String),
+    /// A ciphertext is longer than one block.
+    #[error("{0} is too long for the transport key")]
+    TransportValueTooLong(String),
+    /// The first transport key is still being made.
+    #[error("no transport key yet")]
+    TransportKeyPending,
+    /// The list was asked for something that it does not have.
+    #[error("the list refuses")]
+    List(#[from] coffre_db::list::Error),
+    /// The user cannot be released: it owns credentials.
+    #[error("the user owns {} credentials", .0.total)]
+    StillHolds(Holdings),
+    /// Auth could not be asked.
+    #[error("auth does not answer")]
+    AuthUnavailable,
+    /// The store failed.
+    #[error("store: {0}")]
+    Store(#[from] coffre_db::Error),
+    /// Sealing failed.
+    #[error("crypto: {0}")]
+    Crypto(#[from] CryptoError),
+}
+
+impl VaultError {
+    /// Refuses a field.
+    pub fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::Invalid { field: field.into(), description: description.into() }
+    }
+}

@@ -1,0 +1,89 @@
+//! What a transaction of the store can do. Whatever changes or releases something asks for a permit.
+
+use coffre_crypto::value::SealedValue;
+use coffre_db::Error;
+use coffre_types::{AttributeId, CredentialId, UserId, ValueId, Version};
+
+use super::model::{Attribute, Credential, NewAttribute, NewCredential, Stamp, Value};
+use super::policy::{Change, Creation, Delete, Permit, ReadScope, See, Transfer, WriteValue};
+
+/// The result of asking the store.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Reading.
+pub trait Read {
+    /// Finds a credential that is not deleted.
+    fn credential(&mut self, id: CredentialId) -> Result<Option<Credential>>;
+    /// Loads the attributes of a credential by their numbers.
+    fn attributes(&mut self, permit: &Permit<See>) -> Result<Vec<Attribute>>;
+    /// Counts the attributes that have their value for a user: the standard ones and its own.
+    fn count_filled(&mut self, permit: &Permit<See>, user: UserId) -> Result<usize>;
+    /// Loads values with their sealed bytes.
+    fn values(&mut self, scope: &ReadScope, attribute: Option<AttributeId>) -> Result<Vec<Value>>;
+}
+
+/// Changing.
+pub trait Write: Read {
+    /// Says whether a user was released and can own nothing any more.
+    fn has_departed(&mut self, user: UserId) -> Result<bool>;
+
+    /// Adds a credential with its attributes. Its owner is who made it.
+    fn insert_credential(&mut self, creation: &Creation, new: &NewCredential, stamp: Stamp) -> Result<CredentialId>;
+    /// Writes name, description, version and stamp where the version is still the one before; says whether it was.
+    fn update_credential(&mut self, permit: &Permit<Change>, next: &Credential) -> Result<bool>;
+    /// Writes owner, version and stamp where the version is still the one before; says whether it was.
+    fn transfer_credential(&mut self, permit: &Permit<Transfer>, next: &Credential) -> Result<bool>;
+    /// Deletes a credential with its attributes and values and leaves a tombstone; says how many values went.
+    fn delete_credential(&mut self, permit: &Permit<Delete>, stamp: Stamp) -> Result<usize>;
+
+    /// Adds attributes.
+    fn insert_attributes(&mut self, permit: &Permit<Change>, new: &[NewAttribute], stamp: Stamp) -> Result<()>;
+    /// Writes attributes.
+    fn update_attributes(&mut self, permit: &Permit<Change>, next: &[Attribute]) -> Result<()>;
+    /// Deletes an attribute and its values; says how many values went.
+    fn delete_attribute(&mut self, permit: &Permit<Change>, id: AttributeId) -> Result<usize>;
+    /// Says whether an attribute has any value.
+    fn has_values(&mut self, permit: &Permit<Change>, attribute: AttributeId) -> Result<bool>;
+
+    /// Finds a value of a credential, without its sealed bytes.
+    fn find_value(&mut self, permit: &Permit<See>, id: ValueId) -> Result<Option<Value>>;
+    /// Finds the value of an attribute for everybody or for a user.
+    fn find_value_of(&mut self, attribute: AttributeId, user: Option<UserId>) -> Result<Option<ValueId>>;
+    /// Takes numbers for new values: a value is sealed for its number.
+    fn take_value_ids(&mut self, count: usize) -> Result<Vec<ValueId>>;
+    /// Adds a value.
+    fn insert_value(&mut self, permit: &Permit<WriteValue>, new: &NewValueRow) -> Result<()>;
+    /// Writes a value where its version is still the one before; says whether it was.
+    fn update_value(
+        &mut self,
+        permit: &Permit<WriteValue>,
+        id: ValueId,
+        next: Version,
+        stamp: Stamp,
+        sealed: &SealedValue,
+    ) -> Result<bool>;
+    /// Deletes a value; says whether it was there.
+    fn delete_value(&mut self, permit: &Permit<WriteValue>, id: ValueId) -> Result<bool>;
+
+    /// Loads the first credentials that a user owns, up to a limit.
+    fn owned_by(&mut self, user: UserId, limit: usize) -> Result<Vec<Credential>>;
+    /// Counts the credentials that a user owns.
+    fn count_owned_by(&mut self, user: UserId) -> Result<i64>;
+    /// Deletes a user's own values and keeps it from owning anything; says which values went.
+    fn release_user(&mut self, user: UserId, now: coffre_types::Timestamp) -> Result<Vec<ValueId>>;
+}
+
+/// A value to add.
+#[derive(Clone, Debug)]
+pub struct NewValueRow {
+    /// Its number.
+    pub id: ValueId,
+    /// Its attribute.
+    pub attribute: AttributeId,
+    /// The user to whom it belongs.
+    pub user: Option<UserId>,
+    /// Who and when.
+    pub stamp: Stamp,
+    /// The sealed bytes.
+    pub sealed: SealedValue,
+}

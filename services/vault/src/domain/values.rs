@@ -1,0 +1,378 @@
+//! What the calls on values mean (V1 to V4).
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use coffre_audit_client::CallRecord;
+use coffre_crypto::keyring::OpenKeyring;
+use coffre_crypto::value::Place;
+use coffre_db::Error;
+use coffre_secret::SecretText;
+use coffre_types::{AttributeId, Caller, CredentialId, TENANT, Timestamp, UserId, ValueId, Version};
+
+use super::credentials::{check_etag, find};
+use super::error::VaultError;
+use super::model::{Attribute, Stamp, Value};
+use super::policy::{Rights, See};
+use super::ports::{NewValueRow, Read, Write};
+
+type Result<T> = std::result::Result<T, VaultError>;
+
+/// Values to store.
+#[derive(Debug)]
+pub struct CreateValues {
+    /// The credential.
+    pub credential: CredentialId,
+    /// The values, 1 to 100.
+    pub values: Vec<NewValue>,
+}
+
+/// A value to store.
+#[derive(Debug)]
+pub struct NewValue {
+    /// The attribute.
+    pub attribute: AttributeId,
+    /// The user to whom it shall belong; `None`: the caller. Only for user-provided attributes.
+    pub user: Option<UserId>,
+    /// The secret.
+    pub secret: SecretText,
+}
+
+/// A value that was written, without its secret.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The value; its sealed bytes are not in it.
+    pub value: Value,
+    /// Echoes leave the secret out.
+    pub masked: bool,
+}
+
+/// Says whether the caller may write these values, before anything expensive is done with them.
+///
+/// # Errors
+/// As for [`create`].
+pub fn may_create<T: Read>(
+    tx: &mut T,
+    caller: &Caller,
+    credential: CredentialId,
+    targets: &[(AttributeId, Option<UserId>)],
+    record: &CallRecord,
+) -> Result<()> {
+    let (_, rights) = find(tx, caller, credential, record)?;
+    let attributes = tx.attributes(&rights.permit(See)?)?;
+    for (index, (attribute, user)) in targets.iter().enumerate() {
+        let (_, user) = target(caller, &attributes, index, *attribute, *user)?;
+        rights.permit_write(user)?;
+    }
+    Ok(())
+}
+
+/// Finds the attribute of a new value and the user to whom the value shall belong.
+fn target<'a>(
+    caller: &Caller,
+    attributes: &'a [Attribute],
+    index: usize,
+    attribute: AttributeId,
+    user: Option<UserId>,
+) -> Result<(&'a Attribute, Option<UserId>)> {
+    let attribute =
+        attributes.iter().find(|known| known.id == attribute).ok_or(VaultError::AttributeNotFound(attribute.get()))?;
+    match (attribute.traits.user_provided, user) {
+        (true, user) => Ok((attribute, Some(user.unwrap_or(caller.user_id)))),
+        (false, None) => Ok((attribute, None)),
+        (false, Some(_)) => Err(VaultError::invalid(
+            format!("values[{index}].user_id"),
+            "belongs to user-provided attributes only; this attribute has one value for everybody, so leave it out",
+        )),
+    }
+}
+
+/// Stores values that are not there yet: all of them or none (V1).
+///
+/// # Errors
+/// See `CreateAttributeValues` in the contract.
+pub fn create<T: Write>(
+    tx: &mut T,
+    caller: &Caller,
+    keyring: &OpenKeyring,
+    command: &CreateValues,
+    now: Timestamp,
+    record: &CallRecord,
+) -> Result<Vec<Written>> {
+    record.clear_changes();
+    let (credential, rights) = find(tx, caller, command.credential, record)?;
+    let attributes = tx.attributes(&rights.permit(See)?)?;
+    let mut targets = Vec::with_capacity(command.values.len());
+    let mut places = BTreeSet::new();
+    let mut checked = BTreeSet::new();
+    for (index, value) in command.values.iter().enumerate() {
+        let (attribute, user) = target(caller, &attributes, index, value.attribute, value.user)?;
+        let permit = rights.permit_write(user)?;
+        if !places.insert((attribute.id, user)) {
+            return Err(VaultError::invalid(
+                format!("values[{index}].attribute_id"),
+                "names a value that the request names twice; send one item for each value",
+            ));
+        }
+        if let Some(user) = user.filter(|user| checked.insert(*user))
+            && tx.has_departed(user)?
+        {
+            return Err(VaultError::invalid(format!("values[{index}].user_id"), "names a user who is being deleted"));
+        }
+        if let Some(existing) = tx.find_value_of(attribute.id, user)? {
+            return Err(VaultError::ValueExists { attribute: attribute.id, value: Some(existing) });
+        }
+        targets.push((attribute, user, permit));
+    }
+    let ids = tx.take_value_ids(targets.len())?;
+    let stamp = Stamp::new(caller, now);
+    let mut written = Vec::with_capacity(targets.len());
+    for (((attribute, user, permit), id), new) in targets.into_iter().zip(ids).zip(&command.values) {
+        let place = place(credential.id, attribute.id, user, id, Version::FIRST);
+        let sealed = keyring.seal(&place, new.secret.expose().as_bytes())?;
+        record.value_seal(id, Version::FIRST, keyring.value_mac(id.get(), 0, sealed.as_bytes()));
+        record.change("value", None, Some(words(attribute.name.as_str(), id, user, Version::FIRST)));
+        let row = NewValueRow { id, attribute: attribute.id, user, stamp, sealed };
+        tx.insert_value(&permit, &row).map_err(|error| match error {
+            Error::Unique(_) => VaultError::ValueExists { attribute: attribute.id, value: None },
+            other => VaultError::Store(other),
+        })?;
+        written.push(Written {
+            value: Value {
+                id,
+                credential: credential.id,
+                attribute: attribute.id,
+                user,
+                version: Version::FIRST,
+                stamp,
+                sealed: Vec::new(),
+            },
+            masked: attribute.traits.masked,
+        });
+    }
+    Ok(written)
+}
+
+fn place(
+    credential: CredentialId,
+    attribute: AttributeId,
+    user: Option<UserId>,
+    value: ValueId,
+    version: Version,
+) -> Place {
+    Place {
+        tenant: TENANT.get(),
+        credential: credential.get(),
+        attribute: attribute.get(),
+        user: user.map(UserId::get),
+        value: value.get(),
+        version: version.get(),
+    }
+}
+
+/// Names a value for the audit, without its secret.
+fn words(attribute: &str, id: ValueId, user: Option<UserId>, version: Version) -> String {
+    match user {
+        None => format!("{attribute}: {id} version {version}"),
+        Some(user) => format!("{attribute}: {id} version {version} (user {user})"),
+    }
+}
+
+/// Tells the audit which values were released: a detail for each attribute, more where there are many values.
+fn tell_read(record: &CallRecord, attributes: &[Attribute], values: &[Value]) {
+    const MANY: usize = 50;
+    for of_attribute in values.chunk_by(|one, other| one.attribute == other.attribute) {
+        for some in of_attribute.chunks(MANY) {
+            let attribute = some.first().and_then(|value| attributes.iter().find(|known| known.id == value.attribute));
+            let mut text = attribute.map_or_else(String::new, |attribute| attribute.name.as_str().to_owned());
+            let mut separator = ": ";
+            for value in some {
+                // Writing to a text does not fail.
+                let _ = match value.user {
+                    None => write!(text, "{separator}{}", value.id),
+                    Some(user) => write!(text, "{separator}{} (user {user})", value.id),
+                };
+                separator = ", ";
+            }
+            record.detail("valueRead", text);
+        }
+    }
+}
+
+/// Asks for values.
+#[derive(Clone, Copy, Debug)]
+pub struct ListValues {
+    /// The credential.
+    pub credential: CredentialId,
+    /// Only those of this attribute.
+    pub attribute: Option<AttributeId>,
+    /// Only those of this user, and the standard ones.
+    pub user: Option<UserId>,
+}
+
+/// Values as they are stored, in the order of their attributes, and whether their secrets may leave.
+#[derive(Debug)]
+pub struct Found {
+    values: Vec<Value>,
+    released: bool,
+}
+
+/// Finds the values that the caller may read (V2). [`Found::open`] turns them into plaintext.
+///
+/// # Errors
+/// See `ListAttributeValues` in the contract.
+pub fn list<T: Read>(tx: &mut T, caller: &Caller, query: &ListValues, record: &CallRecord) -> Result<Found> {
+    record.clear_changes();
+    let (_, rights) = find(tx, caller, query.credential, record)?;
+    let scope = rights.permit_read(query.user)?;
+    let attributes = tx.attributes(&rights.permit(See)?)?;
+    if let Some(wanted) = query.attribute.filter(|wanted| attributes.iter().all(|known| known.id != *wanted)) {
+        return Err(VaultError::AttributeNotFound(wanted.get()));
+    }
+    let values = tx.values(&scope, query.attribute)?;
+    if scope.released() {
+        tell_read(record, &attributes, &values);
+    }
+    Ok(Found { values, released: scope.released() })
+}
+
+/// A value with its secret, where it may leave.
+#[derive(Debug)]
+pub struct Opened {
+    /// The value; its sealed bytes are not in it.
+    pub value: Value,
+    /// The secret.
+    pub secret: Option<SecretText>,
+}
+
+impl Found {
+    /// Opens the values.
+    ///
+    /// # Errors
+    /// `ValueCorrupt` where one does not open at its place; the audit names it.
+    pub fn open(self, keyring: &OpenKeyring, record: &CallRecord) -> Result<Vec<Opened>> {
+        let released = self.released;
+        self.values
+            .into_iter()
+            .map(|mut value| {
+                let sealed = std::mem::take(&mut value.sealed);
+                if !released {
+                    return Ok(Opened { value, secret: None });
+                }
+                let place = place(value.credential, value.attribute, value.user, value.id, value.version);
+                let secret = keyring.open_value(&place, &sealed).ok().and_then(coffre_secret::SecretBytes::into_text);
+                match secret {
+                    Some(secret) => Ok(Opened { value, secret: Some(secret) }),
+                    None => {
+                        record.clear_changes();
+                        record.detail("valueCorrupt", value.id.to_string());
+                        Err(VaultError::ValueCorrupt(value.id))
+                    }
+                }
+            })
+            .collect()
+    }
+}
+
+/// A new secret for a value.
+#[derive(Debug)]
+pub struct UpdateValue {
+    /// The credential.
+    pub credential: CredentialId,
+    /// The value.
+    pub id: ValueId,
+    /// The version that the caller read.
+    pub version: Option<Version>,
+    /// `If-Match`.
+    pub etag: String,
+    /// The attribute as the caller knows it.
+    pub attribute: Option<AttributeId>,
+}
+
+fn find_value<T: Write>(
+    tx: &mut T,
+    rights: Rights,
+    id: ValueId,
+) -> Result<(Value, super::policy::Permit<super::policy::WriteValue>)> {
+    let value = tx.find_value(&rights.permit(See)?, id)?.ok_or(VaultError::ValueNotFound)?;
+    let permit = rights.permit_write(value.user)?;
+    Ok((value, permit))
+}
+
+/// Changes a value (V3). The new secret is never compared with the old one.
+///
+/// # Errors
+/// See `UpdateAttributeValue` in the contract.
+pub fn update<T: Write>(
+    tx: &mut T,
+    caller: &Caller,
+    keyring: &OpenKeyring,
+    command: &UpdateValue,
+    secret: &SecretText,
+    now: Timestamp,
+    record: &CallRecord,
+) -> Result<Written> {
+    record.clear_changes();
+    let (_, rights) = find(tx, caller, command.credential, record)?;
+    let (value, permit) = find_value(tx, rights, command.id)?;
+    check_update(command, &value)?;
+    let attributes = tx.attributes(&rights.permit(See)?)?;
+    let attribute = attributes
+        .iter()
+        .find(|known| known.id == value.attribute)
+        .ok_or(VaultError::AttributeNotFound(value.attribute.get()))?;
+    let version = value.version.next();
+    let place = place(value.credential, value.attribute, value.user, value.id, version);
+    let sealed = keyring.seal(&place, secret.expose().as_bytes())?;
+    record.value_seal(value.id, version, keyring.value_mac(value.id.get(), version.get(), sealed.as_bytes()));
+    let name = attribute.name.as_str();
+    record.change(
+        "value",
+        Some(words(name, value.id, value.user, value.version)),
+        Some(words(name, value.id, value.user, version)),
+    );
+    let stamp = value.stamp.touched(caller, now);
+    if !tx.update_value(&permit, value.id, version, stamp, &sealed)? {
+        return Err(VaultError::ValueVersionConflict);
+    }
+    Ok(Written { value: Value { version, stamp, ..value }, masked: attribute.traits.masked })
+}
+
+fn check_update(command: &UpdateValue, value: &Value) -> Result<()> {
+    check_etag(&command.etag, value.version)?;
+    if command.version.is_some_and(|version| version != value.version) {
+        return Err(VaultError::ValueVersionConflict);
+    }
+    if command.attribute.is_some_and(|attribute| attribute != value.attribute) {
+        return Err(VaultError::invalid(
+            "attribute_id",
+            format!("is not the attribute of this value, which is {}; leave it out or correct it", value.attribute),
+        ));
+    }
+    Ok(())
+}
+
+/// Deletes a value for good (V4). Works while the vault is sealed.
+///
+/// # Errors
+/// See `DeleteAttributeValue` in the contract.
+pub fn delete<T: Write>(
+    tx: &mut T,
+    caller: &Caller,
+    credential: CredentialId,
+    id: ValueId,
+    etag: &str,
+    record: &CallRecord,
+) -> Result<()> {
+    record.clear_changes();
+    let (_, rights) = find(tx, caller, credential, record)?;
+    let (value, permit) = find_value(tx, rights, id)?;
+    check_etag(etag, value.version)?;
+    let attributes = tx.attributes(&rights.permit(See)?)?;
+    let name = attributes.iter().find(|known| known.id == value.attribute).map_or("", |known| known.name.as_str());
+    record.change("value", Some(words(name, value.id, value.user, value.version)), None);
+    if !tx.delete_value(&permit, id)? {
+        return Err(VaultError::ValueNotFound);
+    }
+    Ok(())
+}

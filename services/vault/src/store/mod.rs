@@ -1,0 +1,79 @@
+//! The vault's tables, behind the ports of [`crate::domain::ports`]. It sees sealed bytes only.
+//!
+//! - [`schema`]: the tables; [`rows`]: rows and what they become.
+//! - [`read`], [`write`]: the ports. [`list`]: the list of credentials. [`keys`]: slots, terms, seal state, transport keys.
+//! - [`dialect`]: what truly differs between the engines.
+
+mod dialect;
+pub mod keys;
+pub mod list;
+mod read;
+mod rows;
+mod schema;
+mod write;
+
+use std::sync::Arc;
+
+use coffre_audit_client::{CallRecord, audited_write};
+use coffre_db::{Connection, Database};
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+
+use crate::domain::error::VaultError;
+
+/// The migrations for SQLite.
+pub const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+/// The migrations for PostgreSQL.
+pub const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+
+/// The store of the vault. Clones share it.
+#[derive(Clone)]
+pub struct Store {
+    database: Database,
+}
+
+/// What a use case runs in.
+pub struct Tx<'a> {
+    conn: &'a mut Connection,
+}
+
+impl Store {
+    /// Takes the vault's database.
+    #[must_use]
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    /// Reads. The closure may run twice.
+    ///
+    /// # Errors
+    /// What the closure returns, or the database.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        f: impl Fn(&mut Tx<'_>) -> Result<T, VaultError> + Send + 'static,
+    ) -> Result<T, VaultError> {
+        self.database.read(move |conn| f(&mut Tx { conn })).await
+    }
+
+    /// Changes, with the audit's entry in the same transaction. The closure may run several times.
+    ///
+    /// # Errors
+    /// What the closure returns, or the database.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        record: &Arc<CallRecord>,
+        f: impl Fn(&mut Tx<'_>) -> Result<T, VaultError> + Send + 'static,
+    ) -> Result<T, VaultError> {
+        audited_write(&self.database, record, move |tx| f(&mut Tx { conn: tx.conn() })).await
+    }
+
+    /// Changes what is no call of anybody: transport keys that come and go.
+    ///
+    /// # Errors
+    /// What the closure returns, or the database.
+    pub async fn write_unaudited<T: Send + 'static>(
+        &self,
+        f: impl Fn(&mut Tx<'_>) -> Result<T, VaultError> + Send + 'static,
+    ) -> Result<T, VaultError> {
+        self.database.write(move |tx| f(&mut Tx { conn: tx.conn() })).await
+    }
+}

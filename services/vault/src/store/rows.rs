@@ -1,0 +1,178 @@
+//! Rows, and what they become.
+
+use coffre_types::{AttributeId, CredentialId, Description, LockerId, Name, Timestamp, UserId, ValueId, Version};
+use diesel::Queryable;
+
+use super::schema::{attribute_values, attributes, credentials};
+use crate::domain::model::{Attribute, Credential, Stamp, Traits, Value};
+
+#[derive(Queryable)]
+pub(super) struct CredentialRow {
+    id: i64,
+    name: String,
+    description: Option<String>,
+    owner_id: i64,
+    locker_id: Option<i64>,
+    version: i64,
+    created_by: i64,
+    created_at: i64,
+    updated_by: i64,
+    updated_at: i64,
+}
+
+pub(super) const CREDENTIAL: (
+    credentials::id,
+    credentials::name,
+    credentials::description,
+    credentials::owner_id,
+    credentials::locker_id,
+    credentials::version,
+    credentials::created_by,
+    credentials::created_at,
+    credentials::updated_by,
+    credentials::updated_at,
+) = (
+    credentials::id,
+    credentials::name,
+    credentials::description,
+    credentials::owner_id,
+    credentials::locker_id,
+    credentials::version,
+    credentials::created_by,
+    credentials::created_at,
+    credentials::updated_by,
+    credentials::updated_at,
+);
+
+fn stamp(created_by: i64, created_at: i64, updated_by: i64, updated_at: i64) -> Stamp {
+    Stamp {
+        created_by: UserId::from_trusted(created_by),
+        created_at: Timestamp::from_micros(created_at),
+        updated_by: UserId::from_trusted(updated_by),
+        updated_at: Timestamp::from_micros(updated_at),
+    }
+}
+
+impl From<CredentialRow> for Credential {
+    fn from(row: CredentialRow) -> Self {
+        Self {
+            id: CredentialId::from_trusted(row.id),
+            name: Name::from_trusted(row.name),
+            description: row.description.map(Description::from_trusted),
+            owner: UserId::from_trusted(row.owner_id),
+            locker: row.locker_id.map(LockerId::from_trusted),
+            version: Version::from_trusted(row.version),
+            stamp: stamp(row.created_by, row.created_at, row.updated_by, row.updated_at),
+        }
+    }
+}
+
+#[derive(Queryable)]
+pub(super) struct AttributeRow {
+    id: i64,
+    credential_id: i64,
+    name: String,
+    description: Option<String>,
+    user_provided: bool,
+    masked: bool,
+    password: bool,
+    version: i64,
+    created_by: i64,
+    created_at: i64,
+    updated_by: i64,
+    updated_at: i64,
+}
+
+pub(super) const ATTRIBUTE: (
+    attributes::id,
+    attributes::credential_id,
+    attributes::name,
+    attributes::description,
+    attributes::user_provided,
+    attributes::masked,
+    attributes::password,
+    attributes::version,
+    attributes::created_by,
+    attributes::created_at,
+    attributes::updated_by,
+    attributes::updated_at,
+) = (
+    attributes::id,
+    attributes::credential_id,
+    attributes::name,
+    attributes::description,
+    attributes::user_provided,
+    attributes::masked,
+    attributes::password,
+    attributes::version,
+    attributes::created_by,
+    attributes::created_at,
+    attributes::updated_by,
+    attributes::updated_at,
+);
+
+impl From<AttributeRow> for Attribute {
+    fn from(row: AttributeRow) -> Self {
+        Self {
+            id: AttributeId::from_trusted(row.id),
+            credential: CredentialId::from_trusted(row.credential_id),
+            name: Name::from_trusted(row.name),
+            description: row.description.map(Description::from_trusted),
+            traits: Traits { user_provided: row.user_provided, masked: row.masked, password: row.password },
+            version: Version::from_trusted(row.version),
+            stamp: stamp(row.created_by, row.created_at, row.updated_by, row.updated_at),
+        }
+    }
+}
+
+#[derive(Queryable)]
+pub(super) struct ValueRow {
+    id: i64,
+    credential_id: i64,
+    attribute_id: i64,
+    user_id: Option<i64>,
+    version: i64,
+    created_by: i64,
+    created_at: i64,
+    updated_by: i64,
+    updated_at: i64,
+    sealed: Vec<u8>,
+}
+
+pub(super) const VALUE: (
+    attribute_values::id,
+    attribute_values::credential_id,
+    attribute_values::attribute_id,
+    attribute_values::user_id,
+    attribute_values::version,
+    attribute_values::created_by,
+    attribute_values::created_at,
+    attribute_values::updated_by,
+    attribute_values::updated_at,
+    attribute_values::sealed,
+) = (
+    attribute_values::id,
+    attribute_values::credential_id,
+    attribute_values::attribute_id,
+    attribute_values::user_id,
+    attribute_values::version,
+    attribute_values::created_by,
+    attribute_values::created_at,
+    attribute_values::updated_by,
+    attribute_values::updated_at,
+    attribute_values::sealed,
+);
+
+impl From<ValueRow> for Value {
+    fn from(row: ValueRow) -> Self {
+        Self {
+            id: ValueId::from_trusted(row.id),
+            credential: CredentialId::from_trusted(row.credential_id),
+            attribute: AttributeId::from_trusted(row.attribute_id),
+            user: row.user_id.map(UserId::from_trusted),
+            version: Version::from_trusted(row.version),
+            stamp: stamp(row.created_by, row.created_at, row.updated_by, row.updated_at),
+            sealed: row.sealed,
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Changing.
+
+use coffre_crypto::value::SealedValue;
+use coffre_db::Bind;
+use coffre_db::dialect::Insert;
+use coffre_types::{AttributeId, CredentialId, Description, TENANT, Timestamp, UserId, ValueId, Version};
+use diesel::dsl::{exists, select};
+use diesel::prelude::*;
+
+use super::rows::{CREDENTIAL, CredentialRow};
+use super::schema::{attribute_values, attributes, credentials, departed_users};
+use super::{Tx, dialect};
+use crate::domain::model::{Attribute, Credential, NewAttribute, NewCredential, Stamp, Value};
+use crate::domain::policy::{Change, Creation, Delete, Permit, See, Transfer, WriteValue};
+use crate::domain::ports::{NewValueRow, Result, Write};
+
+fn text(description: Option<&Description>) -> Option<&str> {
+    description.map(Description::as_str)
+}
+
+/// The version before one that is about to be written.
+fn before(next: Version) -> i64 {
+    next.get().saturating_sub(1)
+}
+
+impl Tx<'_> {
+    fn add_attributes(&mut self, credential: CredentialId, new: &[NewAttribute], stamp: Stamp) -> Result<()> {
+        const COLUMNS: &[&str] = &[
+            "tenant_id",
+            "credential_id",
+            "name",
+            "name_key",
+            "description",
+            "user_provided",
+            "masked",
+            "password",
+            "version",
+            "created_by",
+            "created_at",
+            "updated_by",
+            "updated_at",
+        ];
+        let rows = new.iter().map(|attribute| -> Vec<Bind> {
+            vec![
+                TENANT.get().into(),
+                credential.get().into(),
+                attribute.name.as_str().into(),
+                attribute.name.key().into_string().into(),
+                text(attribute.description.as_ref()).into(),
+                attribute.traits.user_provided.into(),
+                attribute.traits.masked.into(),
+                attribute.traits.password.into(),
+                Version::FIRST.get().into(),
+                stamp.created_by.get().into(),
+                stamp.created_at.micros().into(),
+                stamp.updated_by.get().into(),
+                stamp.updated_at.micros().into(),
+            ]
+        });
+        Insert::into("attributes", COLUMNS).rows(rows).execute(self.conn).map(|_| ())
+    }
+}
+
+impl Write for Tx<'_> {
+    fn has_departed(&mut self, user: UserId) -> Result<bool> {
+        let found = departed_users::table
+            .filter(departed_users::user_id.eq(user.get()))
+            .select(departed_users::user_id)
+            .first::<i64>(self.conn)
+            .optional()?;
+        Ok(found.is_some())
+    }
+
+    fn insert_credential(&mut self, _: &Creation, new: &NewCredential, stamp: Stamp) -> Result<CredentialId> {
+        let id = diesel::insert_into(credentials::table)
+            .values((
+                credentials::tenant_id.eq(TENANT.get()),
+                credentials::name.eq(new.name.as_str()),
+                credentials::name_key.eq(new.name.key().into_string()),
+                credentials::description.eq(text(new.description.as_ref())),
+                credentials::owner_id.eq(stamp.created_by.get()),
+                credentials::version.eq(Version::FIRST.get()),
+                credentials::created_by.eq(stamp.created_by.get()),
+                credentials::created_at.eq(stamp.created_at.micros()),
+                credentials::updated_by.eq(stamp.updated_by.get()),
+                credentials::updated_at.eq(stamp.updated_at.micros()),
+            ))
+            .returning(credentials::id)
+            .get_result::<i64>(self.conn)?;
+        let id = CredentialId::from_trusted(id);
+        self.add_attributes(id, &new.attributes, stamp)?;
+        Ok(id)
+    }
+
+    fn update_credential(&mut self, permit: &Permit<Change>, next: &Credential) -> Result<bool> {
+        let changed = diesel::update(
+            credentials::table
+                .filter(credentials::id.eq(permit.credential().get()))
+                .filter(credentials::version.eq(before(next.version)))
+                .filter(credentials::deleted_at.is_null()),
+        )
+        .set((
+            credentials::name.eq(next.name.as_str()),
+            credentials::name_key.eq(next.name.key().into_string()),
+            credentials::description.eq(text(next.description.as_ref())),
+            credentials::version.eq(next.version.get()),
+            credentials::updated_by.eq(next.stamp.updated_by.get()),
+            credentials::updated_at.eq(next.stamp.updated_at.micros()),
+        ))
+        .execute(self.conn)?;
+        Ok(changed == 1)
+    }
+
+    fn transfer_credential(&mut self, permit: &Permit<Transfer>, next: &Credential) -> Result<bool> {
+        let changed = diesel::update(
+            credentials::table
+                .filter(credentials::id.eq(permit.credential().get()))
+                .filter(credentials::version.eq(before(next.version)))
+                .filter(credentials::deleted_at.is_null()),
+        )
+        .set((
+            credentials::owner_id.eq(next.owner.get()),
+            credentials::version.eq(next.version.get()),
+            credentials::updated_by.eq(next.stamp.updated_by.get()),
+            credentials::updated_at.eq(next.stamp.updated_at.micros()),
+        ))
+        .execute(self.conn)?;
+        Ok(changed == 1)
+    }
+
+    fn delete_credential(&mut self, permit: &Permit<Delete>, stamp: Stamp) -> Result<usize> {
+        let id = permit.credential().get();
+        let values = diesel::delete(attribute_values::table.filter(attribute_values::credential_id.eq(id)))
+            .execute(self.conn)?;
+        diesel::delete(attributes::table.filter(attributes::credential_id.eq(id))).execute(self.conn)?;
+        diesel::update(credentials::table.filter(credentials::id.eq(id)))
+            .set((
+                credentials::deleted_at.eq(stamp.updated_at.micros()),
+                credentials::updated_by.eq(stamp.updated_by.get()),
+                credentials::updated_at.eq(stamp.updated_at.micros()),
+            ))
+            .execute(self.conn)?;
+        Ok(values)
+    }
+
+    fn insert_attributes(&mut self, permit: &Permit<Change>, new: &[NewAttribute], stamp: Stamp) -> Result<()> {
+        self.add_attributes(permit.credential(), new, stamp)
+    }
+
+    fn update_attributes(&mut self, permit: &Permit<Change>, next: &[Attribute]) -> Result<()> {
+        let credential = permit.credential().get();
+        if next.len() > 1 {
+            // Attributes may exchange their names: all let go of theirs first. No key holds a control character.
+            for attribute in next {
+                diesel::update(attributes::table.filter(attributes::id.eq(attribute.id.get())))
+                    .set(attributes::name_key.eq(format!("\u{1}{}", attribute.id)))
+                    .execute(self.conn)?;
+            }
+        }
+        for attribute in next {
+            diesel::update(
+                attributes::table
+                    .filter(attributes::id.eq(attribute.id.get()))
+                    .filter(attributes::credential_id.eq(credential)),
+            )
+            .set((
+                attributes::name.eq(attribute.name.as_str()),
+                attributes::name_key.eq(attribute.name.key().into_string()),
+                attributes::description.eq(text(attribute.description.as_ref())),
+                attributes::user_provided.eq(attribute.traits.user_provided),
+                attributes::masked.eq(attribute.traits.masked),
+                attributes::password.eq(attribute.traits.password),
+                attributes::version.eq(attribute.version.get()),
+                attributes::updated_by.eq(attribute.stamp.updated_by.get()),
+                attributes::updated_at.eq(attribute.stamp.updated_at.micros()),
+            ))
+            .execute(self.conn)?;
+        }
+        Ok(())
+    }
+
+    fn delete_attribute(&mut self, permit: &Permit<Change>, id: AttributeId) -> Result<usize> {
+        let credential = permit.credential().get();
+        let values = diesel::delete(
+            attribute_values::table
+                .filter(attribute_values::attribute_id.eq(id.get()))
+                .filter(attribute_values::credential_id.eq(credential)),
+        )
+        .execute(self.conn)?;
+        diesel::delete(
+            attributes::table.filter(attributes::id.eq(id.get())).filter(attributes::credential_id.eq(credential)),
+        )
+        .execute(self.conn)?;
+        Ok(values)
+    }
+
+    fn has_values(&mut self, _: &Permit<Change>, attribute: AttributeId) -> Result<bool> {
+        let values = attribute_values::table.filter(attribute_values::attribute_id.eq(attribute.get()));
+        Ok(select(exists(values)).get_result(self.conn)?)
+    }
+
+    fn find_value(&mut self, permit: &Permit<See>, id: ValueId) -> Result<Option<Value>> {
+        let row = attribute_values::table
+            .filter(attribute_values::id.eq(id.get()))
+            .filter(attribute_values::credential_id.eq(permit.credential().get()))
+            .select((
+                attribute_values::attribute_id,
+                attribute_values::user_id,
+                attribute_values::version,
+                attribute_values::created_by,
+                attribute_values::created_at,
+                attribute_values::updated_by,
+                attribute_values::updated_at,
+            ))
+            .first::<(i64, Option<i64>, i64, i64, i64, i64, i64)>(self.conn)
+            .optional()?;
+        Ok(row.map(|(attribute, user, version, created_by, created_at, updated_by, updated_at)| Value {
+            id,
+            credential: permit.credential(),
+            attribute: AttributeId::from_trusted(attribute),
+            user: user.map(UserId::from_trusted),
+            version: Version::from_trusted(version),
+            stamp: Stamp {
+                created_by: UserId::from_trusted(created_by),
+                created_at: Timestamp::from_micros(created_at),
+                updated_by: UserId::from_trusted(updated_by),
+                updated_at: Timestamp::from_micros(updated_at),
+            },
+            sealed: Vec::new(),
+        }))
+    }
+
+    fn find_value_of(&mut self, attribute: AttributeId, user: Option<UserId>) -> Result<Option<ValueId>> {
+        let of_attribute = attribute_values::table
+            .filter(attribute_values::attribute_id.eq(attribute.get()))
+            .select(attribute_values::id);
+        let id = match user {
+            None => of_attribute.filter(attribute_values::user_id.is_null()).first::<i64>(self.conn),
+            Some(user) => of_attribute.filter(attribute_values::user_id.eq(user.get())).first::<i64>(self.conn),
+        };
+        Ok(id.optional()?.map(ValueId::from_trusted))
+    }
+
+    fn take_value_ids(&mut self, count: usize) -> Result<Vec<ValueId>> {
+        dialect::take_value_ids(self.conn, count)
+    }
+
+    fn insert_value(&mut self, permit: &Permit<WriteValue>, new: &NewValueRow) -> Result<()> {
+        diesel::insert_into(attribute_values::table)
+            .values((
+                attribute_values::id.eq(new.id.get()),
+                attribute_values::tenant_id.eq(TENANT.get()),
+                attribute_values::credential_id.eq(permit.credential().get()),
+                attribute_values::attribute_id.eq(new.attribute.get()),
+                attribute_values::user_id.eq(new.user.map(UserId::get)),
+                attribute_values::sealed.eq(new.sealed.as_bytes()),
+                attribute_values::version.eq(Version::FIRST.get()),
+                attribute_values::created_by.eq(new.stamp.created_by.get()),
+                attribute_values::created_at.eq(new.stamp.created_at.micros()),
+                attribute_values::updated_by.eq(new.stamp.updated_by.get()),
+                attribute_values::updated_at.eq(new.stamp.updated_at.micros()),
+            ))
+            .execute(self.conn)?;
+        Ok(())
+    }
+
+    fn update_value(
+        &mut self,
+        permit: &Permit<WriteValue>,
+        id: ValueId,
+        next: Version,
+        stamp: Stamp,
+        sealed: &SealedValue,
+    ) -> Result<bool> {
+        let changed = diesel::update(
+            attribute_values::table
+                .filter(attribute_values::id.eq(id.get()))
+                .filter(attribute_values::credential_id.eq(permit.credential().get()))
+                .filter(attribute_values::version.eq(before(next))),
+        )
+        .set((
+            attribute_values::sealed.eq(sealed.as_bytes()),
+            attribute_values::version.eq(next.get()),
+            attribute_values::updated_by.eq(stamp.updated_by.get()),
+            attribute_values::updated_at.eq(stamp.updated_at.micros()),
+        ))
+        .execute(self.conn)?;
+        Ok(changed == 1)
+    }
+
+    fn delete_value(&mut self, permit: &Permit<WriteValue>, id: ValueId) -> Result<bool> {
+        let gone = diesel::delete(
+            attribute_values::table
+                .filter(attribute_values::id.eq(id.get()))
+                .filter(attribute_values::credential_id.eq(permit.credential().get())),
+        )
+        .execute(self.conn)?;
+        Ok(gone == 1)
+    }
+
+    fn owned_by(&mut self, user: UserId, limit: usize) -> Result<Vec<Credential>> {
+        let rows = credentials::table
+            .filter(credentials::owner_id.eq(user.get()))
+            .filter(credentials::deleted_at.is_null())
+            .order(credentials::id)
+            .limit(i64::try_from(limit).unwrap_or(i64::MAX))
+            .select(CREDENTIAL)
+            .load::<CredentialRow>(self.conn)?;
+        Ok(rows.into_iter().map(Credential::from).collect())
+    }
+
+    fn count_owned_by(&mut self, user: UserId) -> Result<i64> {
+        Ok(credentials::table
+            .filter(credentials::owner_id.eq(user.get()))
+            .filter(credentials::deleted_at.is_null())
+            .count()
+            .get_result(self.conn)?)
+    }
+
+    fn release_user(&mut self, user: UserId, now: Timestamp) -> Result<Vec<ValueId>> {
+        let own = attribute_values::table.filter(attribute_values::user_id.eq(user.get()));
+        let ids = own.select(attribute_values::id).order(attribute_values::id).load::<i64>(self.conn)?;
+        diesel::delete(own).execute(self.conn)?;
+        Insert::into("departed_users", &["user_id", "tenant_id", "departed_at"])
+            .row([user.get().into(), TENANT.get().into(), now.micros().into()])
+            .or_ignore(&["user_id"])
+            .execute(self.conn)?;
+        Ok(ids.into_iter().map(ValueId::from_trusted).collect())
+    }
+}
