@@ -1,0 +1,14 @@
+DROP TABLE outbox_quarantine;
+DROP TABLE outbox_segments;
+DROP TABLE guards;
+DROP TABLE change_counter;
+DROP TABLE changes;
+DROP TABLE throttle_buckets;
+DROP TABLE signing_keys;
+DROP TABLE sessions;
+DROP TABLE user_roles;
+DROP TABLE role_permissions;
+DROP TABLE roles;
+DROP TABLE users;
+DROP TABLE id_counters;
+DROP TABLE installation;

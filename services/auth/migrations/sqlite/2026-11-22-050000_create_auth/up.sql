@@ -1,0 +1,161 @@
+-- Everything that auth owns. Times are microseconds since 1970; ids are never used again.
+
+-- One row once the installation is initialised.
+CREATE TABLE installation (
+    id BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
+    initialised_at BIGINT NOT NULL
+);
+
+-- The last id that was given out. A password hash is bound to its user's id, so ids of users are taken before the row is made.
+CREATE TABLE id_counters (
+    name TEXT NOT NULL PRIMARY KEY,
+    last BIGINT NOT NULL
+);
+INSERT INTO id_counters (name, last) VALUES ('users', 0);
+
+-- A deleted user stays as a tombstone. name_key is NFKC, case-folded, trimmed, and computed in Rust.
+CREATE TABLE users (
+    id BIGINT NOT NULL PRIMARY KEY,
+    tenant_id BIGINT NOT NULL DEFAULT 1,
+    username TEXT NOT NULL,
+    name_key TEXT NOT NULL,
+    first_name TEXT NOT NULL DEFAULT '',
+    last_name TEXT NOT NULL DEFAULT '',
+    email TEXT NOT NULL DEFAULT '',
+    description TEXT,
+    disabled BOOLEAN NOT NULL DEFAULT FALSE,
+    -- Argon2id over a keyed hash of the user's id and the password.
+    password_hash TEXT,
+    password_change_required BOOLEAN NOT NULL DEFAULT FALSE,
+    -- Raised whenever tokens issued before must end.
+    epoch BIGINT NOT NULL DEFAULT 0,
+    version BIGINT NOT NULL DEFAULT 0,
+    created_by BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_by BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    -- The vault is being asked to let go of the user.
+    deleting_since BIGINT,
+    deleted_at BIGINT
+);
+CREATE UNIQUE INDEX users_name ON users (tenant_id, name_key) WHERE deleted_at IS NULL;
+CREATE INDEX users_deleting ON users (deleting_since) WHERE deleting_since IS NOT NULL;
+CREATE INDEX users_created ON users (created_at, id);
+CREATE INDEX users_updated ON users (updated_at, id);
+
+-- system_role: 0 made by people, 1 AAE_Admin, 2 AAE_Basic, 3 AAE_Locker Admin.
+CREATE TABLE roles (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id BIGINT NOT NULL DEFAULT 1,
+    name TEXT NOT NULL,
+    name_key TEXT NOT NULL,
+    description TEXT,
+    system_role BIGINT NOT NULL DEFAULT 0,
+    version BIGINT NOT NULL DEFAULT 0,
+    created_by BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_by BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    deleted_at BIGINT
+);
+CREATE UNIQUE INDEX roles_name ON roles (tenant_id, name_key) WHERE deleted_at IS NULL;
+
+CREATE TABLE role_permissions (
+    role_id BIGINT NOT NULL REFERENCES roles (id),
+    permission_id BIGINT NOT NULL,
+    PRIMARY KEY (role_id, permission_id)
+);
+
+CREATE TABLE user_roles (
+    user_id BIGINT NOT NULL REFERENCES users (id),
+    role_id BIGINT NOT NULL REFERENCES roles (id),
+    PRIMARY KEY (user_id, role_id)
+);
+CREATE INDEX user_roles_role ON user_roles (role_id, user_id);
+
+-- A row stands behind every token. A session takes tokens of the epochs first_epoch to epoch.
+CREATE TABLE sessions (
+    session_id BLOB NOT NULL PRIMARY KEY,
+    tenant_id BIGINT NOT NULL DEFAULT 1,
+    user_id BIGINT NOT NULL REFERENCES users (id),
+    kind BIGINT NOT NULL,
+    client_id TEXT,
+    first_epoch BIGINT NOT NULL,
+    epoch BIGINT NOT NULL,
+    password_time BIGINT NOT NULL,
+    opened_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    ended_at BIGINT
+);
+CREATE INDEX sessions_user ON sessions (user_id);
+CREATE INDEX sessions_expiry ON sessions (expires_at);
+
+-- Private keys are sealed under auth's key file, bound to their kid and public key.
+CREATE TABLE signing_keys (
+    kid TEXT NOT NULL PRIMARY KEY,
+    public_key BLOB NOT NULL,
+    sealed_private BLOB NOT NULL,
+    created_at BIGINT NOT NULL,
+    -- It signs from then on, so that everybody knows it before the first token under it appears.
+    active_from BIGINT NOT NULL,
+    -- Its tokens have all expired by then.
+    retired_at BIGINT,
+    withdrawn_at BIGINT
+);
+
+-- A fixed number of counters: kind 1 account, 2 address, 3 account and address. The slot is a keyed hash.
+CREATE TABLE throttle_buckets (
+    kind BIGINT NOT NULL,
+    slot BIGINT NOT NULL,
+    failures BIGINT NOT NULL,
+    pending BIGINT NOT NULL,
+    blocked_until BIGINT NOT NULL,
+    touched_at BIGINT NOT NULL,
+    PRIMARY KEY (kind, slot)
+);
+
+-- What watchers have to forget. kind 1 session, 2 user, 3 role, 4 signing keys.
+CREATE TABLE changes (
+    sequence BIGINT NOT NULL PRIMARY KEY,
+    kind BIGINT NOT NULL,
+    subject_id BIGINT,
+    session_id BLOB,
+    created_at BIGINT NOT NULL
+);
+CREATE INDEX changes_created ON changes (created_at);
+
+-- The number comes from this row, locked by the transaction that makes the change: nothing commits late behind a reader.
+CREATE TABLE change_counter (
+    id BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
+    sequence BIGINT NOT NULL
+);
+INSERT INTO change_counter (id, sequence) VALUES (1, 0);
+
+-- A transaction that must not take the last of something away raises a row here.
+CREATE TABLE guards (
+    name TEXT NOT NULL PRIMARY KEY,
+    raised BIGINT NOT NULL
+);
+INSERT INTO guards (name, raised) VALUES ('administrators', 0), ('signing_keys', 0);
+
+-- The audit's outbox: events that are committed and not yet with the audit service.
+-- Copied by each service into its first migration; the owner of the text is crates/audit-client.
+CREATE TABLE outbox_segments (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    stream_id BLOB NOT NULL,
+    first_sequence BIGINT NOT NULL,
+    event_count BIGINT NOT NULL,
+    segment BLOB NOT NULL,
+    created_at BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX outbox_segments_stream ON outbox_segments (stream_id, first_sequence);
+
+-- Segments that the audit service refused as forged, kept for whoever looks into it.
+CREATE TABLE outbox_quarantine (
+    id BIGINT NOT NULL PRIMARY KEY,
+    stream_id BLOB NOT NULL,
+    first_sequence BIGINT NOT NULL,
+    segment BLOB NOT NULL,
+    created_at BIGINT NOT NULL,
+    quarantined_at BIGINT NOT NULL
+);

@@ -1,0 +1,244 @@
+//! Domain errors as refusals: what was wrong and what to do. No match has a `_` arm: a new error must choose.
+
+use std::time::Duration;
+
+use coffre_db::Error as StoreError;
+use coffre_db::list::Error as ListError;
+use coffre_error::{Reason, Refusal};
+
+use crate::domain::error::{
+    Denied, Fault, GrantFault, Invalid, PasswordError, RoleError, SessionError, SignInError, UserError, WeakPassword,
+};
+
+const SOON: Duration = Duration::from_secs(1);
+
+pub(crate) fn store(error: StoreError) -> Refusal {
+    match error {
+        StoreError::Retryable => {
+            Refusal::new(Reason::StoreConflict, "others changed the same things at the same time; repeat the call")
+        }
+        StoreError::Unavailable => {
+            Refusal::new(Reason::StoreUnavailable, "the database does not answer; repeat the call").retry_after(SOON)
+        }
+        StoreError::Full => {
+            Refusal::new(Reason::StoreUnavailable, "the database has no room left; whoever runs it must make some")
+                .retry_after(Duration::from_secs(30))
+        }
+        StoreError::Bug(text) => Refusal::internal(&text),
+        StoreError::NotFound => Refusal::internal("a row that must be there is not"),
+        StoreError::Unique(constraint) => Refusal::internal(&format!("a key is taken: {constraint:?}")),
+        StoreError::ForeignKey(constraint) => Refusal::internal(&format!("a reference does not hold: {constraint:?}")),
+    }
+}
+
+fn fault(fault: Fault) -> Refusal {
+    match fault {
+        Fault::Store(error) => store(error),
+        Fault::Hash(fault) => Refusal::internal(&fault),
+        Fault::Crypto(error) => Refusal::internal(&error),
+        fault @ (Fault::NoSigningKey | Fault::Signing) => Refusal::internal(&fault),
+    }
+}
+
+pub(crate) fn of_fault(error: Fault) -> Refusal {
+    fault(error)
+}
+
+fn throttled(retry_after: Duration) -> Refusal {
+    let seconds = retry_after.as_secs().max(1);
+    Refusal::new(Reason::AuthThrottled, format!("too many failed sign-ins; wait {seconds} seconds and repeat the call"))
+        .retry_after(Duration::from_secs(seconds))
+}
+
+fn overloaded() -> Refusal {
+    Refusal::new(Reason::RequestOverloaded, "too many sign-ins at once; repeat the call a little later")
+        .retry_after(SOON)
+}
+
+fn invalid(invalid: Invalid) -> Refusal {
+    Refusal::invalid(invalid.field, invalid.what)
+}
+
+pub(crate) fn of_invalid(error: Invalid) -> Refusal {
+    invalid(error)
+}
+
+fn weak(weak: WeakPassword, field: &'static str) -> Refusal {
+    let text = match weak {
+        WeakPassword::TooShort { .. }
+        | WeakPassword::TooLong { .. }
+        | WeakPassword::IsTheName
+        | WeakPassword::Unchanged => weak.to_string(),
+    };
+    Refusal::new(Reason::AuthPasswordWeak, format!("{text}; choose another")).violation(field, text)
+}
+
+pub(crate) fn of_denied(Denied(permission): Denied) -> Refusal {
+    coffre_rpc::missing(permission)
+}
+
+fn grant(fault: GrantFault) -> Refusal {
+    match fault {
+        GrantFault::Exceeds(Some(permission)) => {
+            let name = permission.display_name();
+            Refusal::new(
+                Reason::AuthzGrantExceeds,
+                format!("this would give \"{name}\", which you do not hold; a holder of AAE_Admin can do it"),
+            )
+            .with("permission", name)
+        }
+        GrantFault::Exceeds(None) => Refusal::new(
+            Reason::AuthzGrantExceeds,
+            "this would give the rights of an administrator; only a holder of AAE_Admin can do it",
+        ),
+        GrantFault::ToSelf => Refusal::new(
+            Reason::AuthzSelfGrant,
+            "nobody gives himself, or a role he holds, more than he holds already; ask another administrator",
+        ),
+    }
+}
+
+pub(crate) fn of_sign_in(error: SignInError) -> Refusal {
+    match error {
+        SignInError::Failed => Refusal::new(
+            Reason::AuthSignInFailed,
+            "the user name or the password is wrong, or the user may not sign in; check both",
+        ),
+        SignInError::Throttled { retry_after } => throttled(retry_after),
+        SignInError::Overloaded => overloaded(),
+        SignInError::Fault(error) => fault(error),
+    }
+}
+
+pub(crate) fn of_session(error: SessionError) -> Refusal {
+    match error {
+        SessionError::TokenInvalid => {
+            Refusal::new(Reason::AuthTokenInvalid, "the token is not valid, or its session has ended; sign in again")
+        }
+        SessionError::Fault(error) => fault(error),
+    }
+}
+
+pub(crate) fn of_password(error: PasswordError) -> Refusal {
+    match error {
+        PasswordError::Wrong => {
+            Refusal::new(Reason::AuthPasswordWrong, "the old password is wrong; nothing was changed")
+        }
+        PasswordError::Weak(fault) => weak(fault, "new_password"),
+        PasswordError::Throttled { retry_after } => throttled(retry_after),
+        PasswordError::Overloaded => overloaded(),
+        PasswordError::SignInTooOld => Refusal::new(
+            Reason::AuthRecentSignInRequired,
+            "this needs a sign-in of the last minutes; sign in again and repeat the call",
+        ),
+        PasswordError::WrongKind => Refusal::new(
+            Reason::AuthTokenKind,
+            "a password is changed within a session only; sign in with it and repeat the call",
+        ),
+        PasswordError::SessionEnded => {
+            Refusal::new(Reason::AuthTokenInvalid, "the session has ended in the meantime; sign in again")
+        }
+        PasswordError::Fault(error) => fault(error),
+    }
+}
+
+pub(crate) fn of_user(error: UserError) -> Refusal {
+    match error {
+        UserError::Invalid(error) => invalid(error),
+        UserError::Weak(fault) => weak(fault, "password"),
+        UserError::NotFound => Refusal::new(Reason::UserNotFound, "there is no such user"),
+        UserError::NameTaken => Refusal::new(
+            Reason::UserNameTaken,
+            "another user has this name (case and Unicode form do not tell names apart); choose another",
+        )
+        .violation("username", "is taken"),
+        UserError::VersionConflict { current } => Refusal::new(
+            Reason::UserVersionConflict,
+            format!("the user was changed in the meantime and has version {current} now; read it again and repeat the change"),
+        )
+        .with("version", current.to_string()),
+        UserError::PreconditionFailed => Refusal::new(
+            Reason::RequestPreconditionFailed,
+            "If-Match names another version than the current one; read the user again and repeat the change",
+        ),
+        UserError::LastAdministrator => Refusal::new(
+            Reason::UserLastAdministrator,
+            "this is the last enabled administrator; give AAE_Admin to another user first",
+        ),
+        UserError::HoldsObjects(holdings) => {
+            let (total, names) = (holdings.total, holdings.first.join(", "));
+            Refusal::new(
+                Reason::UserHoldsObjects,
+                format!("the user still owns {total} objects: {names}; give them to others or delete them first"),
+            )
+            .with("total", total.to_string())
+            .with("objects", names)
+        }
+        UserError::RoleNotFound(id) => {
+            Refusal::new(Reason::RoleNotFound, format!("there is no role {id}")).violation("roles", format!("there is no role {id}"))
+        }
+        UserError::Grant(fault) => grant(fault),
+        UserError::OwnPassword => Refusal::new(
+            Reason::AuthzSelfGrant,
+            "one's own password is changed with the old one (PUT /v1/authentication/password), not reset",
+        ),
+        UserError::Overloaded => overloaded(),
+        UserError::VaultSilent => Refusal::new(
+            Reason::ServiceUnavailable,
+            "the vault does not answer, so nobody knows whether the user owns something; nothing was deleted, repeat the call",
+        )
+        .retry_after(SOON),
+        UserError::Fault(error) => fault(error),
+    }
+}
+
+pub(crate) fn of_role(error: RoleError) -> Refusal {
+    match error {
+        RoleError::Invalid(error) => invalid(error),
+        RoleError::NotFound => Refusal::new(Reason::RoleNotFound, "there is no such role"),
+        RoleError::NameTaken => Refusal::new(
+            Reason::RoleNameTaken,
+            "another role has this name (case and Unicode form do not tell names apart); choose another",
+        )
+        .violation("name", "is taken"),
+        RoleError::VersionConflict { current } => Refusal::new(
+            Reason::RoleVersionConflict,
+            format!("the role was changed in the meantime and has version {current} now; read it again and repeat the change"),
+        )
+        .with("version", current.to_string()),
+        RoleError::PreconditionFailed => Refusal::new(
+            Reason::RequestPreconditionFailed,
+            "If-Match names another version than the current one; read the role again and repeat the change",
+        ),
+        RoleError::System => Refusal::new(
+            Reason::RoleSystem,
+            "a system role cannot be changed or deleted; make a role of your own",
+        ),
+        RoleError::InUse { users } => Refusal::new(
+            Reason::RoleInUse,
+            format!("{users} users hold the role; take it from them first"),
+        )
+        .with("users", users.to_string()),
+        RoleError::Grant(fault) => grant(fault),
+        RoleError::Fault(error) => fault(error),
+    }
+}
+
+pub(crate) fn of_list(error: ListError) -> Refusal {
+    match error {
+        ListError::FieldUnknown { field, known } => Refusal::new(
+            Reason::ListFieldUnknown,
+            format!("the list has no field {field:?}; it has {}", known.join(", ")),
+        )
+        .with("field", field),
+        ListError::Invalid { part, message } => Refusal::invalid(part, message),
+        ListError::TooLarge => Refusal::new(
+            Reason::ListTooLarge,
+            "the list is larger than one answer may be; ask for pages and pass `page.next` on as `page.token`",
+        ),
+        ListError::TokenInvalid => {
+            Refusal::new(Reason::ListTokenInvalid, "the page token belongs to no such list; start again without it")
+        }
+        ListError::Store(error) => store(error),
+    }
+}

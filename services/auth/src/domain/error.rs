@@ -1,0 +1,210 @@
+//! Why a use case refuses.
+
+use std::time::Duration;
+
+use coffre_crypto::CryptoError;
+use coffre_types::Permission;
+
+use super::ports::Holdings;
+use crate::hashing::HashFault;
+
+/// A fault of ours, or of what we stand on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error(transparent)]
+    Store(#[from] coffre_db::Error),
+    #[error(transparent)]
+    Hash(#[from] HashFault),
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+    #[error("no signing key is usable")]
+    NoSigningKey,
+    #[error("a token could not be signed")]
+    Signing,
+}
+
+/// A field that breaks a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Invalid {
+    pub(crate) field: String,
+    pub(crate) what: String,
+}
+
+impl Invalid {
+    pub(crate) fn new(field: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { field: field.into(), what: what.into() }
+    }
+}
+
+/// Why nobody is signed in.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SignInError {
+    #[error("unknown user, wrong password or disabled")]
+    Failed,
+    #[error("too many failures")]
+    Throttled { retry_after: Duration },
+    #[error("too many sign-ins at once")]
+    Overloaded,
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// Why a token does not help.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SessionError {
+    #[error("the token is not valid")]
+    TokenInvalid,
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// Why a password stays as it is.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PasswordError {
+    #[error("the old password is wrong")]
+    Wrong,
+    #[error("the new password is weak")]
+    Weak(WeakPassword),
+    #[error("too many failures")]
+    Throttled { retry_after: Duration },
+    #[error("too many sign-ins at once")]
+    Overloaded,
+    #[error("the sign-in was too long ago")]
+    SignInTooOld,
+    #[error("only a session may do this")]
+    WrongKind,
+    #[error("the session has ended")]
+    SessionEnded,
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// What is wrong with a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum WeakPassword {
+    #[error("a password needs {least} characters or more")]
+    TooShort { least: usize },
+    #[error("a password has at most {most} bytes")]
+    TooLong { most: usize },
+    #[error("a password must not be the user name")]
+    IsTheName,
+    #[error("the new password is the old one")]
+    Unchanged,
+}
+
+/// A call that the caller's rights do not allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Denied(pub(crate) Permission);
+
+/// Why somebody may not give something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GrantFault {
+    /// It is more than the caller holds. `None`: it is the rank of an administrator.
+    Exceeds(Option<Permission>),
+    /// It would go to the caller.
+    ToSelf,
+}
+
+/// Why a user stays as it is.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UserError {
+    #[error("a field is invalid")]
+    Invalid(Invalid),
+    #[error("the password is weak")]
+    Weak(WeakPassword),
+    #[error("no such user")]
+    NotFound,
+    #[error("the name is taken")]
+    NameTaken,
+    #[error("another version is current")]
+    VersionConflict { current: i64 },
+    #[error("If-Match does not hold")]
+    PreconditionFailed,
+    #[error("the last administrator")]
+    LastAdministrator,
+    #[error("the user owns objects")]
+    HoldsObjects(Holdings),
+    #[error("no role {0}")]
+    RoleNotFound(i64),
+    #[error("the grant is refused")]
+    Grant(GrantFault),
+    #[error("one's own password is changed elsewhere")]
+    OwnPassword,
+    #[error("too many sign-ins at once")]
+    Overloaded,
+    #[error("the vault does not answer")]
+    VaultSilent,
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// Why a role stays as it is.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RoleError {
+    #[error("a field is invalid")]
+    Invalid(Invalid),
+    #[error("no such role")]
+    NotFound,
+    #[error("the name is taken")]
+    NameTaken,
+    #[error("another version is current")]
+    VersionConflict { current: i64 },
+    #[error("If-Match does not hold")]
+    PreconditionFailed,
+    #[error("a system role")]
+    System,
+    #[error("users hold the role")]
+    InUse { users: i64 },
+    #[error("the grant is refused")]
+    Grant(GrantFault),
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+macro_rules! from_faults {
+    ($($error:ty),* $(,)?) => {$(
+        impl From<HashFault> for $error {
+            fn from(fault: HashFault) -> Self {
+                Self::Fault(Fault::Hash(fault))
+            }
+        }
+
+        impl From<coffre_db::Error> for $error {
+            fn from(error: coffre_db::Error) -> Self {
+                Self::Fault(Fault::Store(error))
+            }
+        }
+    )*};
+}
+
+from_faults!(SignInError, SessionError, PasswordError, UserError, RoleError);
+
+impl From<Invalid> for UserError {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+impl From<Invalid> for RoleError {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+impl From<GrantFault> for UserError {
+    fn from(fault: GrantFault) -> Self {
+        Self::Grant(fault)
+    }
+}
+
+impl From<GrantFault> for RoleError {
+    fn from(fault: GrantFault) -> Self {
+        Self::Grant(fault)
+    }
+}
+
+impl From<WeakPassword> for UserError {
+    fn from(weak: WeakPassword) -> Self {
+        Self::Weak(weak)
+    }
+}

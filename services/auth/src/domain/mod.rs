@@ -1,0 +1,59 @@
+//! What auth does, and by which rules. It knows neither gRPC nor SQL; what it changes, it changes through [`crate::store`] in one
+//! transaction together with the record of the call.
+
+pub(crate) mod deletion;
+pub(crate) mod error;
+pub(crate) mod password;
+pub(crate) mod policy;
+pub(crate) mod ports;
+pub(crate) mod role;
+pub(crate) mod roles;
+pub(crate) mod session;
+pub(crate) mod sessions;
+pub(crate) mod sign_in;
+pub(crate) mod signing;
+pub(crate) mod throttle;
+pub(crate) mod user;
+pub(crate) mod users;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use coffre_audit_client::Outbox;
+use coffre_db::Database;
+use coffre_db::list::PageTokens;
+use coffre_types::{Clock, Timestamp};
+
+use crate::config::Config;
+use crate::gate::Gate;
+use crate::hashing::Hasher;
+use crate::hub::Hub;
+use crate::secrets::Secrets;
+use ports::LetGo;
+use signing::Signer;
+use throttle::AddressKey;
+
+/// Everything a use case needs.
+pub(crate) struct Auth {
+    pub(crate) config: Config,
+    pub(crate) database: Database,
+    pub(crate) outbox: Outbox,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) secrets: Secrets,
+    pub(crate) hasher: Hasher,
+    /// Turns at counting and hashing.
+    pub(crate) gate: Gate<AddressKey>,
+    pub(crate) signer: Signer,
+    pub(crate) hub: Hub,
+    pub(crate) vault: Arc<dyn LetGo>,
+    pub(crate) page_tokens: PageTokens,
+}
+
+impl Auth {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+/// From where a call came, for counting attempts.
+pub(crate) type ClientAddress = Option<IpAddr>;

@@ -1,0 +1,234 @@
+//! How failed sign-ins slow down and block the next ones (`security.md` 2.2).
+//!
+//! An attempt is counted before its password is hashed and settled after:
+//!
+//! ```text
+//! (free) ── begin: pending + 1 ──▶ (counted) ── settle: pending − 1, and failures + 1 or 0
+//!    │
+//!    └── blocked, or no more attempts open ──▶ refused, with the time to wait
+//! ```
+//!
+//! Attempts that are still being checked count as failures as soon as there was one failure; before the first one they do not, so that any
+//! number of correct sign-ins at once never block each other. How many can be open at once is bounded by the turns at hashing.
+//!
+//! Account-wide and address-wide there are only delays: nobody can lock another out. Blocks are per account *and* address.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use coffre_db::Connection;
+use coffre_types::{NameKey, Timestamp};
+
+use crate::config::Throttle;
+use crate::secrets::Secrets;
+use crate::store::throttle;
+
+/// An address as it is counted: IPv6 by its /64, which one customer holds.
+pub(crate) type AddressKey = [u8; 16];
+
+/// Returns how an address is counted. Calls without one share a place.
+pub(crate) fn address_key(address: Option<IpAddr>) -> AddressKey {
+    match address.map(|address| address.to_canonical()) {
+        None => [0; 16],
+        Some(IpAddr::V4(v4)) => v4.to_ipv6_mapped().octets(),
+        Some(IpAddr::V6(v6)) => {
+            let bits = v6.to_bits() & !u128::from(u64::MAX);
+            bits.to_be_bytes()
+        }
+    }
+}
+
+/// Names a counter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct BucketKey {
+    pub(crate) kind: i64,
+    pub(crate) slot: i64,
+}
+
+const ACCOUNT: i64 = 1;
+const ADDRESS: i64 = 2;
+const BOTH: i64 = 3;
+
+/// Returns the counters of an attempt: account, address, both.
+pub(crate) fn keys(secrets: &Secrets, name: &NameKey, address: AddressKey, slots: u32) -> [BucketKey; 3] {
+    let name = name.as_str().as_bytes();
+    let key = |kind, parts: &[&[u8]]| BucketKey { kind, slot: secrets.bucket(kind, parts, slots) };
+    [key(ACCOUNT, &[name]), key(ADDRESS, &[&address]), key(BOTH, &[name, &address])]
+}
+
+/// One counter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Bucket {
+    pub(crate) failures: i64,
+    pub(crate) pending: i64,
+    pub(crate) blocked_until: Timestamp,
+    pub(crate) touched_at: Timestamp,
+}
+
+/// An attempt that nobody settled within this time failed: its process died.
+const PENDING_LIFE: Duration = Duration::from_secs(30);
+
+impl Bucket {
+    /// Returns the counter as it stands now.
+    fn at(self, rules: &Throttle, now: Timestamp) -> Self {
+        let mut bucket = self;
+        if bucket.pending > 0 && bucket.touched_at.plus(PENDING_LIFE) < now {
+            bucket.failures = bucket.failures.saturating_add(bucket.pending);
+            bucket.pending = 0;
+        }
+        let forgotten = bucket.touched_at.plus(rules.forget_after) < now && bucket.blocked_until <= now;
+        if forgotten { Self::default() } else { bucket }
+    }
+
+    fn delay(&self, rules: &Throttle) -> Duration {
+        growing(self.failures.saturating_sub(rules.delay_after), rules.first_delay, rules.longest_delay)
+    }
+
+    /// Returns how long an attempt has to wait before it may begin; `None`: it may.
+    fn refusal(&self, rules: &Throttle, now: Timestamp) -> Option<Duration> {
+        if self.blocked_until > now {
+            return Some(self.blocked_until.since(now));
+        }
+        let open = self.failures == 0
+            || self.failures.saturating_add(self.pending) < rules.block_after
+            // After a block one attempt at a time.
+            || self.pending == 0;
+        (!open).then_some(Duration::from_secs(1))
+    }
+}
+
+/// Grows from `first`, doubling, once `excess` is 0 or more.
+fn growing(excess: i64, first: Duration, longest: Duration) -> Duration {
+    match u32::try_from(excess) {
+        Err(_) => Duration::ZERO,
+        Ok(doublings) => first.saturating_mul(1_u32.checked_shl(doublings.min(30)).unwrap_or(u32::MAX)).min(longest),
+    }
+}
+
+/// How an attempt stands before its turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Outlook {
+    /// It would be refused now, and for that long.
+    pub(crate) refused: Option<Duration>,
+    /// It is held back that long.
+    pub(crate) delay: Duration,
+}
+
+/// Looks without counting.
+pub(crate) fn look(
+    conn: &mut Connection,
+    rules: &Throttle,
+    keys: &[BucketKey; 3],
+    now: Timestamp,
+) -> Result<Outlook, coffre_db::Error> {
+    let [account, address, both] = throttle::load(conn, keys, false)?.map(|bucket| bucket.at(rules, now));
+    Ok(Outlook { refused: both.refusal(rules, now), delay: account.delay(rules).max(address.delay(rules)) })
+}
+
+/// An attempt that is counted and not yet settled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted {
+    keys: [BucketKey; 3],
+}
+
+/// Counts an attempt, or says how long it has to wait.
+pub(crate) fn begin(
+    conn: &mut Connection,
+    rules: &Throttle,
+    keys: &[BucketKey; 3],
+    now: Timestamp,
+) -> Result<Result<Counted, Duration>, coffre_db::Error> {
+    let mut buckets = throttle::load(conn, keys, true)?.map(|bucket| bucket.at(rules, now));
+    let [_, _, both] = &buckets;
+    if let Some(wait) = both.refusal(rules, now) {
+        return Ok(Err(wait));
+    }
+    for bucket in &mut buckets {
+        bucket.pending += 1;
+        bucket.touched_at = now;
+    }
+    throttle::store(conn, keys, &buckets)?;
+    Ok(Ok(Counted { keys: *keys }))
+}
+
+impl Counted {
+    /// Settles the attempt.
+    pub(crate) fn settle(
+        &self,
+        conn: &mut Connection,
+        rules: &Throttle,
+        success: bool,
+        now: Timestamp,
+    ) -> Result<(), coffre_db::Error> {
+        let [mut account, mut address, mut both] =
+            throttle::load(conn, &self.keys, true)?.map(|bucket| bucket.at(rules, now));
+        for bucket in [&mut account, &mut address, &mut both] {
+            bucket.pending = bucket.pending.saturating_sub(1).max(0);
+            bucket.touched_at = now;
+            if !success {
+                bucket.failures = bucket.failures.saturating_add(1);
+            }
+        }
+        if success {
+            both.failures = 0;
+            both.blocked_until = Timestamp::default();
+        } else if both.failures >= rules.block_after {
+            let block = growing(both.failures - rules.block_after, rules.first_block, rules.longest_block);
+            both.blocked_until = now.plus(block);
+        }
+        throttle::store(conn, &self.keys, &[account, address, both])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(1_000_000_000_000);
+
+    fn bucket(failures: i64, pending: i64) -> Bucket {
+        Bucket { failures, pending, blocked_until: Timestamp::default(), touched_at: NOW }
+    }
+
+    #[test]
+    fn rule_2_2_correct_sign_ins_at_once_never_block_each_other() {
+        assert_eq!(bucket(0, 1000).refusal(&Throttle::default(), NOW), None);
+    }
+
+    #[test]
+    fn rule_2_2_open_attempts_count_once_there_was_a_failure() {
+        let rules = Throttle::default();
+        assert_eq!(bucket(1, 3).refusal(&rules, NOW), None);
+        assert!(bucket(1, 4).refusal(&rules, NOW).is_some());
+        assert_eq!(bucket(9, 0).refusal(&rules, NOW), None, "the block is over: one attempt");
+        assert!(bucket(9, 1).refusal(&rules, NOW).is_some());
+    }
+
+    #[test]
+    fn rule_2_2_blocks_and_delays_grow_to_their_caps() {
+        let rules = Throttle::default();
+        assert_eq!(growing(-1, rules.first_block, rules.longest_block), Duration::ZERO);
+        assert_eq!(growing(0, rules.first_block, rules.longest_block), rules.first_block);
+        assert_eq!(growing(1, rules.first_block, rules.longest_block), rules.first_block * 2);
+        assert_eq!(growing(i64::from(u32::MAX), rules.first_block, rules.longest_block), rules.longest_block);
+        assert_eq!(bucket(1_000_000, 0).delay(&rules), rules.longest_delay);
+        assert_eq!(bucket(0, 50).delay(&rules), Duration::ZERO);
+    }
+
+    #[test]
+    fn rule_2_2_addresses_of_one_64_count_together() {
+        let key = |text: &str| address_key(Some(text.parse().unwrap()));
+        assert_eq!(key("2001:db8::1"), key("2001:db8:0:0:ffff::2"));
+        assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
+        assert_eq!(key("192.0.2.1"), key("::ffff:192.0.2.1"));
+        assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
+    }
+
+    #[test]
+    fn attempts_of_a_process_that_died_are_failures() {
+        let rules = Throttle::default();
+        let later = NOW.plus(PENDING_LIFE + Duration::from_secs(1));
+        assert_eq!(bucket(1, 2).at(&rules, later).failures, 3);
+        assert_eq!(bucket(9, 0).at(&rules, NOW.plus(rules.forget_after + Duration::from_secs(1))), Bucket::default());
+    }
+}

@@ -1,0 +1,17 @@
+//! The tables of auth. Every function takes a connection and runs within whatever transaction is open on it.
+
+pub(crate) mod changes;
+pub(crate) mod installation;
+pub(crate) mod keys;
+pub(crate) mod roles;
+pub(crate) mod sessions;
+pub(crate) mod throttle;
+pub(crate) mod users;
+
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+
+/// The schema on SQLite.
+pub const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+
+/// The schema on PostgreSQL.
+pub const POSTGRES_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");

@@ -1,0 +1,70 @@
+//! The counters of sign-in attempts.
+
+use coffre_db::{Connection, Error, Sql, dialect};
+use coffre_types::Timestamp;
+use diesel::sql_types::BigInt;
+use diesel::{QueryableByName, RunQueryDsl as _};
+
+use crate::domain::throttle::{Bucket, BucketKey};
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = BigInt)]
+    kind: i64,
+    #[diesel(sql_type = BigInt)]
+    slot: i64,
+    #[diesel(sql_type = BigInt)]
+    failures: i64,
+    #[diesel(sql_type = BigInt)]
+    pending: i64,
+    #[diesel(sql_type = BigInt)]
+    blocked_until: i64,
+    #[diesel(sql_type = BigInt)]
+    touched_at: i64,
+}
+
+/// Loads counters, in the order of the keys; one that was never used is empty. `lock` holds them until the transaction ends.
+pub(crate) fn load(conn: &mut Connection, keys: &[BucketKey; 3], lock: bool) -> Result<[Bucket; 3], Error> {
+    let mut query =
+        Sql::new("SELECT kind, slot, failures, pending, blocked_until, touched_at FROM throttle_buckets WHERE ");
+    for (index, key) in keys.iter().enumerate() {
+        query = query.push(if index == 0 { "(kind = " } else { " OR (kind = " });
+        query = query.bind(key.kind).push(" AND slot = ").bind(key.slot).push(")");
+    }
+    // One order for everybody, so that two sign-ins never wait for each other.
+    query = query.push(" ORDER BY kind, slot");
+    if lock {
+        query = query.push(dialect::for_update(conn));
+    }
+    let rows: Vec<Row> = query.cached().load(conn)?;
+    Ok(keys.map(|key| {
+        rows.iter().find(|row| row.kind == key.kind && row.slot == key.slot).map_or_else(Bucket::default, |row| {
+            Bucket {
+                failures: row.failures,
+                pending: row.pending,
+                blocked_until: Timestamp::from_micros(row.blocked_until),
+                touched_at: Timestamp::from_micros(row.touched_at),
+            }
+        })
+    }))
+}
+
+/// Stores counters.
+pub(crate) fn store(conn: &mut Connection, keys: &[BucketKey; 3], buckets: &[Bucket; 3]) -> Result<(), Error> {
+    let mut insert = dialect::Insert::into(
+        "throttle_buckets",
+        &["kind", "slot", "failures", "pending", "blocked_until", "touched_at"],
+    );
+    for (key, bucket) in keys.iter().zip(buckets) {
+        insert = insert.row([
+            key.kind.into(),
+            key.slot.into(),
+            bucket.failures.into(),
+            bucket.pending.into(),
+            bucket.blocked_until.micros().into(),
+            bucket.touched_at.micros().into(),
+        ]);
+    }
+    insert.or_update(&["kind", "slot"], &["failures", "pending", "blocked_until", "touched_at"]).execute(conn)?;
+    Ok(())
+}
