@@ -132,7 +132,7 @@ fn vectors() -> Value {
         })
         .collect();
     let mac = key().segment_mac(&STREAM, 1, count, &GENESIS, &previous);
-    json!({
+    json!([{
         "about": "docs/audit-format.md says how to compute each of these. All bytes are in hexadecimal.",
         "key": hex::encode(KEY),
         "streamId": hex::encode(STREAM),
@@ -145,7 +145,7 @@ fn vectors() -> Value {
             "mac": hex::encode(mac),
         },
         "unknownName": { "nameKey": "bob", "hash": hex::encode(key().unknown_name_hash("bob")) },
-    })
+    }])
 }
 
 fn file() -> std::path::PathBuf {
@@ -169,6 +169,7 @@ fn the_code_writes_the_bytes_of_the_vectors() {
 #[test]
 fn the_vectors_are_canonical_and_authentic() {
     let stored: Value = serde_json::from_str(&std::fs::read_to_string(file()).unwrap()).unwrap();
+    let stored = &stored[0];
     let events: Vec<Vec<u8>> =
         stored["events"].as_array().unwrap().iter().map(|event| bytes(&event["canonical"])).collect();
     for event in &events {

@@ -1,7 +1,7 @@
 //! What an entry's `detail` says: changes and further facts, as one JSON object.
 
 use coffre_proto::audit::v1::Event;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 /// Renders the detail of an event; empty where there is nothing to tell.
 pub(crate) fn detail(event: &Event) -> String {
@@ -14,33 +14,58 @@ pub(crate) fn detail(event: &Event) -> String {
     {
         return String::new();
     }
-    let mut facts = Map::new();
-    // What handlers say comes first: the words below are ours and win.
-    for detail in &event.details {
-        facts.insert(detail.key.clone(), Value::from(detail.value.as_str()));
-    }
+    let mut out = String::from("{");
     if !event.changes.is_empty() {
-        let changes = event
-            .changes
-            .iter()
-            .map(|change| json!({"field": change.field, "oldValue": change.old_value, "newValue": change.new_value}));
-        facts.insert("changes".to_owned(), changes.collect());
+        out.push_str("\"changes\":[");
+        for (index, change) in event.changes.iter().enumerate() {
+            out.push_str(if index == 0 { "{\"field\":" } else { ",{\"field\":" });
+            out.push_str(&text(&change.field));
+            out.push_str(",\"oldValue\":");
+            out.push_str(&change.old_value.as_deref().map_or_else(|| "null".to_owned(), text));
+            out.push_str(",\"newValue\":");
+            out.push_str(&change.new_value.as_deref().map_or_else(|| "null".to_owned(), text));
+            out.push('}');
+        }
+        out.push(']');
     }
+    // A name appears once: ours win over those of handlers, and of theirs the first one.
+    let mut taken = vec!["changes"];
+    let mut fact = |key, value: String| {
+        if !taken.contains(&key) {
+            taken.push(key);
+            if out.len() > 1 {
+                out.push(',');
+            }
+            out.push_str(&text(key));
+            out.push(':');
+            out.push_str(&value);
+        }
+    };
     if !event.reason.is_empty() {
-        facts.insert("reason".to_owned(), Value::from(event.reason.as_str()));
+        fact("reason", text(&event.reason));
     }
     if !client_id.is_empty() {
-        facts.insert("clientId".to_owned(), Value::from(client_id));
+        fact("clientId", text(client_id));
     }
     if event.occurrences > 1 {
-        facts.insert("occurrences".to_owned(), Value::from(event.occurrences));
+        fact("occurrences", event.occurrences.to_string());
     }
-    Value::Object(facts).to_string()
+    for detail in &event.details {
+        fact(&detail.key, text(&detail.value));
+    }
+    out.push('}');
+    out
+}
+
+/// A JSON text.
+fn text(value: &str) -> String {
+    Value::from(value).to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use coffre_proto::audit::v1::{Change, Detail};
+    use serde_json::json;
 
     use super::*;
 

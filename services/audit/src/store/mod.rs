@@ -4,6 +4,8 @@ mod entries;
 mod list;
 mod log;
 mod streams;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
