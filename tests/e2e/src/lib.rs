@@ -1,0 +1,34 @@
+//! The whole program as its users meet it.
+//!
+//! The library holds what the cases of `tests/it` and the long runs of `soak` share: it starts the real `coffre` as a process,
+//! speaks REST and gRPC with it, and keeps a ledger of every call so that each is looked up in the audit afterwards.
+//!
+//! | module | for |
+//! |---|---|
+//! | [`keeper`] | ends processes and removes folders when the tests are gone, however they went |
+//! | [`server`] | starts, stops and kills `coffre` |
+//! | [`postgres`] | databases of their own on the PostgreSQL that the tests were given |
+//! | [`http`], [`raw`] | a REST client that changes no path, and bytes on a socket |
+//! | [`operation`] | every call, and what the audit says about it |
+//! | [`api`] | a caller: the calls over either protocol, with answers in one form |
+//! | [`model`] | that form |
+//! | [`ledger`] | what the audit must hold |
+//! | [`case`] | one case: its own users and names on a shared server |
+//! | [`canary`] | the search for secrets where none may be |
+//! | [`load`] | writers and readers that remember what was acknowledged, for kills |
+
+// All of this is a test: a broken expectation panics, with the place that had it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+pub mod api;
+pub mod canary;
+pub mod case;
+pub mod http;
+pub mod keeper;
+pub mod ledger;
+pub mod load;
+pub mod model;
+pub mod operation;
+pub mod postgres;
+pub mod raw;
+pub mod server;

@@ -1,0 +1,296 @@
+//! The real program as a process: `coffre dev` on SQLite, `coffre serve all` on PostgreSQL.
+
+use std::fs::{self, DirBuilder, File};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use coffre_test_support::TestDb;
+use rustix::process::{Pid, Signal, kill_process};
+use crate::{canary, keeper, raw};
+
+/// How long a start may take in a debug build on a busy machine.
+const START_WITHIN: Duration = Duration::from_secs(60);
+/// How long a clean stop may take.
+const STOP_WITHIN: Duration = Duration::from_secs(30);
+
+/// The database under the services.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+impl Engine {
+    pub const BOTH: [Self; 2] = [Self::Sqlite, Self::Postgres];
+
+    /// Says whether the cases are to run on this engine.
+    pub fn is_wanted(self) -> bool {
+        match (std::env::var("COFFRE_TEST_ENGINE").as_deref().unwrap_or("both"), self) {
+            ("both", _) | ("sqlite", Self::Sqlite) | ("postgres", Self::Postgres) => true,
+            ("sqlite" | "postgres", _) => false,
+            (other, _) => panic!("COFFRE_TEST_ENGINE is sqlite, postgres or both, not {other}"),
+        }
+    }
+}
+
+/// Where `coffre` is; built where nobody says.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(given) = std::env::var_os("COFFRE_TEST_BINARY") {
+            return given.into();
+        }
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built = Command::new(cargo).args(["build", "--quiet", "--bin", "coffre"]).current_dir(&root).status();
+        assert!(built.is_ok_and(|status| status.success()), "the program `coffre` does not build");
+        // This test's own executable lies in `<target>/<profile>/deps`.
+        let test = std::env::current_exe().unwrap();
+        test.parent().and_then(Path::parent).unwrap().join("coffre")
+    })
+}
+
+/// Makes a private folder that goes when the tests end.
+pub fn private_folder(what: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("coffre-e2e-{what}-{}", uuid::Uuid::new_v4().simple()));
+    DirBuilder::new().mode(0o700).create(&path).unwrap();
+    keeper::folder(&path);
+    path
+}
+
+/// Everything that outlives one process: folders, database, settings.
+#[derive(Clone, Debug)]
+pub struct Home {
+    pub engine: Engine,
+    pub folder: PathBuf,
+    pub admin_password: String,
+    database: Option<Arc<TestDb>>,
+    settings: Vec<(String, String)>,
+}
+
+impl Home {
+    /// Prepares a new installation. On PostgreSQL it is migrated and initialised as an operator does it.
+    pub fn new(engine: Engine) -> Self {
+        Self::on(engine, (engine == Engine::Postgres).then(TestDb::postgres))
+    }
+
+    /// Prepares a new installation on a given database.
+    pub fn on(engine: Engine, database: Option<TestDb>) -> Self {
+        let folder = private_folder("home");
+        let home = Self { engine, folder, admin_password: canary::password("admin"), database: database.map(Arc::new), settings: Vec::new() };
+        if engine == Engine::Postgres {
+            home.write_secret("database-url", home.database().unwrap());
+            home.write_secret("admin-password", &home.admin_password);
+            DirBuilder::new().mode(0o700).create(home.folder.join("keys")).unwrap();
+            for command in ["migrate", "init"] {
+                let output = home.command(&[command]).output().unwrap();
+                let said = String::from_utf8_lossy(&output.stderr).into_owned();
+                assert!(output.status.success(), "coffre {command}: {}\n{said}{}", output.status, String::from_utf8_lossy(&output.stdout));
+                fs::write(home.folder.join(format!("{command}.log")), [output.stdout, output.stderr].concat()).unwrap();
+            }
+        }
+        home
+    }
+
+    /// Adds a setting.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The URL of the database, on PostgreSQL.
+    pub fn database(&self) -> Option<&str> {
+        self.database.as_deref().map(TestDb::url)
+    }
+
+    fn write_secret(&self, name: &str, text: &str) {
+        use std::io::Write as _;
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.folder.join(name)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// `coffre` with the settings of this installation and of nothing else.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(arguments).current_dir(&self.folder).env_clear().stdin(Stdio::null());
+        for kept in ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "RUST_BACKTRACE"] {
+            if let Some(value) = std::env::var_os(kept) {
+                command.env(kept, value);
+            }
+        }
+        // Our own debug lines, so that the search for secrets reads them too.
+        command.env("COFFRE_LOG", "info,coffre=debug").env("COFFRE_DATA_DIR", self.folder.join("data"));
+        match self.engine {
+            Engine::Sqlite => {
+                command.env("COFFRE_ADMIN_PASSWORD", &self.admin_password);
+            }
+            Engine::Postgres => {
+                command
+                    .env("COFFRE_DATABASE_URL_FILE", self.folder.join("database-url"))
+                    .env("COFFRE_KEYS_DIR", self.folder.join("keys"))
+                    .env("COFFRE_ADMIN_PASSWORD_FILE", self.folder.join("admin-password"))
+                    .env("COFFRE_REFLECTION", "true");
+            }
+        }
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Starts the server and waits until it is ready.
+    pub fn start(&self) -> Server {
+        for attempt in 0.. {
+            match self.try_start() {
+                Ok(server) => return server,
+                // Somebody took one of the free ports before the server did.
+                Err(said) if attempt < 3 && said.to_lowercase().contains("in use") => {}
+                Err(said) => panic!("coffre did not start on {:?}:\n{said}", self.engine),
+            }
+        }
+        unreachable!()
+    }
+
+    /// Starts the server once.
+    ///
+    /// # Errors
+    /// What it said where it ended before it was ready.
+    pub fn try_start(&self) -> Result<Server, String> {
+        let [http, grpc, management] = free_addresses();
+        let run = uuid::Uuid::new_v4().simple().to_string();
+        let log = self.folder.join(format!("{run}.log"));
+        let out = self.folder.join(format!("{run}.out"));
+        let arguments: &[&str] = match self.engine {
+            Engine::Sqlite => &["dev"],
+            Engine::Postgres => &["serve", "all"],
+        };
+        let begun = Instant::now();
+        let child = self
+            .command(arguments)
+            .env("COFFRE_HTTP_ADDR", http.to_string())
+            .env("COFFRE_GRPC_ADDR", grpc.to_string())
+            .env("COFFRE_MANAGEMENT_ADDR", management.to_string())
+            .stdout(File::create(&out).unwrap())
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", binary().display()));
+        keeper::started(child.id());
+        let pid = child.id();
+        let server = Server {
+            home: self.clone(),
+            http,
+            grpc,
+            management,
+            pid,
+            log,
+            out,
+            child: Mutex::new(Some(child)),
+            admin_token: tokio::sync::OnceCell::new(),
+        };
+        while raw::status_of(http, "/readyz") != Some(200) {
+            if let Some(status) = server.ended() {
+                return Err(format!("{status}\n{}", server.said()));
+            }
+            if begun.elapsed() > START_WITHIN {
+                let said = server.said();
+                server.kill();
+                return Err(format!("not ready after {START_WITHIN:?}\n{said}"));
+            }
+            sleep(Duration::from_millis(5));
+        }
+        Ok(server)
+    }
+}
+
+/// Three free ports of this machine.
+fn free_addresses() -> [SocketAddr; 3] {
+    let listeners = [(); 3].map(|()| TcpListener::bind(("127.0.0.1", 0)).unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap())
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    pub home: Home,
+    pub http: SocketAddr,
+    pub grpc: SocketAddr,
+    pub management: SocketAddr,
+    pub pid: u32,
+    /// What it writes to standard error.
+    pub log: PathBuf,
+    /// What it writes to standard output.
+    pub out: PathBuf,
+    child: Mutex<Option<Child>>,
+    pub(crate) admin_token: tokio::sync::OnceCell<(i64, String)>,
+}
+
+impl Server {
+    /// The one server per engine that most cases share.
+    pub fn shared(engine: Engine) -> &'static Self {
+        static SQLITE: OnceLock<Server> = OnceLock::new();
+        static POSTGRES: OnceLock<Server> = OnceLock::new();
+        let place = match engine {
+            Engine::Sqlite => &SQLITE,
+            Engine::Postgres => &POSTGRES,
+        };
+        place.get_or_init(|| Home::new(engine).start())
+    }
+
+    /// The base of its REST paths.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.http)
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&self) -> Option<ExitStatus> {
+        let mut child = self.child.lock().unwrap();
+        let status = child.as_mut().and_then(|child| child.try_wait().unwrap());
+        if status.is_some() {
+            *child = None;
+            keeper::ended(self.pid);
+        }
+        status
+    }
+
+    /// What it wrote so far.
+    pub fn said(&self) -> String {
+        [&self.out, &self.log].map(|path| fs::read_to_string(path).unwrap_or_default()).concat()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(i32::try_from(self.pid).unwrap()).unwrap(), signal).unwrap();
+    }
+
+    /// Ends it at once, as a crash does.
+    pub fn kill(&self) {
+        if let Some(mut child) = self.child.lock().unwrap().take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            keeper::ended(self.pid);
+        }
+    }
+
+    /// Asks it to stop and waits.
+    pub fn stop(&self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.ended() {
+                return status;
+            }
+            assert!(begun.elapsed() < STOP_WITHIN, "it has not stopped {STOP_WITHIN:?} after SIGTERM:\n{}", self.said());
+            sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

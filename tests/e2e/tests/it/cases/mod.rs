@@ -1,0 +1,31 @@
+//! The cases that run over REST and gRPC, on SQLite and PostgreSQL.
+
+pub(crate) mod attributes;
+pub(crate) mod audit;
+pub(crate) mod authentication;
+pub(crate) mod credentials;
+pub(crate) mod lists;
+pub(crate) mod mode;
+pub(crate) mod roles;
+pub(crate) mod transport;
+pub(crate) mod users;
+pub(crate) mod values;
+pub(crate) mod versions;
+
+use std::time::{Duration, Instant};
+
+/// What is refused "everywhere within one second", with a little room for a machine that is busy with tests.
+pub(crate) const WITHIN_A_SECOND: Duration = Duration::from_millis(1500);
+
+/// Waits until a check holds, but not longer than the one-second rule allows.
+pub(crate) async fn within_a_second(what: &str, holds: impl AsyncFn() -> bool) {
+    let begun = Instant::now();
+    loop {
+        let asked = begun.elapsed();
+        if holds().await {
+            return;
+        }
+        assert!(asked < WITHIN_A_SECOND, "{what}: not within a second");
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+}

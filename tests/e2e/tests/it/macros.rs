@@ -1,0 +1,37 @@
+//! From functions to tests.
+
+/// Makes of each case four tests.
+macro_rules! case_list {
+    ($($area:ident { $($name:ident,)+ })+) => {
+        mod sqlite_rest { case_list!(@ Sqlite Rest $($area { $($name,)+ })+); }
+        mod sqlite_grpc { case_list!(@ Sqlite Grpc $($area { $($name,)+ })+); }
+        mod postgres_rest { case_list!(@ Postgres Rest $($area { $($name,)+ })+); }
+        mod postgres_grpc { case_list!(@ Postgres Grpc $($area { $($name,)+ })+); }
+    };
+    (@ $engine:ident $protocol:ident $($area:ident { $($name:ident,)+ })+) => {
+        $(mod $area {
+            $(#[test]
+            fn $name() {
+                use coffre_e2e::{api::Protocol, case::run, server::Engine};
+                run(Engine::$engine, Protocol::$protocol, crate::cases::$area::$name);
+            })+
+        })+
+    };
+}
+
+/// Makes of each async function two tests, one per engine.
+macro_rules! on_each_engine {
+    ($($name:ident,)+) => {
+        $(mod $name {
+            #[test]
+            fn sqlite() {
+                coffre_e2e::case::run_apart(coffre_e2e::server::Engine::Sqlite, super::$name);
+            }
+
+            #[test]
+            fn postgres() {
+                coffre_e2e::case::run_apart(coffre_e2e::server::Engine::Postgres, super::$name);
+            }
+        })+
+    };
+}

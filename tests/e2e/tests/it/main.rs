@@ -1,0 +1,128 @@
+//! The program as its users meet it. See the library for the harness.
+//!
+//! The cases of [`cases`] run four times, over REST and gRPC, on SQLite and PostgreSQL, on one server per engine; when a case ends, every call
+//! that it made is looked up in the audit. The other modules are about one protocol, or need servers of their own.
+//!
+//! `zz_afterwards` is named so that it starts last: it searches what all others left behind.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[macro_use]
+mod macros;
+
+mod access;
+mod bad_input;
+mod cases;
+mod documented;
+mod faults;
+mod program;
+mod public_port;
+mod replicas;
+mod rest_shapes;
+mod sign_in_limits;
+mod zz_afterwards;
+
+case_list! {
+    authentication {
+        signing_in_answers_a_token_and_the_user,
+        every_failed_sign_in_is_answered_alike,
+        a_token_that_is_not_ours_is_not_valid,
+        tokens_are_signed_by_a_published_key_and_carry_identity_alone,
+        a_forged_token_is_refused,
+        a_refreshed_token_is_of_the_same_session,
+        signing_out_ends_every_token_of_the_session_within_a_second,
+        a_changed_password_ends_the_other_sessions,
+        a_password_change_needs_the_old_and_a_good_new_one,
+    }
+    users {
+        a_user_lives_from_creation_to_deletion,
+        user_names_are_unique_without_regard_to_case_and_unicode_form,
+        a_weak_password_is_refused,
+        an_unknown_role_is_refused,
+        users_are_administered_only_with_the_permission,
+        nobody_gives_more_than_he_holds,
+        nobody_gives_himself_more,
+        disabling_a_user_ends_its_sessions_within_a_second,
+        a_role_taken_away_is_gone_within_a_second,
+        a_user_who_owns_credentials_is_not_deleted,
+        a_stale_user_version_changes_nothing,
+    }
+    roles {
+        a_role_lives_from_creation_to_deletion,
+        system_roles_are_there_and_cannot_change,
+        role_names_are_unique,
+        a_role_in_use_is_not_deleted,
+        roles_are_administered_only_with_the_permission,
+        a_manager_of_lockers_sees_names_alone,
+        permissions_are_the_ten,
+        a_role_that_grows_takes_effect_within_a_second,
+    }
+    credentials {
+        a_credential_lives_from_creation_to_deletion,
+        a_credential_name_is_unique_kept_as_typed_and_checked,
+        a_credential_of_somebody_else_is_not_there,
+        without_the_permission_credentials_cannot_be_made,
+        an_update_changes_what_it_carries,
+        owner_and_locker_do_not_change_by_update,
+        a_transfer_gives_the_credential_away,
+        a_locker_administrator_sees_but_does_not_read,
+        the_documented_filters_narrow_the_list,
+    }
+    attributes {
+        attributes_are_changed_added_and_removed,
+        attribute_names_are_unique_in_their_credential,
+        fifty_attributes_and_no_more,
+        an_attribute_of_another_credential_is_not_there,
+        user_provided_stays_while_a_value_exists,
+        a_credential_keeps_one_attribute,
+    }
+    values {
+        a_value_lives_from_creation_to_deletion,
+        masked_values_are_not_echoed_but_read,
+        user_provided_values_belong_to_their_user,
+        values_are_stored_all_or_none,
+        completed_tells_whether_every_value_is_there,
+        lists_of_values_are_narrowed_and_ordered,
+        a_holder_of_all_values_reads_and_writes_them,
+        values_of_another_owner_are_not_there,
+        sixty_four_kibibytes_and_no_more,
+        a_value_is_text_of_any_script,
+        an_unchanged_value_is_still_a_change,
+        values_go_with_their_user,
+    }
+    transport {
+        a_value_encrypted_for_transport_is_stored_plain,
+        an_unknown_transport_key_is_refused,
+        an_unreadable_transport_value_is_refused,
+    }
+    mode {
+        mode_and_key_state_are_told_to_holders_of_settings,
+        mode_and_key_state_are_told_to_nobody_else,
+    }
+    audit {
+        a_user_sees_the_own_entries_alone,
+        a_holder_of_the_whole_audit_sees_all,
+        an_entry_is_read_by_its_id,
+        entries_are_filtered_sorted_and_paged,
+        unknown_user_names_are_not_written_down,
+        a_change_is_told_without_its_secret,
+    }
+    lists {
+        filters_combine,
+        ids_sort_as_numbers,
+        pages_neither_lose_nor_repeat,
+        an_unknown_field_is_refused,
+        an_offset_past_the_end_is_an_empty_list,
+        counting_can_be_left_out,
+        a_substring_needs_three_characters,
+        a_caller_counts_what_it_sees,
+    }
+    versions {
+        a_stale_version_changes_nothing,
+        an_entity_tag_is_checked,
+        a_change_adds_one_and_no_change_adds_none,
+        of_two_writers_one_wins,
+        a_stale_attribute_version_changes_nothing,
+        a_stale_value_version_changes_nothing,
+    }
+}
