@@ -176,25 +176,35 @@ fn open_postgres(url: &str, options: &Options, role: Role) -> Result<PgConnectio
          SET statement_timeout TO {statement};
          SET lock_timeout TO {lock};
          SET idle_in_transaction_session_timeout TO {idle};
-         SET default_transaction_read_only TO {read_only};
-         SELECT set_config('lc_messages', 'C', false)
-          WHERE current_setting('lc_messages') NOT IN ('', 'C', 'POSIX') AND current_setting('lc_messages') NOT LIKE 'en%'",
+         SET default_transaction_read_only TO {read_only}",
         schema = options.schema(),
     ))?;
+    speak_english(&mut conn);
     Ok(conn)
+}
+
+/// Errors without a kind of their own are told apart by their text (see `error.rs`). A role may lack the right to choose the language.
+fn speak_english(conn: &mut PgConnection) {
+    const CHOOSE: &str = "SELECT set_config('lc_messages', 'C', false)
+          WHERE current_setting('lc_messages') NOT IN ('', 'C', 'POSIX') AND current_setting('lc_messages') NOT LIKE 'en%'";
+    if conn.batch_execute(CHOOSE).is_err() {
+        tracing::warn!(
+            "the database speaks another language than English: deadlocks and time-outs pass for internal errors; set lc_messages"
+        );
+    }
 }
 
 /// Adds what notices a dead server to libpq's parameters, unless the address sets it.
 fn with_parameters(url: &str, options: &Options, role: Role) -> String {
     let connect = options.connect_timeout.as_secs().max(2);
-    let silent = options.statement_timeout.as_millis();
     let wanted = [
         ("connect_timeout", connect.to_string()),
         ("application_name", format!("coffre-{}-{}", options.service, role.name())),
         ("keepalives_idle", "5".to_owned()),
         ("keepalives_interval", "2".to_owned()),
         ("keepalives_count", "3".to_owned()),
-        ("tcp_user_timeout", silent.to_string()),
+        // Milliseconds that what was sent may go unconfirmed by the other host.
+        ("tcp_user_timeout", "3000".to_owned()),
     ];
     let mut address = url.to_owned();
     for (name, value) in wanted {
@@ -215,6 +225,7 @@ pub(crate) struct Seat {
     options: Arc<Options>,
     role: Role,
     opened: Option<Opened>,
+    was_open: bool,
     pause: Duration,
     next_attempt: Instant,
     stats: Arc<LaneStats>,
@@ -225,7 +236,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl Seat {
     pub(crate) fn new(options: Arc<Options>, role: Role, stats: Arc<LaneStats>) -> Self {
-        Self { options, role, opened: None, pause: FIRST_PAUSE, next_attempt: Instant::now(), stats }
+        Self { options, role, opened: None, was_open: false, pause: FIRST_PAUSE, next_attempt: Instant::now(), stats }
     }
 
     pub(crate) fn opened(&mut self) -> Option<&mut Opened> {
@@ -267,6 +278,7 @@ impl Seat {
                 self.opened = Some(opened);
                 self.pause = FIRST_PAUSE;
                 LaneStats::add(&self.stats.connected, 1);
+                LaneStats::add(&self.stats.reconnects, usize::from(std::mem::replace(&mut self.was_open, true)));
                 Ok(())
             }
             Err(error) => {
@@ -277,12 +289,18 @@ impl Seat {
         }
     }
 
+    /// Takes a new connection in place of one that a closure left unfit, before anybody is answered.
+    pub(crate) fn renew(&mut self) {
+        self.lose();
+        // The next call finds out.
+        let _ = self.try_open();
+    }
+
     /// Gives the connection up.
     pub(crate) fn lose(&mut self) {
         if self.opened.take().is_some() {
             self.stats.connected.fetch_sub(1, Ordering::Relaxed);
             self.next_attempt = Instant::now();
-            LaneStats::add(&self.stats.reconnects, 1);
         }
     }
 }

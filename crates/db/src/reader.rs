@@ -55,8 +55,10 @@ fn serve(seat: &mut Seat, collected: &mut Collected, mut job: Box<dyn Job>) {
         if ran == Ran::Panicked {
             LaneStats::add(&seat.stats().panics, 1);
         }
-        if lost || !clean {
+        if lost {
             seat.lose();
+        } else if !clean {
+            seat.renew();
         }
         if !lost || ran == Ran::Done {
             return job.answer();

@@ -196,9 +196,10 @@ pub(crate) fn transaction(
         }
     };
     collected.clear();
-    let clean = !lost && dialect::roll_back_all(&mut opened.conn);
-    if !clean {
+    if lost {
         seat.lose();
+    } else if !dialect::roll_back_all(&mut opened.conn) {
+        seat.renew();
     }
     let stats = seat.stats();
     LaneStats::add(&stats.panics, panics);

@@ -28,8 +28,10 @@ pub(super) enum Literal {
     Moment(i64, i64),
     /// A text that is folded in SQL, as the column is.
     Folded(String),
-    /// A pattern for LIKE.
+    /// A pattern for LIKE, folded in SQL as the column is.
     Pattern(String),
+    /// A pattern for LIKE on a column of keys.
+    KeyPattern(String),
 }
 
 struct Reader<'a> {
@@ -154,9 +156,9 @@ fn literal(field: &Field, operator: Operator, value: &str) -> Result<Literal, Er
 }
 
 fn pattern(field: &Field, value: &str) -> Result<Literal, Error> {
-    let text = match field.kind {
-        Kind::Text => value.to_owned(),
-        Kind::TextWithKey(_) => key_part(value),
+    let (text, is_key) = match field.kind {
+        Kind::Text => (value.to_owned(), false),
+        Kind::TextWithKey(_) => (key_part(value), true),
         _ => return Err(invalid(format!("{} is no text, so it contains none", field.name))),
     };
     if value.chars().count() < MIN_SUBSTRING {
@@ -171,7 +173,7 @@ fn pattern(field: &Field, value: &str) -> Result<Literal, Error> {
         pattern.push(character);
     }
     pattern.push('%');
-    Ok(Literal::Pattern(pattern))
+    Ok(if is_key { Literal::KeyPattern(pattern) } else { Literal::Pattern(pattern) })
 }
 
 const ESCAPE: char = '!';
@@ -239,6 +241,7 @@ fn compare(engine: Engine, sql: Sql, column: &'static str, operator: Operator, l
             let sql = dialect::folded(engine, sql, |sql| sql.push(column)).push(" LIKE ");
             dialect::folded(engine, sql, |sql| sql.bind(pattern.as_str())).push(" ESCAPE '!'")
         }
+        Literal::KeyPattern(pattern) => sql.push(column).push(" LIKE ").bind(pattern.as_str()).push(" ESCAPE '!'"),
         Literal::Folded(text) => {
             let sql = dialect::folded(engine, sql, |sql| sql.push(column));
             let sql = sql.push(collated(engine, operator)).push(sign(operator));

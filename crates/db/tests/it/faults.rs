@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use coffre_db::{Database, Error, Options};
+use coffre_db::dialect::Insert;
+use coffre_db::{Database, Error, JournalEntry, Options};
 use coffre_test_support::{PostgresServer, TestDb, on_each_engine};
+use diesel::connection::SimpleConnection as _;
 
 use crate::support::{add, add_with_entry, entry, names, open, open_with, options};
 
@@ -81,6 +83,50 @@ async fn a_server_that_is_not_there_yet_is_waited_for() {
         assert!(Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_lost_in_commit_is_in_doubt() {
+    let db = TestDb::postgres();
+    let (database, seen) = open(&db);
+    // The session ends itself while it commits.
+    let trap = "CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS
+                  $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
+                CREATE CONSTRAINT TRIGGER leave AFTER INSERT ON things DEFERRABLE INITIALLY DEFERRED
+                  FOR EACH ROW EXECUTE FUNCTION leave();";
+    database.write(|tx| Ok::<_, Error>(tx.conn().batch_execute(trap)?)).await.unwrap();
+    assert_eq!(database.write(|tx| add_with_entry(tx, "Ann")).await, Err(Error::Unavailable));
+    assert_eq!(seen.take(), ["write Ann", "in doubt"]);
+    database.write(|tx| Ok::<_, Error>(tx.conn().batch_execute("DROP TRIGGER leave ON things")?)).await.unwrap();
+    database.write(|tx| add_with_entry(tx, "Bob")).await.unwrap();
+    assert_eq!(seen.take(), ["write Bob", "committed"]);
+    assert_eq!(database.read(names).await.unwrap(), ["Bob"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_told_and_recovered_from() {
+    let db = TestDb::sqlite();
+    let (database, _) = open(&db);
+    // SQLite answers this limit as it answers a full disk. It belongs to the connection, which may be a new one afterwards.
+    let big = || vec![7_u8; 200_000];
+    let grow = |pages: &'static str| {
+        database.write(move |tx| {
+            tx.conn().batch_execute(pages)?;
+            let insert = Insert::into("things", &["name", "name_key", "tag"]);
+            insert.row(["big".into(), "big".into(), big().into()]).execute(tx.conn())
+        })
+    };
+    let full = "PRAGMA max_page_count = 20";
+    assert_eq!(grow(full).await, Err(Error::Full));
+    database.write(|tx| Ok::<_, Error>(tx.conn().batch_execute("PRAGMA max_page_count = 20")?)).await.unwrap();
+    assert_eq!(database.append(vec![JournalEntry::new(big())]).await, Err(Error::Full));
+    database.write(|tx| add(tx.conn(), "small")).await.unwrap();
+    let (grown, small, appended) =
+        tokio::join!(grow(full), database.write(|tx| add(tx.conn(), "other")), database.append(vec![entry("x")]));
+    assert_eq!(grown, Err(Error::Full));
+    assert!(small.is_ok() && appended.is_ok());
+    assert_eq!(grow("PRAGMA max_page_count = 100000").await, Ok(1));
+    assert_eq!(database.read(names).await.unwrap(), ["small", "other", "big"]);
 }
 
 #[tokio::test]

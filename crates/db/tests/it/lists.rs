@@ -339,4 +339,29 @@ on_each_engine! {
         let second = page(&database, Query { page_token: first.next_page_token, ..query }).await.unwrap();
         assert_eq!([first.ids, second.ids].concat(), [1, 2, 3, 4, 5]);
     }
+
+    async fn uuids_compare_as_bytes(db: TestDb) {
+        let (database, _) = open(&db);
+        let uuid = "018f3f5e-0000-7000-8000-00000000abcd";
+        database.write(move |tx| {
+            let bytes: Vec<u8> = vec![0x01, 0x8f, 0x3f, 0x5e, 0, 0, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0xab, 0xcd];
+            Insert::into("things", &["id", "name", "name_key", "tag"])
+                .row([1_i64.into(), "a".into(), "a".into(), bytes.into()])
+                .row([2_i64.into(), "b".into(), "b".into(), None::<Vec<u8>>.into()])
+                .execute(tx.conn())
+        }).await.unwrap();
+        for (operator, expected) in [(comparison::Operator::Equal, 1), (comparison::Operator::NotEqual, 2)] {
+            let filter = Some(test("tag", operator, uuid));
+            assert_eq!(page(&database, Query { filter, ..Query::default() }).await.unwrap().ids, [expected]);
+        }
+    }
+
+    async fn counts_may_stop(db: TestDb) {
+        static FEW: Listing = THINGS.counted_to(7);
+        let (database, _) = open(&db);
+        fill(&database, 20).await;
+        let plan = FEW.plan(&Query { count: true, ..Query::default() }, &tokens()).unwrap();
+        let page = database.read(move |conn| plan.run(conn, Sql::empty())).await.unwrap();
+        assert_eq!((page.ids.len(), page.total_size), (20, Some(7)));
+    }
 }
