@@ -27,7 +27,7 @@ mod routes;
 mod serve;
 
 #[cfg(test)]
-mod upstream;
+mod tests;
 
 pub use clients::Clients;
 pub use config::{Config, Limits, Readiness, StatusCodes};

@@ -1,0 +1,146 @@
+//! The OpenAPI document against the routes.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{Upstream, send, send_with};
+use crate::openapi;
+
+fn operations() -> Vec<(String, String, Value)> {
+    let document: Value = serde_json::from_str(&openapi().to_json().unwrap()).unwrap();
+    let paths = document["paths"].as_object().unwrap().clone();
+    let mut operations = Vec::new();
+    for (path, item) in paths {
+        for (method, operation) in item.as_object().unwrap() {
+            operations.push((method.to_uppercase(), path.clone(), operation.clone()));
+        }
+    }
+    operations
+}
+
+/// The calls of the contract that stand today; a route or an operation that is not here, or a line without one, fails.
+const CALLS: &str = "
+    POST /v1/authentication
+    GET /v1/authentication/token
+    POST /v1/authentication/token
+    POST /v1/authentication/token/validate
+    POST /v1/authentication/logout
+    PUT /v1/authentication/password
+    GET /.well-known/jwks.json
+    POST /v1/usermanagement/users
+    GET /v1/usermanagement/users
+    POST /v1/usermanagement/users/list
+    GET /v1/usermanagement/users/{id}
+    PUT /v1/usermanagement/users/{id}
+    DELETE /v1/usermanagement/users/{id}
+    POST /v2/usermanagement/users/list
+    GET /v2/usermanagement/users/{id}
+    POST /v1/usermanagement/roles
+    GET /v1/usermanagement/roles
+    POST /v1/usermanagement/roles/list
+    GET /v1/usermanagement/roles/{id}
+    PUT /v1/usermanagement/roles/{id}
+    DELETE /v1/usermanagement/roles/{id}
+    GET /v1/usermanagement/permissions
+    POST /v2/credentialvault/credentials
+    GET /v2/credentialvault/credentials
+    POST /v2/credentialvault/credentials/list
+    GET /v2/credentialvault/credentials/{id}
+    PUT /v2/credentialvault/credentials/{id}
+    PUT /v2/credentialvault/credentials/{id}/owner/{userId}
+    DELETE /v2/credentialvault/credentials/{id}
+    DELETE /v2/credentialvault/credentials/{id}/attributes/{attributeId}
+    POST /v2/credentialvault/credentials/{id}/attributevalues
+    GET /v2/credentialvault/credentials/{id}/attributevalues
+    PUT /v2/credentialvault/credentials/{id}/attributevalues/{valueId}
+    DELETE /v2/credentialvault/credentials/{id}/attributevalues/{valueId}
+    GET /v2/credentialvault/mode
+    GET /v2/credentialvault/keys/private
+    GET /v2/credentialvault/keys/transport/public
+    POST /v1/audit/messages/list
+    GET /v1/audit/messages/{id}
+    GET /healthz
+    GET /readyz
+    GET /version
+";
+
+#[test]
+fn the_document_has_every_call_of_the_contract_and_no_other() {
+    let documented: BTreeSet<String> =
+        operations().into_iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+    let calls: BTreeSet<String> =
+        CALLS.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    assert_eq!(documented, calls);
+}
+
+#[tokio::test]
+async fn every_documented_call_is_routed() {
+    let upstream = Upstream::default();
+    let gateway = upstream.gateway();
+    for (method, path, _) in operations() {
+        let path =
+            ["{id}", "{userId}", "{attributeId}", "{valueId}"].iter().fold(path, |path, name| path.replace(name, "7"));
+        let answer = send(&gateway, &method, &path, "{}").await;
+        assert!(answer.text.is_empty() || !answer.text.contains("\"route."), "{method} {path}: {}", answer.text);
+    }
+}
+
+#[test]
+fn every_operation_says_what_it_takes_and_how_it_refuses() {
+    let mut names = BTreeSet::new();
+    for (method, path, operation) in operations() {
+        let call = format!("{method} {path}");
+        assert!(names.insert(operation["operationId"].as_str().unwrap().to_owned()), "{call}: its name is taken");
+        assert!(operation["summary"].is_string() || operation["description"].is_string(), "{call}: no words");
+        let responses = operation["responses"].as_object().unwrap();
+        let open = operation["security"] == serde_json::json!([{}]);
+        assert!(open || responses.contains_key("401"), "{call}: needs a token, but does not tell what comes without");
+        for (status, response) in responses {
+            let schema = &response["content"]["application/json"]["schema"];
+            let empty = status == "204";
+            assert_eq!(schema.is_null(), empty, "{call} {status}");
+            if status.starts_with(['4', '5']) {
+                assert_eq!(schema["$ref"], "#/components/schemas/ErrorBody", "{call} {status}");
+            }
+        }
+        for name in path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}')) {
+            let parameters = operation["parameters"].as_array().unwrap();
+            assert!(
+                parameters.iter().any(|parameter| parameter["name"] == name && parameter["in"] == "path"),
+                "{call}: {name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_document_is_openapi_3_1_without_dangling_references() {
+    let text = openapi().to_json().unwrap();
+    let document: Value = serde_json::from_str(&text).unwrap();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    let schemes = document["components"]["securitySchemes"].as_object().unwrap();
+    assert_eq!(schemes.keys().collect::<Vec<_>>(), ["bearer", "token"]);
+    for reference in text.split("\"$ref\":\"#").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        assert!(document.pointer(reference).is_some(), "{reference}");
+    }
+}
+
+#[tokio::test]
+async fn the_documentation_needs_no_network() {
+    let upstream = Upstream::default();
+    let gateway = upstream.gateway();
+    for path in ["/docs", "/docs/"] {
+        let answer = send_with(&gateway, "GET", path, &[], "").await;
+        assert_eq!((answer.status.as_u16(), answer.header("location")), (303, Some("/docs/index.html")));
+    }
+    let page = send_with(&gateway, "GET", "/docs/index.html", &[], "").await;
+    assert_eq!((page.status.as_u16(), page.header("content-type")), (200, Some("text/html")));
+    assert!(!page.text.contains("http://") && !page.text.contains("https://"), "{}", page.text);
+    assert!(page.header("content-security-policy").unwrap().contains("script-src 'self'"));
+    let start = send_with(&gateway, "GET", "/docs/swagger-initializer.js", &[], "").await;
+    assert!(start.text.contains("/openapi.json"));
+    assert_eq!(send_with(&gateway, "GET", "/docs/nothing.js", &[], "").await.status, 404);
+    let without = upstream.gateway_with(crate::Config { docs: false, ..crate::Config::default() });
+    assert_eq!(send_with(&without, "GET", "/docs", &[], "").await.status, 404);
+}
