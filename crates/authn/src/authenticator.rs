@@ -128,6 +128,12 @@ impl Authenticator {
         self.0.state.is_fresh()
     }
 
+    /// Returns the number of the last change that was applied.
+    #[cfg(test)]
+    pub(crate) fn applied(&self) -> i64 {
+        self.0.state.callers.last_sequence()
+    }
+
     /// Waits until the first snapshot of auth's state has arrived.
     pub async fn ready(&self) {
         // The sender lives in the same state, so this ends with `true`.

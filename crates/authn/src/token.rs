@@ -210,3 +210,143 @@ fn install_crypto() {
     // An error means that it is installed already.
     let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::tests::Key;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+    fn identity(kind: TokenKind) -> Identity {
+        Identity {
+            user_id: UserId::from_trusted(7),
+            session_id: SessionId::new(Uuid::from_u128(5)),
+            epoch: 3,
+            kind,
+            issued: NOW,
+            expires: NOW.plus(Duration::from_secs(1200)),
+        }
+    }
+
+    fn set(key: &Key) -> KeySet {
+        KeySet::new("coffre", 1, [(key.kid, key.public.as_slice())])
+    }
+
+    /// Signs any header and claims with a good key.
+    fn forge(key: &Key, header: &Value, claims: &Value) -> String {
+        let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", encode(header), encode(claims));
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key.private, Algorithm::EdDSA).unwrap();
+        format!("{message}.{signature}")
+    }
+
+    fn header() -> Value {
+        json!({"alg": "EdDSA", "typ": "JWT", "kid": "one"})
+    }
+
+    fn claims() -> Value {
+        json!({"iss": "coffre", "aud": "coffre", "typ": "session", "sub": "7", "sid": Uuid::from_u128(5).to_string(),
+               "epoch": 3, "jti": "x", "iat": NOW.seconds(), "exp": NOW.seconds() + 1200})
+    }
+
+    #[test]
+    fn a_token_of_ours_comes_back_with_its_identity() {
+        let key = Key::new("one");
+        let token = sign(&identity(TokenKind::Session), "coffre", "one", &key.private).unwrap();
+        let verified = set(&key).verify(&token).unwrap();
+        assert_eq!(verified.identity.user_id.get(), 7);
+        assert_eq!(verified.identity.epoch, 3);
+        assert!(!verified.is_expired(NOW.plus(Duration::from_millis(1_199_999))));
+        assert!(verified.is_expired(NOW.plus(Duration::from_secs(1200))));
+        assert!(
+            set(&key).verify(&forge(&key, &header(), &claims())).is_ok(),
+            "the forge below is good but for its fault"
+        );
+    }
+
+    #[test]
+    fn alg_none_and_hs256_with_the_public_key_are_refused() {
+        let key = Key::new("one");
+        let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        for name in ["none", "None", "NONE", "nOnE"] {
+            let head = encode(&json!({"alg": name, "typ": "JWT", "kid": "one"}));
+            for signature in ["", "AAAA"] {
+                let token = format!("{head}.{}.{signature}", encode(&claims()));
+                assert_eq!(set(&key).verify(&token).unwrap_err(), TokenFault::Invalid, "{name}");
+            }
+        }
+        let mut head = Header::new(Algorithm::HS256);
+        head.kid = Some("one".into());
+        for secret in [key.public.clone(), URL_SAFE_NO_PAD.encode(&key.public).into_bytes()] {
+            let token = jsonwebtoken::encode(&head, &claims(), &EncodingKey::from_secret(&secret)).unwrap();
+            assert_eq!(set(&key).verify(&token).unwrap_err(), TokenFault::Invalid);
+        }
+    }
+
+    #[test]
+    fn a_foreign_key_is_refused_whatever_kid_it_claims() {
+        let (key, foreign) = (Key::new("one"), Key::new("one"));
+        let token = sign(&identity(TokenKind::Session), "coffre", "one", &foreign.private).unwrap();
+        assert_eq!(set(&key).verify(&token).unwrap_err(), TokenFault::Invalid);
+        for kid in ["two", "../../keys/one", "' OR '1'='1", ""] {
+            let token = sign(&identity(TokenKind::Session), "coffre", kid, &key.private).unwrap();
+            assert_eq!(set(&key).verify(&token).unwrap_err(), TokenFault::UnknownKey, "{kid}");
+        }
+        let mut without = header();
+        without.as_object_mut().unwrap().remove("kid");
+        assert_eq!(set(&key).verify(&forge(&key, &without, &claims())).unwrap_err(), TokenFault::Invalid);
+    }
+
+    #[test]
+    fn rule_1_6_kinds_never_pass_for_one_another() {
+        let key = Key::new("one");
+        for kind in [TokenKind::Session, TokenKind::PublicApi] {
+            let token = sign(&identity(kind), "coffre", "one", &key.private).unwrap();
+            assert_eq!(set(&key).verify(&token).unwrap().identity.kind, kind);
+        }
+        let with = |place: &str, name: &str, value: &str| {
+            let (mut header, mut claims) = (header(), claims());
+            let target = if place == "header" { &mut header } else { &mut claims };
+            target[name] = json!(value);
+            set(&key).verify(&forge(&key, &header, &claims)).map(|_| ())
+        };
+        for (place, name, value) in [
+            ("header", "typ", "at+jwt"),
+            ("header", "typ", "jwt"),
+            ("claims", "aud", "public-api"),
+            ("claims", "aud", "internal"),
+            ("claims", "typ", "public-api"),
+            ("claims", "iss", "another"),
+            ("claims", "sub", "07"),
+            ("claims", "sub", "-7"),
+            ("claims", "sid", "not a uuid"),
+        ] {
+            assert_eq!(with(place, name, value), Err(TokenFault::Invalid), "{place} {name} {value}");
+        }
+    }
+
+    #[test]
+    fn every_claim_is_required() {
+        let key = Key::new("one");
+        for claim in ["iss", "aud", "typ", "sub", "sid", "epoch", "jti", "iat", "exp"] {
+            let mut claims = claims();
+            claims.as_object_mut().unwrap().remove(claim);
+            assert_eq!(set(&key).verify(&forge(&key, &header(), &claims)).unwrap_err(), TokenFault::Invalid, "{claim}");
+        }
+    }
+
+    #[test]
+    fn garbage_is_refused_without_a_panic() {
+        let key = Key::new("one");
+        for token in ["", ".", "..", "...", "a.b.c", "é.é.é", &"x".repeat(MAX_BYTES + 1), "eyJ.eyJ.eyJ"] {
+            assert_eq!(set(&key).verify(token).unwrap_err(), TokenFault::Invalid);
+        }
+    }
+}
