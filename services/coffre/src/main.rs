@@ -1,1 +1,77 @@
-fn main() {}
+//! Coffre: an open credential vault for automation.
+//!
+//! - `cli` names the commands, `settings` reads what they are told.
+//! - `keys`, `lock` and `stores` hold what an installation has on disk.
+//! - `compose` wires the services of a process; `run` serves them until the stop; `init` makes a new installation.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the binary talks to people")]
+
+mod banner;
+mod cli;
+mod compose;
+mod health;
+mod init;
+mod keys;
+mod lock;
+mod metrics;
+mod password;
+mod run;
+mod settings;
+mod stop;
+mod stores;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use cli::{Cli, Command, ConfigAction, Service};
+
+/// The exit code for settings that are wrong (sysexits, EX_CONFIG).
+const BAD_CONFIGURATION: u8 = 78;
+
+fn main() -> ExitCode {
+    no_core_dumps();
+    // Two backends in one graph would make rustls and jsonwebtoken guess; the choice is made once, before anything else runs.
+    let ended = match Cli::parse().command {
+        Command::Config { action, flags } => {
+            let described = settings::describe(flags).map(|text| match action {
+                ConfigAction::Check => println!("the settings are good"),
+                ConfigAction::Print => println!("{text}"),
+            });
+            return described.map_or_else(|error| refuse(&error, BAD_CONFIGURATION), |()| ExitCode::SUCCESS);
+        }
+        Command::Dev(flags) => with_settings(flags, run::dev),
+        Command::Serve { service: Service::All, flags } => with_settings(flags, run::serve_all),
+        Command::Init(flags) => with_settings(flags, init::command),
+        Command::Migrate(flags) => with_settings(flags, init::migrate),
+        Command::Healthcheck(flags) => with_settings(flags, health::check),
+    };
+    ended.unwrap_or_else(|code| code)
+}
+
+fn with_settings(
+    flags: cli::Flags,
+    command: impl AsyncFnOnce(coffre_config::Settings) -> anyhow::Result<()>,
+) -> Result<ExitCode, ExitCode> {
+    let settings = settings::load(flags).map_err(|error| refuse(&error, BAD_CONFIGURATION))?;
+    let format = settings.log_json.map(|json| if json { coffre_telemetry::Format::Json } else { coffre_telemetry::Format::Text });
+    coffre_telemetry::init(&settings.log, format).map_err(|error| refuse(&error.into(), BAD_CONFIGURATION))?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| refuse(&error.into(), 1))?;
+    runtime.block_on(command(settings)).map_err(|error| refuse(&error, 1))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn refuse(error: &anyhow::Error, code: u8) -> ExitCode {
+    eprintln!("coffre: {error:#}");
+    ExitCode::from(code)
+}
+
+/// A core dump would write keys and plaintexts to a disk.
+fn no_core_dumps() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let limited = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    let undumpable = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if limited.is_err() || undumpable.is_err() {
+        eprintln!("coffre: core dumps could not be switched off on this system");
+    }
+}

@@ -1,0 +1,90 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// An open credential vault for automation.
+#[derive(Debug, Parser)]
+#[command(name = "coffre", version, about, long_about = None, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything in one process for trying it out: no set-up, loopback only, SQLite in ./coffre-data
+    Dev(Flags),
+    /// Run services on an initialised store
+    Serve {
+        /// Which services
+        #[arg(value_enum)]
+        service: Service,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Make keys, schema and first administrator, once
+    Init(Flags),
+    /// Bring the schema up to date
+    Migrate(Flags),
+    /// Look at the settings
+    Config {
+        /// What to do with them
+        #[arg(value_enum)]
+        action: ConfigAction,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Ask the management port of a running process whether it can serve; exit code 0 or 1
+    Healthcheck(Flags),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Service {
+    /// All services in this process
+    All,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ConfigAction {
+    /// Check them and say what is wrong
+    Check,
+    /// Print them; secrets are left out
+    Print,
+}
+
+/// Settings by flag; the environment (`COFFRE_…`) and the file come after.
+#[derive(Debug, Args, Default)]
+pub(crate) struct Flags {
+    /// Settings file
+    #[arg(long, value_name = "FILE", env = "COFFRE_CONFIG", hide_env_values = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// Folder of the SQLite files
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) data_dir: Option<String>,
+    /// Folder of the key files
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) keys_dir: Option<String>,
+    /// Address of the REST port
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) http_addr: Option<String>,
+    /// Address of the gRPC port
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) grpc_addr: Option<String>,
+    /// Address of the management port
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) management_addr: Option<String>,
+    /// File that holds the database URL
+    #[arg(long, value_name = "FILE")]
+    pub(crate) database_url_file: Option<String>,
+    /// Name of the first administrator
+    #[arg(long, value_name = "NAME")]
+    pub(crate) admin_username: Option<String>,
+    /// File that holds the password of the first administrator
+    #[arg(long, value_name = "FILE")]
+    pub(crate) admin_password_file: Option<String>,
+    /// What is logged: a level or a filter
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+}

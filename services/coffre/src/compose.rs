@@ -1,0 +1,136 @@
+//! Wiring the services of one process.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use coffre_audit_client::Relay;
+use coffre_authn::{Authenticator, Settings as AuthnSettings};
+use coffre_channel::Channel;
+use coffre_config::{Settings, StatusCodes};
+use coffre_gateway::{Clients, Config as GatewayConfig, Gateway, Readiness};
+use coffre_rpc::{Front, FrontOptions, Guard, Layered, Limits, RpcMetrics, ServiceParts};
+use coffre_types::SystemClock;
+use prometheus::Registry;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::keys::Keys;
+use crate::metrics;
+use crate::stores::Stores;
+
+/// The form in which a process runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Form {
+    /// For trying out: it makes its own set-up.
+    Dev,
+    /// For use.
+    Serve,
+}
+
+/// The services of a process, wired.
+pub(crate) struct Process {
+    pub(crate) gateway: Gateway,
+    pub(crate) front: Front,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) registry: Registry,
+    /// Auth works in the background as long as it is held.
+    _auth: coffre_auth::App,
+}
+
+/// Builds every service, leads them to each other, and starts what runs in the background until `stop`.
+pub(crate) async fn compose(
+    settings: &Settings,
+    form: Form,
+    stores: &Stores,
+    keys: Keys,
+    readiness: Readiness,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) -> anyhow::Result<Process> {
+    let clock = Arc::new(SystemClock);
+
+    // Auth and vault call each other: vault's channel is filled once vault is there.
+    let (to_vault, vault_is) = Channel::deferred();
+    let auth = coffre_auth::build(
+        auth_config(settings, form),
+        coffre_auth::Deps {
+            database: stores.auth.database.clone(),
+            outbox: stores.auth.outbox.clone(),
+            clock: clock.clone(),
+            auth_key: keys.auth,
+            vault: to_vault,
+        },
+    )
+    .await
+    .context("auth cannot start")?;
+    let to_auth = internal(&auth.parts);
+    let vault = coffre_vault::build(coffre_vault::Deps {
+        database: stores.vault.database.clone(),
+        outbox: stores.vault.outbox.clone(),
+        clock: clock.clone(),
+        express_key: keys.express,
+        auth: to_auth.clone(),
+    })
+    .await
+    .context("vault cannot start")?;
+    vault_is.set(internal(&vault.parts));
+    let outboxes = stores.all().map(|(_, store)| store.outbox.clone());
+    let audit = coffre_audit::build(coffre_audit::Deps {
+        database: stores.audit.database.clone(),
+        outbox: stores.audit.outbox.clone(),
+        settle: coffre_audit::settle(outboxes.to_vec()),
+    })
+    .await
+    .context("audit cannot start")?;
+
+    tasks.spawn(vault.background.run(stop.clone()));
+    let to_audit = internal(&audit.parts);
+    for outbox in outboxes {
+        tasks.spawn(Relay::new(outbox, to_audit.clone()).run(stop.clone()));
+    }
+
+    let registry = Registry::new();
+    metrics::register(&registry, stores)?;
+    let authenticator = Authenticator::start(to_auth, AuthnSettings::default(), clock.clone());
+    let guard = Guard {
+        authenticator: authenticator.clone(),
+        clock,
+        metrics: RpcMetrics::register(&registry)?,
+        limits: Limits::default(),
+    };
+    let [to_auth, to_vault, to_audit] = [&auth.parts, &vault.parts, &audit.parts].map(|parts| Layered::new(parts, guard.clone()));
+    let clients = Clients::new(to_auth.channel("gateway"), to_vault.channel("gateway"), to_audit.channel("gateway"));
+    let gateway = coffre_gateway::router(clients, gateway_config(settings, form, readiness));
+    let options = FrontOptions { reflection: settings.reflection.unwrap_or(form == Form::Dev), drain: settings.drain };
+    let front = Front::new(vec![to_auth, to_vault, to_audit], options).context("reflection cannot be offered")?;
+    Ok(Process { gateway, front, authenticator, registry, _auth: auth })
+}
+
+fn internal(parts: &ServiceParts) -> Channel {
+    Channel::in_process(parts.internal.clone().prepare())
+}
+
+pub(crate) fn auth_config(settings: &Settings, form: Form) -> coffre_auth::Config {
+    coffre_auth::Config {
+        token_life: settings.token_life,
+        session_life: settings.session_life,
+        password_min_length: settings.password_min_length,
+        force_password_change: form == Form::Serve,
+        ..coffre_auth::Config::default()
+    }
+}
+
+fn gateway_config(settings: &Settings, form: Form, readiness: Readiness) -> GatewayConfig {
+    let mut config = GatewayConfig {
+        status_codes: match settings.status_codes {
+            StatusCodes::Standard => coffre_gateway::StatusCodes::Modern,
+            StatusCodes::Documented => coffre_gateway::StatusCodes::Documented,
+        },
+        trusted_proxies: settings.trusted_proxies.clone(),
+        allowed_hosts: (form == Form::Dev).then(GatewayConfig::loopback_hosts),
+        readiness,
+        ..GatewayConfig::default()
+    };
+    config.limits.drain_time = settings.drain;
+    config
+}

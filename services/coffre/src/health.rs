@@ -1,0 +1,82 @@
+//! `coffre healthcheck`, and what `/readyz` looks at.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use coffre_authn::Authenticator;
+use coffre_config::Settings;
+use coffre_gateway::Readiness;
+use coffre_rpc::Front;
+use coffre_telemetry::{Health, State};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::stores::Stores;
+
+/// The lag at which the audit counts as behind.
+const BEHIND: Duration = Duration::from_secs(10);
+
+/// Asks the management port whether the process can serve.
+pub(crate) async fn check(settings: Settings) -> anyhow::Result<()> {
+    let address = settings.management_addr;
+    let asked = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: management\r\nconnection: close\r\n\r\n").await?;
+        let mut answer = Vec::new();
+        stream.take(64 * 1024).read_to_end(&mut answer).await?;
+        std::io::Result::Ok(answer)
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(3), asked)
+        .await
+        .with_context(|| format!("{address} does not answer"))?
+        .with_context(|| format!("{address} cannot be reached"))?;
+    let text = String::from_utf8_lossy(&answer);
+    if !text.starts_with("HTTP/1.1 200") {
+        bail!("not ready: {}", text.lines().last().unwrap_or_default());
+    }
+    println!("ready");
+    Ok(())
+}
+
+/// Watches the parts of the process and tells probes about them until the stop.
+pub(crate) struct Watch {
+    pub(crate) health: Health,
+    pub(crate) stores: Stores,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) readiness: Readiness,
+    pub(crate) front: Front,
+}
+
+impl Watch {
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let databases = self.stores.all().map(|(name, store)| (self.health.component(name), store.clone()));
+        let (sessions, audit) = (self.health.component("sessions"), self.health.component("relay"));
+        loop {
+            for (component, store) in &databases {
+                component.set(match store.database.is_up() {
+                    true => State::Ready,
+                    false => State::Failed("the database does not answer".to_owned()),
+                });
+            }
+            sessions.set(match self.authenticator.is_fresh() {
+                true => State::Ready,
+                false => State::Degraded("changes of sessions and rights do not arrive".to_owned()),
+            });
+            let behind = databases.iter().map(|(_, store)| store.outbox.lag().oldest()).max().unwrap_or_default();
+            audit.set(match behind > BEHIND {
+                true => State::Degraded(format!("the audit log is {} s behind; nothing is lost", behind.as_secs())),
+                false => State::Ready,
+            });
+            let ready = self.health.is_ready() && !stop.is_cancelled();
+            self.readiness.set(ready);
+            self.front.set_serving(ready).await;
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(200)) => {}
+                () = stop.cancelled() => break,
+            }
+        }
+        self.readiness.set(false);
+        self.front.set_serving(false).await;
+    }
+}

@@ -1,0 +1,117 @@
+//! A new installation: keys, schema, root key, signing key, first administrator. Once.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use coffre_config::Settings;
+use coffre_secret::SecretText;
+use coffre_types::{Clock, SystemClock};
+
+use crate::compose::{Form, auth_config};
+use crate::keys::{self, Keys};
+use crate::password::{self, FirstPassword};
+use crate::stores::{self, Stores};
+use crate::{lock, settings as read};
+
+/// The key files. `serve` wants them outside of the data folder, so that a copy of the data is not a copy of the keys.
+pub(crate) fn keys_folder(settings: &Settings) -> anyhow::Result<PathBuf> {
+    match &settings.keys_dir {
+        Some(folder) if folder.starts_with(&settings.data_dir) => bail!(
+            "keys_dir {} lies in the data folder {}: a backup of the data would hold its keys; name a folder outside",
+            folder.display(),
+            settings.data_dir.display()
+        ),
+        Some(folder) => Ok(folder.clone()),
+        None => bail!("keys_dir is not set: name the folder of the key files with --keys-dir or COFFRE_KEYS_DIR"),
+    }
+}
+
+/// `coffre init`.
+pub(crate) async fn command(settings: Settings) -> anyhow::Result<()> {
+    let url = read::database(&settings, true)?;
+    let _lock = match url.folder() {
+        Some(folder) => {
+            keys::private_folder(folder)?;
+            Some(lock::take(folder)?)
+        }
+        None => None,
+    };
+    let folder = keys_folder(&settings)?;
+    keys::make(&folder)?;
+    let keys = keys::load(&folder)?;
+    stores::migrate(&url)?;
+    let opened = Stores::open(&url, &settings.environment, &keys.audit)?;
+    let made = if_new(&settings, &opened, &keys, Form::Serve).await?;
+    opened.stop();
+    let Some(first) = made else {
+        bail!("this store is initialised already; nothing was changed");
+    };
+    println!("The store is initialised. Keys: {}", folder.display());
+    if first.generated {
+        println!(
+            "The administrator is \"{}\", its password is\n\n  {}\n\nIt is not shown again, and must be changed at the first sign-in.",
+            settings.admin_username,
+            first.text.expose()
+        );
+    } else {
+        println!("The administrator is \"{}\", with the password that you gave.", settings.admin_username);
+    }
+    Ok(())
+}
+
+/// `coffre migrate`.
+pub(crate) async fn migrate(settings: Settings) -> anyhow::Result<()> {
+    let url = read::database(&settings, true)?;
+    let _lock = match url.folder() {
+        Some(folder) => {
+            keys::private_folder(folder)?;
+            Some(lock::take(folder)?)
+        }
+        None => None,
+    };
+    let ran = stores::migrate(&url)?;
+    if ran.is_empty() {
+        println!("The schema is up to date.");
+    }
+    for version in ran {
+        println!("migrated: {version}");
+    }
+    Ok(())
+}
+
+/// Makes what is missing of an installation. Returns the first password where the administrator was made now.
+///
+/// Vault comes first and auth last: whoever can sign in finds everything there, and a crash in between is mended by the next try.
+pub(crate) async fn if_new(settings: &Settings, stores: &Stores, keys: &Keys, form: Form) -> anyhow::Result<Option<FirstPassword>> {
+    match coffre_vault::init(stores.vault.database.clone(), &stores.vault.outbox, &keys.express).await {
+        Ok(()) | Err(coffre_vault::Error::Initialised) => {}
+        Err(error) => return Err(error).context("the vault cannot be initialised"),
+    }
+    if coffre_auth::is_initialised(&stores.auth.database).await? {
+        return Ok(None);
+    }
+    let first = password::first(settings)?;
+    let administrator = coffre_auth::FirstAdministrator {
+        username: settings.admin_username.clone(),
+        password: SecretText::new(first.text.expose().to_owned()),
+        must_change: first.generated && form == Form::Serve,
+    };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let config = auth_config(settings, form);
+    let made = coffre_auth::init(&config, &stores.auth.database, &stores.auth.outbox, &clock, &keys.auth, administrator).await;
+    match made {
+        Ok(_) => Ok(Some(first)),
+        // Another process was quicker.
+        Err(coffre_auth::InitError::AlreadyInitialised) => Ok(None),
+        Err(error) => Err(error).context("the first administrator cannot be made"),
+    }
+}
+
+/// Refuses a store that was never initialised.
+pub(crate) async fn require(stores: &Stores) -> anyhow::Result<()> {
+    if !coffre_auth::is_initialised(&stores.auth.database).await? {
+        bail!("this store is not initialised: run `coffre init` first");
+    }
+    Ok(())
+}

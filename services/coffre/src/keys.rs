@@ -1,0 +1,123 @@
+//! The key files: 32 random bytes each, for the owner's eyes alone.
+//!
+//! | file | what it keys |
+//! | --- | --- |
+//! | `auth.key` | password hashes, signing keys at rest, hashed names |
+//! | `express.key` | the vault's express slot |
+//! | `audit.key` | the MACs of the audit's streams |
+
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use coffre_secret::SecretBytes;
+
+/// The length of a key in bytes.
+const KEY_BYTES: usize = 32;
+
+/// The keys of one installation.
+pub(crate) struct Keys {
+    pub(crate) auth: SecretBytes,
+    pub(crate) express: SecretBytes,
+    pub(crate) audit: SecretBytes,
+}
+
+const FILES: [&str; 3] = ["auth.key", "express.key", "audit.key"];
+
+/// Makes the files that are not there yet. A file that is there stays: a key that was lost is never replaced in silence,
+/// because [`load`] runs afterwards and the store refuses a key that is not its own.
+pub(crate) fn make(folder: &Path) -> anyhow::Result<()> {
+    private_folder(folder)?;
+    for name in FILES {
+        let path = folder.join(name);
+        if path.exists() {
+            continue;
+        }
+        let mut key = [0_u8; KEY_BYTES];
+        aws_lc_rs::rand::fill(&mut key).context("the system gave no random bytes")?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+        file.write_all(&key)?;
+        file.sync_all()?;
+    }
+    fs::File::open(folder)?.sync_all()?;
+    Ok(())
+}
+
+/// Reads the keys.
+pub(crate) fn load(folder: &Path) -> anyhow::Result<Keys> {
+    let [auth, express, audit] = FILES.map(|name| read(&folder.join(name)));
+    Ok(Keys { auth: auth?, express: express?, audit: audit? })
+}
+
+fn read(path: &Path) -> anyhow::Result<SecretBytes> {
+    let file = fs::File::open(path).with_context(|| format!("the key file {} cannot be read", path.display()))?;
+    let mode = file.metadata()?.permissions().mode();
+    if mode & 0o077 != 0 {
+        bail!("the key file {} can be read by others (mode {:o}): chmod 600 it", path.display(), mode & 0o777);
+    }
+    let mut bytes = Vec::with_capacity(KEY_BYTES + 1);
+    file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    let key = SecretBytes::new(bytes);
+    if key.len() != KEY_BYTES {
+        bail!("the key file {} must hold exactly {KEY_BYTES} bytes", path.display());
+    }
+    Ok(key)
+}
+
+/// Makes a folder that only its owner may enter.
+pub(crate) fn private_folder(folder: &Path) -> anyhow::Result<()> {
+    if !folder.exists() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+    }
+    let mode = fs::metadata(folder)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        fs::set_permissions(folder, Permissions::from_mode(0o700))
+            .with_context(|| format!("the folder {} can be entered by others and that cannot be changed", folder.display()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn made_once_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        make(folder.path()).unwrap();
+        let first = load(folder.path()).unwrap();
+        make(folder.path()).unwrap();
+        let second = load(folder.path()).unwrap();
+        assert_eq!(first.auth.expose(), second.auth.expose());
+        assert_ne!(first.auth.expose(), first.audit.expose());
+    }
+
+    #[test]
+    fn readable_by_others_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        make(folder.path()).unwrap();
+        fs::set_permissions(folder.path().join("auth.key"), Permissions::from_mode(0o644)).unwrap();
+        assert!(load(folder.path()).err().unwrap().to_string().contains("chmod 600"));
+    }
+
+    #[test]
+    fn a_key_of_another_size_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        make(folder.path()).unwrap();
+        fs::write(folder.path().join("audit.key"), b"short").unwrap();
+        assert!(load(folder.path()).err().unwrap().to_string().contains("exactly 32 bytes"));
+    }
+}

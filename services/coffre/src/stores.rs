@@ -1,0 +1,95 @@
+//! The databases of the services, each with the outbox of its writers.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use coffre_audit_client::{Outbox, Site};
+use coffre_db::{Database, DatabaseUrl, Options, SchemaState};
+use coffre_secret::SecretBytes;
+use coffre_types::SystemClock;
+use diesel_migrations::EmbeddedMigrations;
+
+/// The services that keep something, with their migrations for SQLite and for PostgreSQL.
+fn services() -> [(&'static str, (EmbeddedMigrations, EmbeddedMigrations)); 3] {
+    [("auth", (coffre_auth::SQLITE_MIGRATIONS, coffre_auth::POSTGRES_MIGRATIONS)), ("vault", coffre_vault::migrations()), ("audit", coffre_audit::migrations())]
+}
+
+/// Brings every schema up to date and returns the versions that ran, each with its service before it.
+pub(crate) fn migrate(url: &DatabaseUrl) -> anyhow::Result<Vec<String>> {
+    let mut ran = Vec::new();
+    for (service, (sqlite, postgres)) in services() {
+        let versions = coffre_db::migrate(&Options::new(url.clone(), service), sqlite, postgres)
+            .with_context(|| format!("the schema of {service} cannot be brought up to date"))?;
+        ran.extend(versions.into_iter().map(|version| format!("{service} {version}")));
+    }
+    Ok(ran)
+}
+
+/// Refuses a schema that lacks migrations. One that is ahead is fine: migrations only expand.
+pub(crate) fn check_schema(url: &DatabaseUrl) -> anyhow::Result<()> {
+    for (service, (sqlite, postgres)) in services() {
+        let state = coffre_db::schema_state(&Options::new(url.clone(), service), sqlite, postgres)
+            .with_context(|| format!("the schema of {service} cannot be read"))?;
+        match state {
+            SchemaState::Current => {}
+            SchemaState::Behind { missing } => {
+                bail!("the schema of {service} lacks {}: run `coffre migrate` first", missing.join(", "))
+            }
+            SchemaState::Ahead { unknown } => {
+                tracing::warn!(service, unknown = unknown.join(", "), "the schema is newer than this binary");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A database and the outbox of its writers.
+#[derive(Clone)]
+pub(crate) struct Store {
+    pub(crate) database: Database,
+    pub(crate) outbox: Outbox,
+}
+
+/// The databases of one process.
+#[derive(Clone)]
+pub(crate) struct Stores {
+    pub(crate) auth: Store,
+    pub(crate) vault: Store,
+    pub(crate) audit: Store,
+}
+
+impl Stores {
+    /// Opens them.
+    pub(crate) fn open(url: &DatabaseUrl, environment: &str, audit_key: &SecretBytes) -> anyhow::Result<Self> {
+        let open = |service: &'static str| {
+            let site = Arc::new(Site {
+                service,
+                host_name: host_name(),
+                environment_name: environment.to_owned(),
+                clock: Arc::new(SystemClock),
+            });
+            let outbox = Outbox::new(site, audit_key);
+            let database = Database::open(Options::new(url.clone(), service), || outbox.journal())
+                .with_context(|| format!("the database of {service} cannot be opened"))?;
+            outbox.attach(database.clone());
+            anyhow::Ok(Store { database, outbox })
+        };
+        Ok(Self { auth: open("auth")?, vault: open("vault")?, audit: open("audit")? })
+    }
+
+    /// Returns each with its service's name.
+    pub(crate) fn all(&self) -> [(&'static str, &Store); 3] {
+        [("auth", &self.auth), ("vault", &self.vault), ("audit", &self.audit)]
+    }
+
+    /// Ends the threads, after what is queued.
+    pub(crate) fn stop(&self) {
+        for (_, store) in self.all() {
+            store.database.stop();
+        }
+    }
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
