@@ -55,6 +55,12 @@ pub struct App {
 }
 
 impl App {
+    /// Returns the use cases, for whoever calls them without a transport.
+    #[must_use]
+    pub fn vault(&self) -> &Arc<Vault> {
+        &self.vault
+    }
+
     /// Says whether the vault is open, for readiness and metrics. Sealed counts as ready.
     #[must_use]
     pub fn is_open(&self) -> bool {

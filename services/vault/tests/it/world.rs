@@ -1,0 +1,274 @@
+//! A vault with a fresh database, a fixed clock, and an auth that knows the users it is told.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use coffre_audit_client::{ActivityType, CallRecord, Origin, Outbox, Outcome, Site, Source};
+use coffre_channel::Channel;
+use coffre_db::{Bind, Database, DatabaseUrl, Options, Sql};
+use coffre_proto::audit::v1::Event;
+use coffre_proto::auth::internal::v1::caller_service_server::{CallerService, CallerServiceServer};
+use coffre_proto::auth::internal::v1::{
+    LookUpUserRequest, LookUpUserResponse, ResolveCallerRequest, ResolveCallerResponse, WatchChangesRequest,
+    WatchChangesResponse,
+};
+use coffre_secret::{SecretBytes, SecretText};
+use coffre_test_support::TestDb;
+use coffre_types::{
+    AttributeId, Caller, Clock as _, CredentialId, FixedClock, Name, Permission, SessionId, Timestamp, TokenKind,
+    UserId, ValueId,
+};
+use coffre_vault::domain::error::VaultError;
+use coffre_vault::domain::model::{NewAttribute, NewCredential, Traits, View};
+use coffre_vault::domain::patch::CredentialPatch;
+use coffre_vault::domain::values::{CreateValues, ListValues, NewValue, UpdateValue};
+use coffre_vault::vault::{Call, Vault};
+use coffre_vault::{App, Deps, Error};
+use diesel::RunQueryDsl as _;
+use futures_util::stream::Pending;
+use prost::Message as _;
+use tonic::{Request, Response, Status};
+
+/// Says which users exist.
+#[derive(Clone, Default)]
+pub(crate) struct FakeAuth(Arc<Mutex<BTreeSet<i64>>>);
+
+impl FakeAuth {
+    pub(crate) fn forget(&self, user: i64) {
+        self.0.lock().unwrap().remove(&user);
+    }
+}
+
+#[tonic::async_trait]
+impl CallerService for FakeAuth {
+    type WatchChangesStream = Pending<Result<WatchChangesResponse, Status>>;
+
+    async fn resolve_caller(
+        &self,
+        _: Request<ResolveCallerRequest>,
+    ) -> Result<Response<ResolveCallerResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn watch_changes(
+        &self,
+        _: Request<WatchChangesRequest>,
+    ) -> Result<Response<Self::WatchChangesStream>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn look_up_user(&self, request: Request<LookUpUserRequest>) -> Result<Response<LookUpUserResponse>, Status> {
+        let user = request.into_inner().user_id;
+        let exists = self.0.lock().unwrap().contains(&user);
+        Ok(Response::new(LookUpUserResponse { exists, username: format!("user{user}"), disabled: false }))
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) clock: Arc<FixedClock>,
+    pub(crate) database: Database,
+    pub(crate) outbox: Outbox,
+    pub(crate) auth: FakeAuth,
+    pub(crate) app: App,
+    pub(crate) vault: Arc<Vault>,
+}
+
+pub(crate) const EXPRESS_KEY: [u8; 32] = [7; 32];
+
+pub(crate) fn express_key() -> SecretBytes {
+    SecretBytes::new(EXPRESS_KEY.to_vec())
+}
+
+pub(crate) fn open(db: &TestDb) -> (Arc<FixedClock>, Database, Outbox) {
+    let options = Options::new(DatabaseUrl::parse(db.url()).unwrap(), "vault");
+    let (sqlite, postgres) = coffre_vault::migrations();
+    coffre_db::migrate(&options, sqlite, postgres).unwrap();
+    let clock = Arc::new(FixedClock::new(Timestamp::from_seconds(1_800_000_000)));
+    let site =
+        Site { service: "vault", host_name: "test".into(), environment_name: "test".into(), clock: clock.clone() };
+    let outbox = Outbox::new(Arc::new(site), &SecretBytes::new(vec![9; 32]));
+    let database = Database::open(options, || outbox.journal()).unwrap();
+    outbox.attach(database.clone());
+    (clock, database, outbox)
+}
+
+impl World {
+    pub(crate) async fn new(db: &TestDb) -> Self {
+        let (clock, database, outbox) = open(db);
+        coffre_vault::init(database.clone(), &outbox, &express_key()).await.unwrap();
+        Self::start(clock, database, outbox, express_key()).await.unwrap()
+    }
+
+    pub(crate) async fn start(
+        clock: Arc<FixedClock>,
+        database: Database,
+        outbox: Outbox,
+        express_key: SecretBytes,
+    ) -> Result<Self, Error> {
+        let auth = FakeAuth::default();
+        auth.0.lock().unwrap().extend(1..=100);
+        let deps = Deps {
+            database: database.clone(),
+            outbox: outbox.clone(),
+            clock: clock.clone(),
+            express_key,
+            auth: Channel::in_process(CallerServiceServer::new(auth.clone())),
+        };
+        let app = coffre_vault::build(deps).await?;
+        let vault = app.vault().clone();
+        Ok(Self { clock, database, outbox, auth, app, vault })
+    }
+
+    /// Begins a call.
+    pub(crate) fn call(&self, caller: &Arc<Caller>) -> Call {
+        let origin = Origin {
+            site: self.outbox.site(),
+            method: "/coffre.vault.v1.CredentialService/Test",
+            request_id: Arc::from("r1"),
+            trace_id: None,
+            client_address: None,
+            source: Source::Api,
+        };
+        let record = CallRecord::new(origin, "test", ActivityType::ReadCredential);
+        record.caller(caller);
+        Call { caller: caller.clone(), record: Arc::new(record) }
+    }
+
+    pub(crate) async fn create(
+        &self,
+        caller: &Arc<Caller>,
+        name: &str,
+        attributes: &[(&str, Traits)],
+    ) -> Result<View, VaultError> {
+        let new = NewCredential {
+            name: Name::parse(name).unwrap(),
+            description: None,
+            attributes: attributes
+                .iter()
+                .map(|(name, traits)| NewAttribute {
+                    name: Name::parse(*name).unwrap(),
+                    description: None,
+                    traits: *traits,
+                })
+                .collect(),
+        };
+        self.vault.create_credential(self.call(caller), new).await
+    }
+
+    /// Stores one value and returns its number.
+    pub(crate) async fn store(
+        &self,
+        caller: &Arc<Caller>,
+        credential: CredentialId,
+        attribute: AttributeId,
+        user: Option<i64>,
+        secret: &str,
+    ) -> Result<ValueId, VaultError> {
+        let command = create(credential, &[(attribute, user, secret)]);
+        let (written, _) = self.vault.create_values(self.call(caller), command, "").await?;
+        Ok(written[0].value.id)
+    }
+
+    /// Reads the values that a caller gets.
+    pub(crate) async fn read(
+        &self,
+        caller: &Arc<Caller>,
+        credential: CredentialId,
+    ) -> Result<Vec<Option<String>>, VaultError> {
+        let query = ListValues { credential, attribute: None, user: None };
+        let values = self.vault.values(self.call(caller), query).await?;
+        Ok(values.into_iter().map(|opened| opened.secret.map(|secret| secret.expose().to_owned())).collect())
+    }
+
+    pub(crate) async fn update(
+        &self,
+        caller: &Arc<Caller>,
+        patch: CredentialPatch,
+    ) -> Result<(View, bool), VaultError> {
+        self.vault.update_credential(self.call(caller), patch).await
+    }
+
+    pub(crate) async fn update_value(
+        &self,
+        caller: &Arc<Caller>,
+        command: UpdateValue,
+        secret: &str,
+    ) -> Result<i64, VaultError> {
+        let secret = SecretText::new(secret.to_owned());
+        let (written, _) = self.vault.update_value(self.call(caller), command, secret, "").await?;
+        Ok(written.value.version.get())
+    }
+
+    /// Runs SQL as whoever can write the database would.
+    pub(crate) async fn sql(&self, sql: Sql) -> usize {
+        self.database.write(move |tx| sql.clone().execute(tx.conn()).map_err(coffre_db::Error::from)).await.unwrap()
+    }
+
+    /// Returns one number that SQL names `id`.
+    pub(crate) async fn number(&self, sql: Sql) -> i64 {
+        self.database.read(move |conn| coffre_db::dialect::id(conn, sql.clone())).await.unwrap()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+pub(crate) fn create(credential: CredentialId, values: &[(AttributeId, Option<i64>, &str)]) -> CreateValues {
+    let values = values.iter().map(|(attribute, user, secret)| NewValue {
+        attribute: *attribute,
+        user: user.map(UserId::from_trusted),
+        secret: SecretText::new((*secret).to_owned()),
+    });
+    CreateValues { credential, values: values.collect() }
+}
+
+pub(crate) fn update_of(credential: CredentialId, id: ValueId) -> UpdateValue {
+    UpdateValue { credential, id, version: None, etag: String::new(), attribute: None }
+}
+
+pub(crate) fn patch_of(id: CredentialId) -> CredentialPatch {
+    CredentialPatch {
+        id,
+        version: None,
+        etag: String::new(),
+        name: None,
+        description: None,
+        owner: None,
+        locker: None,
+        attributes: Vec::new(),
+    }
+}
+
+/// The event that a call leaves.
+pub(crate) fn event(call: &Call, outcome: Outcome) -> Event {
+    Event::decode(call.record.entry(outcome, None, Timestamp::default()).into_bytes()).unwrap()
+}
+
+pub(crate) fn caller(user: i64, permissions: &[Permission]) -> Arc<Caller> {
+    Arc::new(Caller {
+        user_id: UserId::new(user).unwrap(),
+        username: Arc::from(format!("user{user}")),
+        session_id: SessionId::from_bytes(&[1; 16]).unwrap(),
+        roles: Arc::from([]),
+        permissions: permissions.iter().copied().collect(),
+        administrator: false,
+        password_time: Timestamp::default(),
+        password_change_required: false,
+        kind: TokenKind::Session,
+        client_id: None,
+    })
+}
+
+/// A user who keeps credentials of its own.
+pub(crate) fn member(user: i64) -> Arc<Caller> {
+    caller(user, &[Permission::ManageMyCredentials])
+}
+
+pub(crate) const STANDARD: Traits = Traits { user_provided: false, masked: false, password: false };
+pub(crate) const OWN: Traits = Traits { user_provided: true, masked: false, password: false };
+pub(crate) const MASKED: Traits = Traits { user_provided: false, masked: true, password: true };
+
+pub(crate) fn bytes(value: &[u8]) -> Bind {
+    value.into()
+}
