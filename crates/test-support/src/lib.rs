@@ -13,15 +13,18 @@
 #![allow(clippy::panic, clippy::expect_used, reason = "what fails here fails the test")]
 #![allow(clippy::disallowed_methods, reason = "tests are told by the environment where their server is")]
 
-use openssl_sys as _;
-use pq_sys as _;
+// The C libraries are built in, whatever else is compiled with this crate.
+#[cfg(feature = "databases")]
+use {libsqlite3_sys as _, openssl_sys as _, pq_sys as _};
 
 mod canary;
 mod server;
+#[cfg(feature = "databases")]
 mod test_db;
 
 pub use canary::Canary;
 pub use server::PostgresServer;
+#[cfg(feature = "databases")]
 pub use test_db::{Engine, TestDb};
 
 /// Makes of each async function a module with two tests, `sqlite` and `postgres`, that give it a fresh database.

@@ -8,7 +8,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use diesel::{Connection as _, PgConnection};
 use tempfile::TempDir;
 
 /// A PostgreSQL server with an empty cluster of its own, on the loopback interface. It ends with the process at the latest, however that ends.
@@ -81,9 +80,16 @@ impl PostgresServer {
         // Ends the server when this process closes the pipe, which it does however it ends. Without a line before it, nobody comes back.
         const SCRIPT: &str = "folder=$1; shift; \"$@\" & server=$!; read -r _ || gone=1; kill -QUIT $server; wait $server; \
                               [ -z \"$gone\" ] || rm -rf \"$folder\"";
+        // What a crash left would say that it is ready.
+        let _ = std::fs::remove_file(self.state_file());
         let log = std::fs::File::create(self.folder.path().join("server.log")).expect("a log file");
         let mut command = self.command("sh");
-        command.args(["-c", SCRIPT, "sh"]).arg(self.folder.path()).arg(self.bin.join("postgres")).arg("-D").arg(self.data());
+        command
+            .args(["-c", SCRIPT, "sh"])
+            .arg(self.folder.path())
+            .arg(self.bin.join("postgres"))
+            .arg("-D")
+            .arg(self.data());
         command.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]).arg("-k").arg(self.folder.path());
         for setting in self.settings {
             command.args(["-c", setting]);
@@ -92,10 +98,20 @@ impl PostgresServer {
         let child = command.spawn().expect("sh starts");
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
         let deadline = Instant::now() + Duration::from_secs(60);
-        while let Err(error) = PgConnection::establish(&self.url()) {
-            assert!(Instant::now() < deadline, "the test server does not answer: {error}\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(20));
+        while !self.is_ready() {
+            assert!(Instant::now() < deadline, "the test server does not start: {}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    fn state_file(&self) -> PathBuf {
+        self.data().join("postmaster.pid")
+    }
+
+    /// The eighth line of the server's own file tells its state.
+    fn is_ready(&self) -> bool {
+        let state = std::fs::read_to_string(self.state_file()).unwrap_or_default();
+        state.lines().nth(7).is_some_and(|line| line.trim() == "ready")
     }
 
     fn init(&self) {
