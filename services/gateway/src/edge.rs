@@ -56,8 +56,12 @@ impl Gateway {
         let context = Context::of(request.headers(), peer, &inner.config.trusted_proxies);
         let request_id = context.request_id.clone();
         let span = tracing::info_span!("request", request_id = request_id.to_str().unwrap_or_default());
-        let answered = inner.answer(request, context).instrument(span).await;
-        finished(answered, request_id, inner.config.status_codes)
+        async move {
+            let answered = inner.answer(request, context).await;
+            finished(answered, request_id, inner.config.status_codes)
+        }
+        .instrument(span)
+        .await
     }
 }
 
@@ -145,13 +149,8 @@ fn plain_path(path: &str, query: Option<&str>) -> Option<Uri> {
     if plain.is_empty() {
         plain.push('/');
     }
-    for (alias, name) in ALIASES {
-        if let Some(rest) = plain.strip_prefix(alias) {
-            if alias.ends_with('/') || rest.is_empty() || rest.starts_with('/') {
-                plain = format!("{name}{rest}");
-                break;
-            }
-        }
+    if let Some(replaced) = ALIASES.iter().find_map(|alias| unaliased(&plain, *alias)) {
+        plain = replaced;
     }
     if let Some(rest) = plain.strip_prefix(CREDENTIALS) {
         let mut segments = rest.split('/');
@@ -169,6 +168,13 @@ fn plain_path(path: &str, query: Option<&str>) -> Option<Uri> {
         plain.push_str(query);
     }
     PathAndQuery::from_maybe_shared(Bytes::from(plain)).ok().map(Uri::from)
+}
+
+/// Puts the name of a path in the place of its alias; an alias ends where a segment does.
+fn unaliased(path: &str, (alias, name): (&str, &str)) -> Option<String> {
+    let rest = path.strip_prefix(alias)?;
+    let whole = alias.ends_with('/') || rest.is_empty() || rest.starts_with('/');
+    whole.then(|| format!("{name}{rest}"))
 }
 
 /// Gives an answer what every answer has.

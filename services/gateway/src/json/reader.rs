@@ -134,7 +134,10 @@ impl<'de> Visitor<'de> for Any {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::json::read_query;
 
     fn fault(text: &[u8]) -> Refusal {
         match parse(text) {
@@ -196,5 +199,21 @@ mod tests {
         assert!(matches!(parse(b"9223372036854775807"), Ok(Some(Json::Integer(i64::MAX)))));
         assert!(matches!(parse(b"9223372036854775808"), Ok(Some(Json::Number(_)))));
         assert!(matches!(parse(b"1.0"), Ok(Some(Json::Number(_)))));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_readers_panic(bytes: Vec<u8>) {
+            if let Ok(json) = parse(&bytes) {
+                let _ = read_query(json);
+            }
+        }
+
+        #[test]
+        fn no_text_of_json_signs_makes_the_readers_panic(text in r#"[\[\]{}:,"a-c0-9.eE+ -]{0,60}"#) {
+            if let Ok(json) = parse(text.as_bytes()) {
+                let _ = read_query(json);
+            }
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use coffre_error::{Reason, Refusal, code};
 use serde_json::json;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::{Upstream, send};
 use crate::error::http_status;
@@ -60,8 +60,8 @@ async fn inner_texts_never_leave() {
     let upstream = Upstream::default();
     let gateway = upstream.gateway();
     for (status, expected) in [
-        (Status::unknown("relation \"planted\" does not exist"), 500),
-        (Status::internal("planted"), 500),
+        (Status::new(Code::Unknown, "relation \"planted\" does not exist"), 500),
+        (Status::new(Code::Internal, "planted"), 500),
         (Status::data_loss("planted"), 500),
         (Status::unavailable("planted"), 503),
         (Status::deadline_exceeded("planted"), 503),
