@@ -7,7 +7,13 @@ use coffre_config::Settings;
 use crate::password::FirstPassword;
 
 /// Prints it. A generated password is shown here, this once.
-pub(crate) fn print(settings: &Settings, http: SocketAddr, grpc: SocketAddr, management: SocketAddr, first: Option<&FirstPassword>) {
+pub(crate) fn print(
+    settings: &Settings,
+    http: SocketAddr,
+    grpc: SocketAddr,
+    management: SocketAddr,
+    first: Option<&FirstPassword>,
+) {
     let user = &settings.admin_username;
     println!(
         "Coffre {} is running in one process, for this machine only. Stop it with Ctrl-C.\n\n  \

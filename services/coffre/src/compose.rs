@@ -98,7 +98,8 @@ pub(crate) async fn compose(
         metrics: RpcMetrics::register(&registry)?,
         limits: Limits::default(),
     };
-    let [to_auth, to_vault, to_audit] = [&auth.parts, &vault.parts, &audit.parts].map(|parts| Layered::new(parts, guard.clone()));
+    let [to_auth, to_vault, to_audit] =
+        [&auth.parts, &vault.parts, &audit.parts].map(|parts| Layered::new(parts, guard.clone()));
     let clients = Clients::new(to_auth.channel("gateway"), to_vault.channel("gateway"), to_audit.channel("gateway"));
     let gateway = coffre_gateway::router(clients, gateway_config(settings, form, readiness));
     let options = FrontOptions { reflection: settings.reflection.unwrap_or(form == Form::Dev), drain: settings.drain };

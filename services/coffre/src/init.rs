@@ -83,7 +83,12 @@ pub(crate) async fn migrate(settings: Settings) -> anyhow::Result<()> {
 /// Makes what is missing of an installation. Returns the first password where the administrator was made now.
 ///
 /// Vault comes first and auth last: whoever can sign in finds everything there, and a crash in between is mended by the next try.
-pub(crate) async fn if_new(settings: &Settings, stores: &Stores, keys: &Keys, form: Form) -> anyhow::Result<Option<FirstPassword>> {
+pub(crate) async fn if_new(
+    settings: &Settings,
+    stores: &Stores,
+    keys: &Keys,
+    form: Form,
+) -> anyhow::Result<Option<FirstPassword>> {
     match coffre_vault::init(stores.vault.database.clone(), &stores.vault.outbox, &keys.express).await {
         Ok(()) | Err(coffre_vault::Error::Initialised) => {}
         Err(error) => return Err(error).context("the vault cannot be initialised"),
@@ -99,7 +104,8 @@ pub(crate) async fn if_new(settings: &Settings, stores: &Stores, keys: &Keys, fo
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let config = auth_config(settings, form);
-    let made = coffre_auth::init(&config, &stores.auth.database, &stores.auth.outbox, &clock, &keys.auth, administrator).await;
+    let made =
+        coffre_auth::init(&config, &stores.auth.database, &stores.auth.outbox, &clock, &keys.auth, administrator).await;
     match made {
         Ok(_) => Ok(Some(first)),
         // Another process was quicker.

@@ -82,8 +82,9 @@ pub(crate) fn private_folder(folder: &Path) -> anyhow::Result<()> {
     }
     let mode = fs::metadata(folder)?.permissions().mode();
     if mode & 0o077 != 0 {
-        fs::set_permissions(folder, Permissions::from_mode(0o700))
-            .with_context(|| format!("the folder {} can be entered by others and that cannot be changed", folder.display()))?;
+        fs::set_permissions(folder, Permissions::from_mode(0o700)).with_context(|| {
+            format!("the folder {} can be entered by others and that cannot be changed", folder.display())
+        })?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! - `keys`, `lock` and `stores` hold what an installation has on disk.
 //! - `compose` wires the services of a process; `run` serves them until the stop; `init` makes a new installation.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the binary talks to people")]
 
 mod banner;
@@ -15,6 +16,8 @@ mod keys;
 mod lock;
 mod metrics;
 mod password;
+#[cfg(test)]
+mod rpcs;
 mod run;
 mod settings;
 mod stop;
@@ -53,7 +56,9 @@ fn with_settings(
     command: impl AsyncFnOnce(coffre_config::Settings) -> anyhow::Result<()>,
 ) -> Result<ExitCode, ExitCode> {
     let settings = settings::load(flags).map_err(|error| refuse(&error, BAD_CONFIGURATION))?;
-    let format = settings.log_json.map(|json| if json { coffre_telemetry::Format::Json } else { coffre_telemetry::Format::Text });
+    let format = settings
+        .log_json
+        .map(|json| if json { coffre_telemetry::Format::Json } else { coffre_telemetry::Format::Text });
     coffre_telemetry::init(&settings.log, format).map_err(|error| refuse(&error.into(), BAD_CONFIGURATION))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| refuse(&error.into(), 1))?;

@@ -11,7 +11,9 @@ type Reading = fn(&Store) -> f64;
 
 /// Name, help, and how it is read from a store.
 const GAUGES: [(&str, &str, Reading); 6] = [
-    ("coffre_outbox_rows", "Commits whose events have not reached the audit log.", |store| lag(store, |lag| as_f64(lag.rows()))),
+    ("coffre_outbox_rows", "Commits whose events have not reached the audit log.", |store| {
+        lag(store, |lag| as_f64(lag.rows()))
+    }),
     ("coffre_outbox_oldest_seconds", "Age of the oldest event that has not reached the audit log.", |store| {
         lag(store, |lag| lag.oldest().as_secs_f64())
     }),
@@ -45,7 +47,11 @@ pub(crate) fn register(registry: &Registry, stores: &Stores) -> Result<(), prome
     let mut gauges = Vec::new();
     for (service, store) in stores.all() {
         for (name, help, read) in GAUGES {
-            gauges.push((Gauge::with_opts(Opts::new(name, help).const_label("service", service))?, store.clone(), read));
+            gauges.push((
+                Gauge::with_opts(Opts::new(name, help).const_label("service", service))?,
+                store.clone(),
+                read,
+            ));
         }
     }
     registry.register(Box::new(Readings { gauges }))

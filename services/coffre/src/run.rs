@@ -37,18 +37,25 @@ pub(crate) async fn dev(settings: Settings) -> anyhow::Result<()> {
     let first = init::if_new(&settings, &opened, &keys, Form::Dev).await?;
     let listeners = Listeners::bind(&settings).await?;
     let (http, grpc, management) = listeners.addresses()?;
-    serve(&settings, Form::Dev, opened, keys, listeners, || banner::print(&settings, http, grpc, management, first.as_ref())).await
+    serve(&settings, Form::Dev, opened, keys, listeners, || {
+        banner::print(&settings, http, grpc, management, first.as_ref())
+    })
+    .await
 }
 
 /// `coffre serve all`.
 pub(crate) async fn serve_all(settings: Settings) -> anyhow::Result<()> {
     for (address, key) in addresses(&settings) {
         if !address.ip().is_loopback() {
-            bail!("{key} is {address}, and without TLS a process listens on this machine only: use 127.0.0.1 behind a proxy that ends TLS");
+            bail!(
+                "{key} is {address}, and without TLS a process listens on this machine only: use 127.0.0.1 behind a proxy that ends TLS"
+            );
         }
     }
     if settings.admin_password.is_some() {
-        bail!("`serve` takes no password from the environment: remove COFFRE_ADMIN_PASSWORD; `coffre init` takes COFFRE_ADMIN_PASSWORD_FILE");
+        bail!(
+            "`serve` takes no password from the environment: remove COFFRE_ADMIN_PASSWORD; `coffre init` takes COFFRE_ADMIN_PASSWORD_FILE"
+        );
     }
     let url = read::database(&settings, true)?;
     let _lock = match url.folder() {
@@ -90,7 +97,9 @@ struct Listeners {
 impl Listeners {
     async fn bind(settings: &Settings) -> anyhow::Result<Self> {
         let bind = async |address: SocketAddr, key: &str| {
-            TcpListener::bind(address).await.with_context(|| format!("{key}: {address} cannot be listened on; is another process there?"))
+            TcpListener::bind(address)
+                .await
+                .with_context(|| format!("{key}: {address} cannot be listened on; is another process there?"))
         };
         let [http, grpc, management] = addresses(settings);
         Ok(Self {

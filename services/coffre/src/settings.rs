@@ -27,11 +27,13 @@ fn gather(flags: Flags) -> anyhow::Result<Sources> {
     sources.flag("admin_username", flags.admin_username);
     sources.flag("admin_password_file", flags.admin_password_file);
     sources.flag("log", flags.log);
-    let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let variables =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     sources.environment(variables).map_err(|faults| wrong(&faults))?;
     let file = flags.config.as_deref().or_else(|| Some(Path::new("coffre.toml")).filter(|path| path.exists()));
     if let Some(path) = file {
-        let text = fs::read_to_string(path).with_context(|| format!("the settings file {} cannot be read", path.display()))?;
+        let text =
+            fs::read_to_string(path).with_context(|| format!("the settings file {} cannot be read", path.display()))?;
         sources.file(&text).map_err(|faults| wrong(&faults))?;
     }
     Ok(sources)
@@ -62,7 +64,9 @@ pub(crate) fn database(settings: &Settings, serve: bool) -> anyhow::Result<Datab
     let text = match (&settings.database_url, &settings.database_url_file) {
         (Some(url), _) => {
             if serve && holds_password(url.expose()) {
-                bail!("database_url holds a password: put the URL into a file and name it in database_url_file (COFFRE_DATABASE_URL_FILE)");
+                bail!(
+                    "database_url holds a password: put the URL into a file and name it in database_url_file (COFFRE_DATABASE_URL_FILE)"
+                );
             }
             url.expose().to_owned()
         }

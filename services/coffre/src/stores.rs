@@ -11,7 +11,11 @@ use diesel_migrations::EmbeddedMigrations;
 
 /// The services that keep something, with their migrations for SQLite and for PostgreSQL.
 fn services() -> [(&'static str, (EmbeddedMigrations, EmbeddedMigrations)); 3] {
-    [("auth", (coffre_auth::SQLITE_MIGRATIONS, coffre_auth::POSTGRES_MIGRATIONS)), ("vault", coffre_vault::migrations()), ("audit", coffre_audit::migrations())]
+    [
+        ("auth", (coffre_auth::SQLITE_MIGRATIONS, coffre_auth::POSTGRES_MIGRATIONS)),
+        ("vault", coffre_vault::migrations()),
+        ("audit", coffre_audit::migrations()),
+    ]
 }
 
 /// Brings every schema up to date and returns the versions that ran, each with its service before it.
