@@ -87,7 +87,8 @@ impl Default for Limits {
             header_time: Duration::from_secs(10),
             body_time: Duration::from_secs(10),
             request_time: Duration::from_secs(30),
-            requests: 4096,
+            // At worst each holds a body of the largest size.
+            requests: 1024,
             connections: 8192,
             drain_time: Duration::from_secs(10),
         }

@@ -22,6 +22,9 @@ use crate::json::{Json, Object, invalid, parse, plain_id};
 /// How much of a body that is too large is still read, so that the client gets to read the answer.
 const DRAINED_BYTES: usize = 8 * 1024 * 1024;
 
+/// How much room is made for a body before any of it is there: what is announced costs a client nothing.
+const RESERVED_BYTES: usize = 64 * 1024;
+
 /// What all handlers share.
 #[derive(Clone)]
 pub(crate) struct App {
@@ -219,7 +222,7 @@ async fn read_body(request: Request<Body>, limit: usize) -> Result<Bytes, Failur
         return Err(too_large(limit));
     }
     let mut body = request.into_body();
-    let mut read = BytesMut::with_capacity(announced.min(limit));
+    let mut read = BytesMut::with_capacity(announced.min(RESERVED_BYTES));
     let mut length = 0;
     while let Some(frame) = body.frame().await {
         let frame =

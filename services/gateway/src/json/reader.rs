@@ -43,7 +43,8 @@ fn malformed(message: String) -> Refusal {
 fn check_keys(json: &Json, path: &mut String) -> Result<(), Refusal> {
     match json {
         Json::Array(items) => {
-            for (position, item) in items.iter().enumerate() {
+            let nested = |item: &Json| matches!(item, Json::Array(_) | Json::Object(_));
+            for (position, item) in items.iter().enumerate().filter(|(_, item)| nested(item)) {
                 let length = path.len();
                 path.push_str(&format!("[{position}]"));
                 check_keys(item, path)?;

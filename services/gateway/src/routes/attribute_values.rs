@@ -20,23 +20,26 @@ use crate::request::{App, Ids, IfMatch, JsonBody, Parameters, json, present, tag
 /// A value with every documented key.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Value {
+pub(crate) struct AttributeValue {
     id: Id,
     created_by: Id,
+    #[schema(required)]
     created_on: Option<String>,
     updated_by: Id,
+    #[schema(required)]
     updated_on: Option<String>,
     /// Always `"1"`.
     tenant_id: Id,
     version: Version,
     /// The user to whom it belongs; null for a standard value.
+    #[schema(required)]
     user_id: Option<Id>,
     /// The secret; `""` where the answer leaves it out.
     value: String,
     credential_attribute_id: Id,
 }
 
-impl From<v1::AttributeValue> for Value {
+impl From<v1::AttributeValue> for AttributeValue {
     fn from(value: v1::AttributeValue) -> Self {
         Self {
             id: Id(value.id),
@@ -80,8 +83,8 @@ enum NewValues {
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 enum StoredValues {
-    Array(Vec<Value>),
-    List { list: Vec<Value> },
+    Array(Vec<AttributeValue>),
+    List { list: Vec<AttributeValue> },
 }
 
 /// A new secret for a value, bare or in an array of one.
@@ -112,8 +115,8 @@ struct ChangedValue {
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 enum StoredValue {
-    Bare(Box<Value>),
-    Array([Value; 1]),
+    Bare(Box<AttributeValue>),
+    Array([AttributeValue; 1]),
 }
 
 /// The two shapes in which values come.
@@ -188,7 +191,7 @@ pub(crate) async fn create(
     let encryption_key = parameters.base64("encryptionKey")?;
     let request = caller.request(CreateAttributeValuesRequest { credential_id, values, encryption_key });
     let answer = app.clients.values().create_attribute_values(request).await?.into_inner();
-    let list: Vec<Value> = answer.values.into_iter().map(Value::from).collect();
+    let list: Vec<AttributeValue> = answer.values.into_iter().map(AttributeValue::from).collect();
     let stored = match shape {
         Shape::Array => StoredValues::Array(list),
         Shape::List => StoredValues::List { list },
@@ -205,7 +208,7 @@ pub(crate) async fn create(
         ("userId" = Option<String>, Query, description = "Only the values of this user, and the standard ones"),
     ),
     responses(
-        (status = 200, description = "The values", body = Listed<Value>),
+        (status = 200, description = "The values", body = Listed<AttributeValue>),
         (status = 401, description = "Not signed in", body = ErrorBody),
         (status = 403, description = "The caller sees the credential but may not read its values", body = ErrorBody),
         (status = 404, description = "No such credential", body = ErrorBody),
@@ -222,7 +225,7 @@ pub(crate) async fn list(
     let (attribute_id, user_id) = (parameters.id("credentialAttributeId")?, parameters.id("userId")?);
     let request = caller.request(ListAttributeValuesRequest { credential_id, attribute_id, user_id });
     let answer = app.clients.values().list_attribute_values(request).await?.into_inner();
-    let list = answer.values.into_iter().map(Value::from).collect();
+    let list = answer.values.into_iter().map(AttributeValue::from).collect();
     Ok(json(StatusCode::OK, &Listed { list }))
 }
 
@@ -270,7 +273,7 @@ pub(crate) async fn update(
     let answer = app.clients.values().update_attribute_value(caller.request(request)).await?.into_inner();
     let value = present(answer.value)?;
     let version = value.version;
-    let value = Value::from(value);
+    let value = AttributeValue::from(value);
     let stored = if in_array { StoredValue::Array([value]) } else { StoredValue::Bare(Box::new(value)) };
     Ok(tagged(StatusCode::OK, version, &stored))
 }

@@ -24,18 +24,20 @@ use crate::request::{App, Ids, IfMatch, JsonBody, Parameters, created, json, pre
 pub(crate) struct Credential {
     id: Id,
     created_by: Id,
-    #[schema(examples("2018-07-16T06:04:32.905Z"))]
+    #[schema(examples("2018-07-16T06:04:32.905Z"), required)]
     created_on: Option<String>,
     updated_by: Id,
-    #[schema(examples("2018-07-16T06:04:32.905Z"))]
+    #[schema(examples("2018-07-16T06:04:32.905Z"), required)]
     updated_on: Option<String>,
     /// Always `"1"`.
     tenant_id: Id,
     version: Version,
     #[schema(examples("SharePoint Login"))]
     name: String,
+    #[schema(required)]
     description: Option<String>,
     /// The locker that holds it; null where none does.
+    #[schema(required)]
     locker_id: Option<Id>,
     owner_id: Id,
     attributes: Vec<Attribute>,
@@ -51,14 +53,17 @@ pub(crate) struct Credential {
 pub(crate) struct Attribute {
     id: Id,
     created_by: Id,
+    #[schema(required)]
     created_on: Option<String>,
     updated_by: Id,
+    #[schema(required)]
     updated_on: Option<String>,
     /// Always `"1"`.
     tenant_id: Id,
     version: Version,
     #[schema(examples("Username"))]
     name: String,
+    #[schema(required)]
     description: Option<String>,
     /// Every user stores a value of its own.
     user_provided: bool,

@@ -26,14 +26,17 @@ pub(crate) struct Role {
     id: i64,
     /// 0 for a role of the system.
     created_by: i64,
+    #[schema(required)]
     created_on: Option<String>,
     updated_by: i64,
+    #[schema(required)]
     updated_on: Option<String>,
     /// Always 1.
     tenant_id: i64,
     version: i64,
     #[schema(examples("Bot runner"))]
     name: String,
+    #[schema(required)]
     description: Option<String>,
     permissions: Vec<Permission>,
     /// How many users hold it.

@@ -18,7 +18,8 @@ use crate::error::{ErrorBody, Failure};
 use crate::json::{Id, Json, ListBody, Listed, Object, Paged, id_of, invalid, moment, read_query, whole_list};
 use crate::request::{App, Ids, IfMatch, JsonBody, created, json, present, tagged};
 
-/// A user with every documented key. `I` is the form of ids: a number, or [`Id`].
+/// A user with every documented key.
+// `I` is the form of ids: a number, or [`Id`].
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct User<I: ToSchema> {
@@ -26,6 +27,7 @@ pub(crate) struct User<I: ToSchema> {
     #[schema(examples("Ellie.Brown"))]
     username: String,
     /// Always null.
+    #[schema(required)]
     domain: Option<String>,
     first_name: String,
     last_name: String,
@@ -40,6 +42,7 @@ pub(crate) struct User<I: ToSchema> {
     disabled: bool,
     /// Always false.
     client_registered: bool,
+    #[schema(required)]
     description: Option<String>,
     password_set: bool,
     /// Always false.
@@ -56,16 +59,20 @@ pub(crate) struct User<I: ToSchema> {
     /// Always empty.
     license_features: Vec<String>,
     created_by: I,
+    #[schema(required)]
     created_on: Option<String>,
     updated_by: I,
+    #[schema(required)]
     updated_on: Option<String>,
     /// Always null.
+    #[schema(required)]
     public_key: Option<String>,
     /// Always empty.
     app_type: String,
     /// Always empty.
     routing_name: String,
     /// Always null.
+    #[schema(required)]
     app_url: Option<String>,
 }
 

@@ -141,6 +141,35 @@ fn the_document_is_openapi_3_1_without_dangling_references() {
     }
 }
 
+/// Whoever changes the published interface sees and reviews the change: `INSTA_UPDATE=always cargo test -p coffre-gateway` writes it.
+#[test]
+fn the_document_changes_only_on_purpose() {
+    insta::assert_snapshot!("openapi", openapi().to_pretty_json().unwrap());
+}
+
+#[test]
+fn every_key_of_a_resource_is_documented_as_present() {
+    let document: Value = serde_json::from_str(&openapi().to_json().unwrap()).unwrap();
+    let schemas = &document["components"]["schemas"];
+    for name in [
+        "Credential",
+        "Attribute",
+        "AttributeValue",
+        "Permissions",
+        "User_i64",
+        "User_Id",
+        "Role",
+        "Entry",
+        "Permission",
+    ] {
+        let keys: BTreeSet<&str> =
+            schemas[name]["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        let present: BTreeSet<&str> =
+            schemas[name]["required"].as_array().unwrap().iter().map(|key| key.as_str().unwrap()).collect();
+        assert_eq!(keys, present, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn the_documentation_needs_no_network() {
     let upstream = Upstream::default();
