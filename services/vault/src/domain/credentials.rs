@@ -7,7 +7,7 @@ use coffre_types::{AttributeId, Caller, CredentialId, Timestamp, UserId, Version
 use super::error::VaultError;
 use super::model::{Credential, NewCredential, Stamp, View};
 use super::patch::{CredentialPatch, Planned};
-use super::policy::{Change, Creation, Delete, LockerAnswer, Rights, See};
+use super::policy::{Action, Change, Creation, Delete, LockerAnswer, Rights, See};
 use super::ports::{Read, Write};
 
 type Result<T> = std::result::Result<T, VaultError>;
@@ -20,10 +20,15 @@ pub(super) fn find<T: Read + ?Sized>(
     record: &CallRecord,
 ) -> Result<(Credential, Rights)> {
     let credential = tx.credential(id)?.ok_or(VaultError::CredentialNotFound)?;
-    // The next issue asks the locker service here.
-    let rights = Rights::of(caller, &credential, LockerAnswer::default());
-    record.object("credential", id, credential.name.as_str());
+    let rights = meet(caller, &credential, record);
     Ok((credential, rights))
+}
+
+/// Finds out how a caller stands to a credential, and tells the audit what the call is about.
+pub(super) fn meet(caller: &Caller, credential: &Credential, record: &CallRecord) -> Rights {
+    record.object("credential", credential.id, credential.name.as_str());
+    // The next issue asks the locker service here.
+    Rights::of(caller, credential, LockerAnswer::default())
 }
 
 /// Checks `If-Match` against a version.
@@ -82,8 +87,11 @@ fn name_taken(error: Error) -> VaultError {
 /// # Errors
 /// `CredentialNotFound`, `PermissionRequired`.
 pub fn get<T: Read>(tx: &mut T, caller: &Caller, id: CredentialId, record: &CallRecord) -> Result<View> {
-    let (credential, rights) = find(tx, caller, id, record)?;
-    view(tx, caller, credential, rights)
+    let found = tx.overview(id, caller.user_id)?.ok_or(VaultError::CredentialNotFound)?;
+    let rights = meet(caller, &found.credential, record);
+    rights.check(Action::See)?;
+    let completed = found.filled == found.attributes.len();
+    Ok(View { credential: found.credential, attributes: found.attributes, completed, rights })
 }
 
 /// Changes a credential and says whether anything changed (C4).

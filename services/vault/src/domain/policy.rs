@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use coffre_types::{Caller, CredentialId, Permission, UserId};
 
 use super::error::VaultError;
-use super::model::Credential;
+use super::model::{Credential, Value};
 
 /// How a caller stands to a credential.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -347,6 +347,34 @@ impl ReadScope {
     #[must_use]
     pub fn released(&self) -> bool {
         self.released
+    }
+}
+
+/// Values that were loaded and not yet released. Only a [`ReadScope`] gets them out.
+#[derive(Debug)]
+pub struct Unreleased(Vec<Value>);
+
+impl Unreleased {
+    /// Takes values as they were loaded.
+    #[must_use]
+    pub fn new(values: Vec<Value>) -> Self {
+        Self(values)
+    }
+
+    /// Returns those that the scope covers, in the order of their attributes.
+    #[must_use]
+    pub fn release(self, scope: &ReadScope) -> Vec<Value> {
+        let mut values = self.0;
+        values.retain(|value| {
+            value.credential == scope.credential
+                && match (scope.users, value.user) {
+                    (_, None) | (Users::All, _) => true,
+                    (Users::One(reader), Some(user)) => reader == user,
+                    (Users::Nobody, Some(_)) => false,
+                }
+        });
+        values.sort_unstable_by_key(|value| (value.attribute, value.user, value.id));
+        values
     }
 }
 

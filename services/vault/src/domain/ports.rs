@@ -5,21 +5,53 @@ use coffre_db::Error;
 use coffre_types::{AttributeId, CredentialId, UserId, ValueId, Version};
 
 use super::model::{Attribute, Credential, NewAttribute, NewCredential, Stamp, Value};
-use super::policy::{Change, Creation, Delete, Permit, ReadScope, See, Transfer, WriteValue};
+use super::policy::{Change, Creation, Delete, Permit, See, Transfer, Unreleased, Users, WriteValue};
 
 /// The result of asking the store.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// A credential with its attributes, and how many of them have their value for a user.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    /// The credential.
+    pub credential: Credential,
+    /// Its attributes by their numbers.
+    pub attributes: Vec<Attribute>,
+    /// How many have their value: the standard ones and the user's own.
+    pub filled: usize,
+}
+
+impl Overview {
+    /// Starts without attributes.
+    #[must_use]
+    pub fn new(credential: Credential) -> Self {
+        Self { credential, attributes: Vec::new(), filled: 0 }
+    }
+}
+
+/// A credential with its attributes and sealed values.
+#[derive(Debug)]
+pub struct WithValues {
+    /// The credential.
+    pub credential: Credential,
+    /// Its attributes by their numbers.
+    pub attributes: Vec<Attribute>,
+    /// Its values, as long as nobody was permitted to read them.
+    pub values: Unreleased,
+}
 
 /// Reading.
 pub trait Read {
     /// Finds a credential that is not deleted.
     fn credential(&mut self, id: CredentialId) -> Result<Option<Credential>>;
+    /// Finds a credential with its attributes, in one statement.
+    fn overview(&mut self, id: CredentialId, user: UserId) -> Result<Option<Overview>>;
     /// Loads the attributes of a credential by their numbers.
     fn attributes(&mut self, permit: &Permit<See>) -> Result<Vec<Attribute>>;
     /// Counts the attributes that have their value for a user: the standard ones and its own.
     fn count_filled(&mut self, permit: &Permit<See>, user: UserId) -> Result<usize>;
-    /// Loads values with their sealed bytes.
-    fn values(&mut self, scope: &ReadScope, attribute: Option<AttributeId>) -> Result<Vec<Value>>;
+    /// Finds a credential with its attributes, the standard values and those of some users, in one statement: the way of a bot.
+    fn with_values(&mut self, id: CredentialId, users: Users) -> Result<Option<WithValues>>;
 }
 
 /// Changing.
@@ -45,8 +77,8 @@ pub trait Write: Read {
     /// Says whether an attribute has any value.
     fn has_values(&mut self, permit: &Permit<Change>, attribute: AttributeId) -> Result<bool>;
 
-    /// Finds a value of a credential, without its sealed bytes.
-    fn find_value(&mut self, permit: &Permit<See>, id: ValueId) -> Result<Option<Value>>;
+    /// Finds a value of a credential without its sealed bytes, with the credential and its attribute, in one statement.
+    fn find_value(&mut self, credential: CredentialId, id: ValueId) -> Result<Option<(Credential, Attribute, Value)>>;
     /// Finds the value of an attribute for everybody or for a user.
     fn find_value_of(&mut self, attribute: AttributeId, user: Option<UserId>) -> Result<Option<ValueId>>;
     /// Takes numbers for new values: a value is sealed for its number.

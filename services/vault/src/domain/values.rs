@@ -10,10 +10,10 @@ use coffre_db::Error;
 use coffre_secret::SecretText;
 use coffre_types::{AttributeId, Caller, CredentialId, TENANT, Timestamp, UserId, ValueId, Version};
 
-use super::credentials::{check_etag, find};
+use super::credentials::{check_etag, find, meet};
 use super::error::VaultError;
 use super::model::{Attribute, Stamp, Value};
-use super::policy::{Rights, See};
+use super::policy::{Action, Permit, See, Standing, Users, WriteValue};
 use super::ports::{NewValueRow, Read, Write};
 
 type Result<T> = std::result::Result<T, VaultError>;
@@ -223,13 +223,19 @@ pub struct Found {
 /// See `ListAttributeValues` in the contract.
 pub fn list<T: Read>(tx: &mut T, caller: &Caller, query: &ListValues, record: &CallRecord) -> Result<Found> {
     record.clear_changes();
-    let (_, rights) = find(tx, caller, query.credential, record)?;
-    let scope = rights.permit_read(query.user)?;
-    let attributes = tx.attributes(&rights.permit(See)?)?;
+    let users = match query.user {
+        Some(user) => Users::One(user),
+        None if caller.has(Standing::ValueAdmin.base()) => Users::All,
+        None => Users::One(caller.user_id),
+    };
+    let found = tx.with_values(query.credential, users)?.ok_or(VaultError::CredentialNotFound)?;
+    let scope = meet(caller, &found.credential, record).permit_read(query.user)?;
+    let attributes = found.attributes;
     if let Some(wanted) = query.attribute.filter(|wanted| attributes.iter().all(|known| known.id != *wanted)) {
         return Err(VaultError::AttributeNotFound(wanted.get()));
     }
-    let values = tx.values(&scope, query.attribute)?;
+    let mut values = found.values.release(&scope);
+    values.retain(|value| query.attribute.is_none_or(|wanted| wanted == value.attribute));
     if scope.released() {
         tell_read(record, &attributes, &values);
     }
@@ -289,14 +295,21 @@ pub struct UpdateValue {
     pub attribute: Option<AttributeId>,
 }
 
+/// Finds a value and gives the permit to write it.
 fn find_value<T: Write>(
     tx: &mut T,
-    rights: Rights,
+    caller: &Caller,
+    credential: CredentialId,
     id: ValueId,
-) -> Result<(Value, super::policy::Permit<super::policy::WriteValue>)> {
-    let value = tx.find_value(&rights.permit(See)?, id)?.ok_or(VaultError::ValueNotFound)?;
-    let permit = rights.permit_write(value.user)?;
-    Ok((value, permit))
+    record: &CallRecord,
+) -> Result<(Attribute, Value, Permit<WriteValue>)> {
+    let Some((credential, attribute, value)) = tx.find_value(credential, id)? else {
+        // Whether the credential is there, and visible, decides what the caller learns.
+        find(tx, caller, credential, record)?.1.check(Action::See)?;
+        return Err(VaultError::ValueNotFound);
+    };
+    let permit = meet(caller, &credential, record).permit_write(value.user)?;
+    Ok((attribute, value, permit))
 }
 
 /// Changes a value (V3). The new secret is never compared with the old one.
@@ -313,14 +326,8 @@ pub fn update<T: Write>(
     record: &CallRecord,
 ) -> Result<Written> {
     record.clear_changes();
-    let (_, rights) = find(tx, caller, command.credential, record)?;
-    let (value, permit) = find_value(tx, rights, command.id)?;
+    let (attribute, value, permit) = find_value(tx, caller, command.credential, command.id, record)?;
     check_update(command, &value)?;
-    let attributes = tx.attributes(&rights.permit(See)?)?;
-    let attribute = attributes
-        .iter()
-        .find(|known| known.id == value.attribute)
-        .ok_or(VaultError::AttributeNotFound(value.attribute.get()))?;
     let version = value.version.next();
     let place = place(value.credential, value.attribute, value.user, value.id, version);
     let sealed = keyring.seal(&place, secret.expose().as_bytes())?;
@@ -365,11 +372,9 @@ pub fn delete<T: Write>(
     record: &CallRecord,
 ) -> Result<()> {
     record.clear_changes();
-    let (_, rights) = find(tx, caller, credential, record)?;
-    let (value, permit) = find_value(tx, rights, id)?;
+    let (attribute, value, permit) = find_value(tx, caller, credential, id, record)?;
     check_etag(etag, value.version)?;
-    let attributes = tx.attributes(&rights.permit(See)?)?;
-    let name = attributes.iter().find(|known| known.id == value.attribute).map_or("", |known| known.name.as_str());
+    let name = attribute.name.as_str();
     record.change("value", Some(words(name, value.id, value.user, value.version)), None);
     if !tx.delete_value(&permit, id)? {
         return Err(VaultError::ValueNotFound);

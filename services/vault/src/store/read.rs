@@ -1,15 +1,16 @@
 //! Reading. Every statement here is always the same text, so that it is prepared once a connection.
 
-use coffre_db::Error;
-use coffre_types::{AttributeId, CredentialId, UserId};
+use coffre_types::{CredentialId, UserId};
 use diesel::prelude::*;
 
 use super::Tx;
-use super::rows::{ATTRIBUTE, AttributeRow, CREDENTIAL, CredentialRow, VALUE, ValueRow};
+use super::rows::{ATTRIBUTE, AttributeRow, CREDENTIAL, CredentialRow, EVERYBODY, VALUE_HEAD, ValueHeadRow};
 use super::schema::{attribute_values, attributes, credentials};
 use crate::domain::model::{Attribute, Credential, Value};
-use crate::domain::policy::{Permit, ReadScope, See, Users};
-use crate::domain::ports::{Read, Result};
+use crate::domain::policy::{Permit, See, Unreleased, Users};
+use crate::domain::ports::{Overview, Read, Result, WithValues};
+
+type ValueRow = (CredentialRow, AttributeRow, Option<(ValueHeadRow, Vec<u8>)>);
 
 impl Read for Tx<'_> {
     fn credential(&mut self, id: CredentialId) -> Result<Option<Credential>> {
@@ -20,6 +21,31 @@ impl Read for Tx<'_> {
             .first::<CredentialRow>(self.conn)
             .optional()?;
         Ok(row.map(Credential::from))
+    }
+
+    fn overview(&mut self, id: CredentialId, user: UserId) -> Result<Option<Overview>> {
+        // An attribute has one value for everybody or one for each user: the join finds at most one.
+        let rows = credentials::table
+            .inner_join(attributes::table.on(attributes::credential_id.eq(credentials::id)))
+            .left_join(
+                attribute_values::table.on(attribute_values::attribute_id
+                    .eq(attributes::id)
+                    .and(attribute_values::user_id.eq(EVERYBODY).or(attribute_values::user_id.eq(user.get())))),
+            )
+            .filter(credentials::id.eq(id.get()))
+            .filter(credentials::deleted_at.is_null())
+            .select((CREDENTIAL, ATTRIBUTE, attribute_values::id.nullable()))
+            .load::<(CredentialRow, AttributeRow, Option<i64>)>(self.conn)?;
+        let mut found: Option<Overview> = None;
+        for (credential, attribute, value) in rows {
+            let overview = found.get_or_insert_with(|| Overview::new(Credential::from(credential)));
+            overview.attributes.push(Attribute::from(attribute));
+            overview.filled += usize::from(value.is_some());
+        }
+        if let Some(overview) = &mut found {
+            overview.attributes.sort_unstable_by_key(|attribute| attribute.id);
+        }
+        Ok(found)
     }
 
     fn attributes(&mut self, permit: &Permit<See>) -> Result<Vec<Attribute>> {
@@ -34,31 +60,43 @@ impl Read for Tx<'_> {
     fn count_filled(&mut self, permit: &Permit<See>, user: UserId) -> Result<usize> {
         let count = attribute_values::table
             .filter(attribute_values::credential_id.eq(permit.credential().get()))
-            .filter(attribute_values::user_id.is_null().or(attribute_values::user_id.eq(user.get())))
+            .filter(attribute_values::user_id.eq(EVERYBODY).or(attribute_values::user_id.eq(user.get())))
             .count()
             .get_result::<i64>(self.conn)?;
-        usize::try_from(count).map_err(|_| Error::Bug("a negative count".to_owned()))
+        Ok(usize::try_from(count).unwrap_or(0))
     }
 
-    fn values(&mut self, scope: &ReadScope, attribute: Option<AttributeId>) -> Result<Vec<Value>> {
-        let of_credential =
-            attribute_values::table.filter(attribute_values::credential_id.eq(scope.credential().get())).select(VALUE);
-        let rows: Vec<ValueRow> = match (scope.users(), attribute) {
-            (Users::Nobody, _) => of_credential.filter(attribute_values::user_id.is_null()).load(self.conn)?,
-            (Users::One(user), _) => of_credential
-                .filter(attribute_values::user_id.is_null().or(attribute_values::user_id.eq(user.get())))
+    fn with_values(&mut self, id: CredentialId, users: Users) -> Result<Option<WithValues>> {
+        let of_attribute = attribute_values::attribute_id.eq(attributes::id);
+        let joined = credentials::table.inner_join(attributes::table.on(attributes::credential_id.eq(credentials::id)));
+        let this = credentials::id.eq(id.get()).and(credentials::deleted_at.is_null());
+        let columns = (CREDENTIAL, ATTRIBUTE, (VALUE_HEAD, attribute_values::sealed).nullable());
+        let rows: Vec<ValueRow> = match users {
+            Users::All => joined
+                .left_join(attribute_values::table.on(of_attribute))
+                .filter(this)
+                .select(columns)
                 .load(self.conn)?,
-            (Users::All, None) => of_credential.load(self.conn)?,
-            (Users::All, Some(attribute)) => {
-                of_credential.filter(attribute_values::attribute_id.eq(attribute.get())).load(self.conn)?
+            Users::Nobody | Users::One(_) => {
+                let user = if let Users::One(user) = users { user.get() } else { EVERYBODY };
+                let of_user = attribute_values::user_id.eq(EVERYBODY).or(attribute_values::user_id.eq(user));
+                joined
+                    .left_join(attribute_values::table.on(of_attribute.and(of_user)))
+                    .filter(this)
+                    .select(columns)
+                    .load(self.conn)?
             }
         };
-        let mut values: Vec<Value> = rows
-            .into_iter()
-            .map(Value::from)
-            .filter(|value| attribute.is_none_or(|attribute| value.attribute == attribute))
-            .collect();
-        values.sort_unstable_by_key(|value| (value.attribute, value.user, value.id));
-        Ok(values)
+        let mut credential = None;
+        let (mut attributes, mut values) =
+            (Vec::<Attribute>::with_capacity(rows.len()), Vec::<Value>::with_capacity(rows.len()));
+        for (of, attribute, value) in rows {
+            credential.get_or_insert_with(|| Credential::from(of));
+            attributes.push(attribute.into());
+            values.extend(value.map(|(head, sealed)| head.with(sealed)));
+        }
+        attributes.sort_unstable_by_key(|attribute| attribute.id);
+        attributes.dedup_by_key(|attribute| attribute.id);
+        Ok(credential.map(|credential| WithValues { credential, attributes, values: Unreleased::new(values) }))
     }
 }

@@ -125,21 +125,29 @@ impl From<AttributeRow> for Attribute {
     }
 }
 
+/// What the column `user_id` of a value holds for a standard value.
+pub(super) const EVERYBODY: i64 = 0;
+
+/// Returns what the column `user_id` of a value holds.
+pub(super) fn user_column(user: Option<UserId>) -> i64 {
+    user.map_or(EVERYBODY, UserId::get)
+}
+
+/// A value without its sealed bytes.
 #[derive(Queryable)]
-pub(super) struct ValueRow {
+pub(super) struct ValueHeadRow {
     id: i64,
     credential_id: i64,
     attribute_id: i64,
-    user_id: Option<i64>,
+    user_id: i64,
     version: i64,
     created_by: i64,
     created_at: i64,
     updated_by: i64,
     updated_at: i64,
-    sealed: Vec<u8>,
 }
 
-pub(super) const VALUE: (
+pub(super) const VALUE_HEAD: (
     attribute_values::id,
     attribute_values::credential_id,
     attribute_values::attribute_id,
@@ -149,7 +157,6 @@ pub(super) const VALUE: (
     attribute_values::created_at,
     attribute_values::updated_by,
     attribute_values::updated_at,
-    attribute_values::sealed,
 ) = (
     attribute_values::id,
     attribute_values::credential_id,
@@ -160,19 +167,18 @@ pub(super) const VALUE: (
     attribute_values::created_at,
     attribute_values::updated_by,
     attribute_values::updated_at,
-    attribute_values::sealed,
 );
 
-impl From<ValueRow> for Value {
-    fn from(row: ValueRow) -> Self {
-        Self {
-            id: ValueId::from_trusted(row.id),
-            credential: CredentialId::from_trusted(row.credential_id),
-            attribute: AttributeId::from_trusted(row.attribute_id),
-            user: row.user_id.map(UserId::from_trusted),
-            version: Version::from_trusted(row.version),
-            stamp: stamp(row.created_by, row.created_at, row.updated_by, row.updated_at),
-            sealed: row.sealed,
+impl ValueHeadRow {
+    pub(super) fn with(self, sealed: Vec<u8>) -> Value {
+        Value {
+            id: ValueId::from_trusted(self.id),
+            credential: CredentialId::from_trusted(self.credential_id),
+            attribute: AttributeId::from_trusted(self.attribute_id),
+            user: UserId::new(self.user_id),
+            version: Version::from_trusted(self.version),
+            stamp: stamp(self.created_by, self.created_at, self.updated_by, self.updated_at),
+            sealed,
         }
     }
 }

@@ -44,7 +44,7 @@ diesel::table! {
         tenant_id -> BigInt,
         credential_id -> BigInt,
         attribute_id -> BigInt,
-        user_id -> Nullable<BigInt>,
+        user_id -> BigInt,
         sealed -> Binary,
         version -> BigInt,
         created_by -> BigInt,
@@ -100,3 +100,5 @@ diesel::table! {
         created_at -> BigInt,
     }
 }
+
+diesel::allow_tables_to_appear_in_same_query!(credentials, attributes, attribute_values);

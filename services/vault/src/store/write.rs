@@ -7,11 +7,13 @@ use coffre_types::{AttributeId, CredentialId, Description, TENANT, Timestamp, Us
 use diesel::dsl::{exists, select};
 use diesel::prelude::*;
 
-use super::rows::{CREDENTIAL, CredentialRow};
+use super::rows::{
+    ATTRIBUTE, AttributeRow, CREDENTIAL, CredentialRow, EVERYBODY, VALUE_HEAD, ValueHeadRow, user_column,
+};
 use super::schema::{attribute_values, attributes, credentials, departed_users};
 use super::{Tx, dialect};
 use crate::domain::model::{Attribute, Credential, NewAttribute, NewCredential, Stamp, Value};
-use crate::domain::policy::{Change, Creation, Delete, Permit, See, Transfer, WriteValue};
+use crate::domain::policy::{Change, Creation, Delete, Permit, Transfer, WriteValue};
 use crate::domain::ports::{NewValueRow, Result, Write};
 
 fn text(description: Option<&Description>) -> Option<&str> {
@@ -199,45 +201,25 @@ impl Write for Tx<'_> {
         Ok(select(exists(values)).get_result(self.conn)?)
     }
 
-    fn find_value(&mut self, permit: &Permit<See>, id: ValueId) -> Result<Option<Value>> {
+    fn find_value(&mut self, credential: CredentialId, id: ValueId) -> Result<Option<(Credential, Attribute, Value)>> {
         let row = attribute_values::table
+            .inner_join(attributes::table.on(attributes::id.eq(attribute_values::attribute_id)))
+            .inner_join(credentials::table.on(credentials::id.eq(attribute_values::credential_id)))
             .filter(attribute_values::id.eq(id.get()))
-            .filter(attribute_values::credential_id.eq(permit.credential().get()))
-            .select((
-                attribute_values::attribute_id,
-                attribute_values::user_id,
-                attribute_values::version,
-                attribute_values::created_by,
-                attribute_values::created_at,
-                attribute_values::updated_by,
-                attribute_values::updated_at,
-            ))
-            .first::<(i64, Option<i64>, i64, i64, i64, i64, i64)>(self.conn)
+            .filter(attribute_values::credential_id.eq(credential.get()))
+            .filter(credentials::deleted_at.is_null())
+            .select((CREDENTIAL, ATTRIBUTE, VALUE_HEAD))
+            .first::<(CredentialRow, AttributeRow, ValueHeadRow)>(self.conn)
             .optional()?;
-        Ok(row.map(|(attribute, user, version, created_by, created_at, updated_by, updated_at)| Value {
-            id,
-            credential: permit.credential(),
-            attribute: AttributeId::from_trusted(attribute),
-            user: user.map(UserId::from_trusted),
-            version: Version::from_trusted(version),
-            stamp: Stamp {
-                created_by: UserId::from_trusted(created_by),
-                created_at: Timestamp::from_micros(created_at),
-                updated_by: UserId::from_trusted(updated_by),
-                updated_at: Timestamp::from_micros(updated_at),
-            },
-            sealed: Vec::new(),
-        }))
+        Ok(row.map(|(credential, attribute, value)| (credential.into(), attribute.into(), value.with(Vec::new()))))
     }
 
     fn find_value_of(&mut self, attribute: AttributeId, user: Option<UserId>) -> Result<Option<ValueId>> {
-        let of_attribute = attribute_values::table
+        let id = attribute_values::table
             .filter(attribute_values::attribute_id.eq(attribute.get()))
-            .select(attribute_values::id);
-        let id = match user {
-            None => of_attribute.filter(attribute_values::user_id.is_null()).first::<i64>(self.conn),
-            Some(user) => of_attribute.filter(attribute_values::user_id.eq(user.get())).first::<i64>(self.conn),
-        };
+            .filter(attribute_values::user_id.eq(user_column(user)))
+            .select(attribute_values::id)
+            .first::<i64>(self.conn);
         Ok(id.optional()?.map(ValueId::from_trusted))
     }
 
@@ -252,7 +234,7 @@ impl Write for Tx<'_> {
                 attribute_values::tenant_id.eq(TENANT.get()),
                 attribute_values::credential_id.eq(permit.credential().get()),
                 attribute_values::attribute_id.eq(new.attribute.get()),
-                attribute_values::user_id.eq(new.user.map(UserId::get)),
+                attribute_values::user_id.eq(user_column(new.user)),
                 attribute_values::sealed.eq(new.sealed.as_bytes()),
                 attribute_values::version.eq(Version::FIRST.get()),
                 attribute_values::created_by.eq(new.stamp.created_by.get()),
@@ -318,7 +300,10 @@ impl Write for Tx<'_> {
     }
 
     fn release_user(&mut self, user: UserId, now: Timestamp) -> Result<Vec<ValueId>> {
-        let own = attribute_values::table.filter(attribute_values::user_id.eq(user.get()));
+        // The second condition lets SQLite take the index of own values.
+        let own = attribute_values::table
+            .filter(attribute_values::user_id.eq(user.get()))
+            .filter(attribute_values::user_id.ne(EVERYBODY));
         let ids = own.select(attribute_values::id).order(attribute_values::id).load::<i64>(self.conn)?;
         diesel::delete(own).execute(self.conn)?;
         Insert::into("departed_users", &["user_id", "tenant_id", "departed_at"])

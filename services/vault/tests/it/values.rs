@@ -147,6 +147,20 @@ on_each_engine! {
         }
     }
 
+    async fn the_way_of_a_bot_looks_into_indexes_alone(db: TestDb) {
+        let world = World::new(&db).await;
+        world.bulk().await;
+        let plan = world
+            .explain(
+                "SELECT v.sealed FROM credentials c JOIN attributes a ON a.credential_id = c.id \
+                 LEFT JOIN attribute_values v ON v.attribute_id = a.id AND (v.user_id = 0 OR v.user_id = 7) \
+                 WHERE c.id = 1 AND c.deleted_at IS NULL",
+            )
+            .await;
+        assert!(plan.contains("attributes_name") && plan.contains("attribute_values_user"), "{plan}");
+        assert!(!plan.contains("Seq Scan") && !plan.contains("SCAN "), "{plan}");
+    }
+
     async fn a_value_id_is_never_used_again(db: TestDb) {
         let world = World::new(&db).await;
         let me = member(7);

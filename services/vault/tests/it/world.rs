@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use coffre_audit_client::{ActivityType, CallRecord, Origin, Outbox, Outcome, Site, Source};
 use coffre_channel::Channel;
-use coffre_db::{Bind, Database, DatabaseUrl, Options, Sql};
+use coffre_db::{Bind, Connection, Database, DatabaseUrl, Options, Sql};
 use coffre_proto::audit::v1::Event;
 use coffre_proto::auth::internal::v1::caller_service_server::{CallerService, CallerServiceServer};
 use coffre_proto::auth::internal::v1::{
@@ -24,7 +24,8 @@ use coffre_vault::domain::patch::CredentialPatch;
 use coffre_vault::domain::values::{CreateValues, ListValues, NewValue, UpdateValue};
 use coffre_vault::vault::{Call, Vault};
 use coffre_vault::{App, Deps, Error};
-use diesel::RunQueryDsl as _;
+use diesel::sql_types::Text;
+use diesel::{QueryableByName, RunQueryDsl as _};
 use futures_util::stream::Pending;
 use prost::Message as _;
 use tonic::{Request, Response, Status};
@@ -209,9 +210,62 @@ impl World {
         self.database.read(move |conn| coffre_db::dialect::id(conn, sql.clone())).await.unwrap()
     }
 
+    /// Adds 50 000 credentials of somebody else.
+    pub(crate) async fn bulk(&self) {
+        self.sql(Sql::new(
+            "INSERT INTO credentials (tenant_id, name, name_key, owner_id, version, created_by, created_at, updated_by, updated_at) \
+             WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 50000) \
+             SELECT 1, 'bulk ' || n, 'bulk ' || n, 99, 0, 99, 0, 99, 0 FROM numbers",
+        ))
+        .await;
+        self.sql(Sql::new(
+            "INSERT INTO attributes (credential_id, name, name_key, user_provided, masked, password, version, \
+             created_by, created_at, updated_by, updated_at) \
+             SELECT id, 'a', 'a', FALSE, FALSE, FALSE, 0, 99, 0, 99, 0 FROM credentials WHERE owner_id = 99",
+        ))
+        .await;
+        let values = Sql::new(
+            "INSERT INTO attribute_values (credential_id, attribute_id, user_id, sealed, version, \
+             created_by, created_at, updated_by, updated_at) SELECT credential_id, id, 0, ",
+        );
+        self.sql(values.bind(vec![0_u8; 80]).push(", 0, 99, 0, 99, 0 FROM attributes WHERE created_by = 99")).await;
+    }
+
+    /// Says how the database would find the rows of a statement.
+    pub(crate) async fn explain(&self, statement: &str) -> String {
+        let statement = statement.to_owned();
+        let lines: Result<Vec<String>, coffre_db::Error> = self
+            .database
+            .read(move |conn| match conn {
+                Connection::Sqlite(conn) => {
+                    let sql = format!("EXPLAIN QUERY PLAN {statement}");
+                    Ok(diesel::sql_query(sql).load::<SqlitePlan>(conn)?.into_iter().map(|line| line.detail).collect())
+                }
+                Connection::Postgres(conn) => {
+                    diesel::sql_query("ANALYZE credentials, attributes, attribute_values").execute(conn)?;
+                    let sql = format!("EXPLAIN {statement}");
+                    Ok(diesel::sql_query(sql).load::<PostgresPlan>(conn)?.into_iter().map(|line| line.line).collect())
+                }
+            })
+            .await;
+        lines.unwrap().join("\n")
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
+}
+
+#[derive(QueryableByName)]
+struct SqlitePlan {
+    #[diesel(sql_type = Text)]
+    detail: String,
+}
+
+#[derive(QueryableByName)]
+struct PostgresPlan {
+    #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
+    line: String,
 }
 
 pub(crate) fn create(credential: CredentialId, values: &[(AttributeId, Option<i64>, &str)]) -> CreateValues {

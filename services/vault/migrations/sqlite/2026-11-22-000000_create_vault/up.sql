@@ -38,13 +38,14 @@ CREATE TABLE attributes (
 );
 CREATE UNIQUE INDEX attributes_name ON attributes (credential_id, name_key);
 
--- One standard value an attribute, and one for each user.
+-- One standard value an attribute, or one for each user. `user_id` is 0 for a standard value: no user has this id, and one unique index
+-- holds for both kinds on both engines.
 CREATE TABLE attribute_values (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant_id BIGINT NOT NULL DEFAULT 1,
     credential_id BIGINT NOT NULL REFERENCES credentials (id),
     attribute_id BIGINT NOT NULL REFERENCES attributes (id),
-    user_id BIGINT,
+    user_id BIGINT NOT NULL,
     sealed BLOB NOT NULL,
     version BIGINT NOT NULL,
     created_by BIGINT NOT NULL,
@@ -52,10 +53,9 @@ CREATE TABLE attribute_values (
     updated_by BIGINT NOT NULL,
     updated_at BIGINT NOT NULL
 );
-CREATE UNIQUE INDEX attribute_values_standard ON attribute_values (attribute_id) WHERE user_id IS NULL;
-CREATE UNIQUE INDEX attribute_values_own ON attribute_values (attribute_id, user_id) WHERE user_id IS NOT NULL;
+CREATE UNIQUE INDEX attribute_values_user ON attribute_values (attribute_id, user_id);
 CREATE INDEX attribute_values_credential ON attribute_values (credential_id, user_id);
-CREATE INDEX attribute_values_user ON attribute_values (user_id) WHERE user_id IS NOT NULL;
+CREATE INDEX attribute_values_own ON attribute_values (user_id) WHERE user_id <> 0;
 
 -- Users who were released: they can own nothing any more.
 CREATE TABLE departed_users (
