@@ -21,24 +21,18 @@ const BATCH: i64 = 1000;
 pub(crate) async fn follow_changes(auth: Arc<Auth>) {
     let mut tick = interval(auth.config.change_poll);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let polls_a_heartbeat = (auth.config.heartbeat.as_millis() / auth.config.change_poll.as_millis().max(1)).max(1);
     let mut failing = false;
-    let mut last_heartbeat = None;
+    let mut polls = 0;
     loop {
-        tokio::select! {
-            _ = tick.tick() => {}
-            () = auth.hub.poked() => {}
-        }
-        let due = last_heartbeat.is_none_or(|last| {
-            auth.clock.monotonic().saturating_duration_since(last) + auth.config.change_poll / 2
-                >= auth.config.heartbeat
-        });
-        match read_changes(&auth, due).await {
-            Ok(()) => {
-                if due {
-                    last_heartbeat = Some(auth.clock.monotonic());
-                }
-                failing = false;
-            }
+        let on_time = tokio::select! {
+            _ = tick.tick() => true,
+            () = auth.hub.poked() => false,
+        };
+        polls += u128::from(on_time);
+        let heartbeat = on_time && polls % polls_a_heartbeat == 0;
+        match read_changes(&auth, heartbeat).await {
+            Ok(()) => failing = false,
             Err(fault) if !failing => {
                 tracing::warn!(%fault, "the changes cannot be read; callers are refused until they can");
                 failing = true;

@@ -111,7 +111,6 @@ impl<K: Clone + Eq + Hash> Drop for Turn<K> {
 
 #[cfg(test)]
 mod tests {
-    use std::future::Future as _;
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 

@@ -6,6 +6,7 @@ pub(crate) mod error;
 pub(crate) mod password;
 pub(crate) mod policy;
 pub(crate) mod ports;
+mod race;
 pub(crate) mod role;
 pub(crate) mod roles;
 pub(crate) mod session;

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use coffre_audit_client::{CallRecord, audited_write};
+use coffre_audit_client::CallRecord;
 use coffre_secret::SecretText;
 use coffre_types::{Caller, NameKey, TokenKind};
 
 use super::error::{PasswordError, WeakPassword};
 use super::sign_in::Attempt;
-use super::{Auth, ClientAddress};
+use super::{Auth, ClientAddress, race};
 use crate::store::changes::{self, Subject};
 use crate::store::{sessions, users};
 
@@ -62,11 +62,12 @@ impl Auth {
         }
         let hash = self.hasher.hash(self.secrets.keyed_password(user.id, new.expose().as_bytes())).await?;
         let (session, now, seen_epoch) = (caller.session_id, self.now(), user.epoch);
-        let (config, recorded) = (self.config.throttle, record.clone());
-        audited_write(&self.database, record, move |tx| {
+        let rules = self.config.throttle;
+        let recorded = record.clone();
+        race::audited(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
-            counted.settle(conn, &config, true, now)?;
+            counted.settle(conn, &rules, true, now)?;
             let epoch = users::raise_epoch(conn, user.id).map_err(|error| match error {
                 coffre_db::Error::NotFound => PasswordError::SessionEnded,
                 other => other.into(),
@@ -83,7 +84,7 @@ impl Auth {
             users::set_password(conn, user.id, &hash, false)?;
             changes::record(conn, Subject::User(user.id), now)?;
             recorded.change("password", None, Some("changed".to_owned()));
-            Ok(())
+            Ok::<_, PasswordError>(())
         })
         .await?;
         self.hub.poke();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coffre_audit_client::{CallRecord, audited_write};
+use coffre_audit_client::CallRecord;
 use coffre_authn::token::Identity;
 use coffre_secret::SecretText;
 use coffre_types::{NameKey, SessionId, Timestamp, TokenKind, UserId};
@@ -13,7 +13,7 @@ use super::error::{Fault, PasswordError, SignInError};
 use super::session::NewSession;
 use super::throttle::{self, Counted};
 use super::user::{SignInRow, User};
-use super::{Auth, ClientAddress};
+use super::{Auth, ClientAddress, race};
 use crate::store::{sessions, users};
 
 /// A password that was checked.
@@ -73,19 +73,17 @@ impl Auth {
             expires_at: now.plus(self.config.session_life),
         };
         let (token, expires) = self.issue(session.user_id, session.session_id, session.epoch, session.expires_at)?;
-        let (rules, recorded) = (self.config.throttle, record.clone());
-        let user = audited_write(&self.database, record, move |tx| {
+        let rules = self.config.throttle;
+        let recorded = record.clone();
+        let user = race::audited(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             counted.settle(conn, &rules, true, now)?;
-            // Hash and epoch were read together before the hash was computed: whatever has changed since ends this sign-in.
+            // Hash and epoch were read together before the hash was computed: a password that was changed or reset since, or a user
+            // that was disabled, has another epoch and ends this sign-in.
             let current = users::for_sign_in(conn, &name)?;
-            let unchanged = current.is_some_and(|current| {
-                current.id == user.id
-                    && current.epoch == user.epoch
-                    && !current.disabled
-                    && current.password_hash == user.password_hash
-            });
+            let unchanged = current
+                .is_some_and(|current| current.id == user.id && current.epoch == user.epoch && !current.disabled);
             if !unchanged {
                 return Err(SignInError::Failed);
             }
@@ -135,13 +133,11 @@ impl Auth {
         }
         let turn = self.gate.turn(address).await.map_err(|_| AttemptError::Overloaded)?;
         let (now, name) = (self.now(), name.clone());
-        let (begun, user) = self
-            .database
-            .write(move |tx| {
-                let begun = throttle::begin(tx.conn(), &rules, &keys, now)?;
-                Ok::<_, coffre_db::Error>((begun, users::for_sign_in(tx.conn(), &name)?))
-            })
-            .await?;
+        let (begun, user) = race::write(&self.database, move |tx| {
+            let begun = throttle::begin(tx.conn(), &rules, &keys, now)?;
+            Ok::<_, coffre_db::Error>((begun, users::for_sign_in(tx.conn(), &name)?))
+        })
+        .await?;
         let counted = begun.map_err(AttemptError::Throttled)?;
         // An unknown name costs what a known one costs: nobody has the user id 0, and nothing matches the dummy hash.
         let id = user.as_ref().map_or(UserId::from_trusted(0), |user| user.id);
@@ -161,7 +157,7 @@ impl Auth {
     /// Settles an attempt that failed.
     pub(crate) async fn count_failure(&self, counted: Counted) -> Result<(), Fault> {
         let (rules, now) = (self.config.throttle, self.now());
-        self.database.write(move |tx| counted.settle(tx.conn(), &rules, false, now)).await?;
+        race::write(&self.database, move |tx| counted.settle(tx.conn(), &rules, false, now)).await?;
         Ok(())
     }
 

@@ -1,0 +1,20 @@
+//! The auth service behind its layers, on both engines. Tests are named after the rules of the security page that they show.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod access;
+mod house;
+mod keys;
+mod passwords;
+mod replicas;
+mod roles;
+mod sessions;
+mod sign_in;
+mod users;
+mod world;

@@ -1,0 +1,109 @@
+use std::time::Duration;
+
+use coffre_error::Reason;
+use coffre_proto::auth::v1::{CreateUserRequest, UpdateUserRequest};
+use coffre_test_support::{TestDb, on_each_engine};
+
+use crate::world::{ADMIN_ROLE, BASIC_ROLE, PASSWORD, World, eventually, password_of};
+
+const NEW: &str = "an entirely new password";
+
+fn reset(id: i64) -> UpdateUserRequest {
+    UpdateUserRequest { id, password: Some(NEW.into()), ..UpdateUserRequest::default() }
+}
+
+on_each_engine! {
+    async fn rule_1_3_ones_own_new_password_ends_the_other_sessions(db: TestDb) {
+        let world = World::start(&db).await;
+        let (_, here) = world.user("ada", &[BASIC_ROLE]).await;
+        let there = world.sign_in("ada", &password_of("ada")).await;
+        let early = world.nobody().refresh(&here.token).await.unwrap();
+        assert!(world.first.accepts(&there.token).await && world.first.accepts(&here.token).await);
+        world.events();
+        here.change_password(&password_of("ada"), NEW).await.unwrap();
+        let event = world.last_event();
+        assert_eq!(event.event, "user.password.changed");
+        assert_eq!((event.changes[0].old_value.as_deref(), event.changes[0].new_value.as_deref()), (None, Some("changed")));
+        world.first.refuses_soon(&there.token).await;
+        assert!(world.first.accepts(&here.token).await, "the current session goes on");
+        assert!(world.first.accepts(&early).await, "with every token of it");
+        let late = world.nobody().refresh(&here.token).await.unwrap();
+        assert!(world.first.accepts(&late).await);
+        assert_eq!(world.nobody().sign_in("ada", &password_of("ada")).await.unwrap_err(), Reason::AuthSignInFailed);
+        let again = world.sign_in("ada", NEW).await;
+        again.change_password(NEW, "yet another new password").await.unwrap();
+        world.first.refuses_soon(&here.token).await;
+    }
+
+    async fn a_wrong_old_password_changes_nothing_and_counts(db: TestDb) {
+        let world = World::start(&db).await;
+        let (_, user) = world.user("ada", &[BASIC_ROLE]).await;
+        for _ in 0..5 {
+            assert_eq!(user.change_password("wrong", NEW).await.unwrap_err(), Reason::AuthPasswordWrong);
+        }
+        assert_eq!(user.change_password(&password_of("ada"), NEW).await.unwrap_err(), Reason::AuthThrottled);
+        assert_eq!(world.nobody().sign_in("ada", &password_of("ada")).await.unwrap_err(), Reason::AuthThrottled);
+    }
+
+    async fn weak_passwords_are_refused(db: TestDb) {
+        let world = World::start(&db).await;
+        let admin = world.admin().await;
+        for weak in ["short", "elevenchars", "ADMIN", ""] {
+            assert_eq!(admin.change_password(PASSWORD, weak).await.unwrap_err(), Reason::AuthPasswordWeak, "{weak}");
+        }
+        assert_eq!(admin.change_password(PASSWORD, PASSWORD).await.unwrap_err(), Reason::AuthPasswordWeak);
+        assert_eq!(admin.change_password(PASSWORD, &"x".repeat(1025)).await.unwrap_err(), Reason::AuthPasswordWeak);
+        let request = CreateUserRequest { username: "A very long name".into(), password: "a VERY long name".into(), ..Default::default() };
+        assert_eq!(admin.create_user_of(request).await.unwrap_err(), Reason::AuthPasswordWeak);
+    }
+
+    async fn rule_1_7_changing_the_password_needs_a_recent_sign_in(db: TestDb) {
+        let world = World::start(&db).await;
+        let admin = world.admin().await;
+        world.clock.advance(Duration::from_secs(5 * 60 + 1));
+        assert_eq!(admin.change_password(PASSWORD, NEW).await.unwrap_err(), Reason::AuthRecentSignInRequired);
+        let refreshed = world.caller(&world.nobody().refresh(&admin.token).await.unwrap());
+        assert_eq!(refreshed.change_password(PASSWORD, NEW).await.unwrap_err(), Reason::AuthRecentSignInRequired);
+        world.admin().await.change_password(PASSWORD, NEW).await.unwrap();
+    }
+
+    async fn rule_2_6_a_reset_password_must_be_changed_first(db: TestDb) {
+        let world = World::start(&db).await;
+        let (id, user) = world.user("ada", &[ADMIN_ROLE]).await;
+        let admin = world.admin().await;
+        world.events();
+        let changed = admin.update_user(reset(id)).await.unwrap();
+        assert!(changed.changed && changed.user.unwrap().password_change_required);
+        let event = world.last_event();
+        assert_eq!(event.changes.iter().map(|change| change.field.as_str()).collect::<Vec<_>>(), ["password"]);
+        assert!(!format!("{event:?}").contains(NEW));
+        world.first.refuses_soon(&user.token).await;
+
+        let user = world.sign_in("ada", NEW).await;
+        assert_eq!(user.user(id).await.unwrap_err(), Reason::AuthPasswordChangeRequired);
+        assert_eq!(user.list_roles().await.unwrap_err(), Reason::AuthPasswordChangeRequired);
+        user.change_password(NEW, "a password of my own").await.unwrap();
+        eventually(async || user.user(id).await.is_ok()).await;
+
+        let config = coffre_auth::Config { force_password_change: false, ..crate::world::config() };
+        drop(world);
+        let other = TestDb::sqlite();
+        let world = World::with(&other, config).await;
+        let (id, _) = world.user("ada", &[BASIC_ROLE]).await;
+        let changed = world.admin().await.update_user(reset(id)).await.unwrap();
+        assert!(!changed.user.unwrap().password_change_required, "the setting turns it off");
+    }
+
+    async fn rule_3_1_nobody_resets_the_password_of_the_mightier(db: TestDb) {
+        let world = World::start(&db).await;
+        let admin = world.admin().await;
+        let managers = admin.create_role("managers", &[7]).await.unwrap();
+        let (_, manager) = world.user("manager", &[managers.id]).await;
+        let plain = admin.create_user("plain", &[managers.id]).await.unwrap();
+        manager.update_user(reset(plain.id)).await.expect("an equal one");
+        assert_eq!(manager.update_user(reset(1)).await.unwrap_err(), Reason::AuthzGrantExceeds);
+        let mighty = admin.create_user("mighty", &[BASIC_ROLE]).await.unwrap();
+        assert_eq!(manager.update_user(reset(mighty.id)).await.unwrap_err(), Reason::AuthzGrantExceeds);
+        assert_eq!(admin.update_user(reset(1)).await.unwrap_err(), Reason::AuthzSelfGrant, "one's own needs the old one");
+    }
+}
