@@ -71,30 +71,58 @@ pub struct Home {
     pub admin_password: String,
     database: Option<Arc<TestDb>>,
     settings: Vec<(String, String)>,
+    absent: Vec<String>,
 }
 
 impl Home {
-    /// Prepares a new installation. On PostgreSQL it is migrated and initialised as an operator does it.
+    /// Prepares a new installation, as an operator does it; `dev` prepares itself.
     pub fn new(engine: Engine) -> Self {
+        let home = Self::bare(engine);
+        if engine == Engine::Postgres {
+            home.initialise();
+        }
+        home
+    }
+
+    /// Folders and an empty database, on which nobody has called `init` yet.
+    pub fn bare(engine: Engine) -> Self {
         Self::on(engine, (engine == Engine::Postgres).then(TestDb::postgres))
     }
 
-    /// Prepares a new installation on a given database.
+    /// The same on a given database.
     pub fn on(engine: Engine, database: Option<TestDb>) -> Self {
         let folder = private_folder("home");
-        let home = Self { engine, folder, admin_password: canary::password("admin"), database: database.map(Arc::new), settings: Vec::new() };
-        if engine == Engine::Postgres {
-            home.write_secret("database-url", home.database().unwrap());
-            home.write_secret("admin-password", &home.admin_password);
-            DirBuilder::new().mode(0o700).create(home.folder.join("keys")).unwrap();
-            for command in ["migrate", "init"] {
-                let output = home.command(&[command]).output().unwrap();
-                let said = String::from_utf8_lossy(&output.stderr).into_owned();
-                assert!(output.status.success(), "coffre {command}: {}\n{said}{}", output.status, String::from_utf8_lossy(&output.stdout));
-                fs::write(home.folder.join(format!("{command}.log")), [output.stdout, output.stderr].concat()).unwrap();
-            }
+        let home =
+            Self { engine, folder, admin_password: canary::password("admin"), database: database.map(Arc::new), settings: Vec::new(), absent: Vec::new() };
+        home.write_secret("admin-password", &home.admin_password);
+        DirBuilder::new().mode(0o700).create(home.folder.join("keys")).unwrap();
+        if let Some(url) = home.database() {
+            home.write_secret("database-url", url);
         }
         home
+    }
+
+    /// Runs `coffre migrate` and `coffre init`.
+    pub fn initialise(&self) {
+        for command in ["migrate", "init"] {
+            let output = self
+                .command(&[command])
+                .env_remove("COFFRE_ADMIN_PASSWORD")
+                .env("COFFRE_ADMIN_PASSWORD_FILE", self.folder.join("admin-password"))
+                .env("COFFRE_KEYS_DIR", self.folder.join("keys"))
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            assert!(output.status.success(), "coffre {command}: {}\n{said}", output.status);
+            fs::write(self.folder.join(format!("{command}.log")), said).unwrap();
+        }
+    }
+
+    /// Leaves a variable out.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.absent.push(name.to_owned());
+        self
     }
 
     /// Adds a setting.
@@ -139,6 +167,9 @@ impl Home {
             }
         }
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        for name in &self.absent {
+            command.env_remove(name);
+        }
         command
     }
 

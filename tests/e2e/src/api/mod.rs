@@ -131,6 +131,11 @@ impl<T> Answer<T> {
         self
     }
 
+    /// The audit names this object where the call succeeded: one that was refused has no object yet.
+    pub fn about_new(self, object: impl Into<String>) -> Self {
+        if self.outcome.is_ok() { self.about(object) } else { self }
+    }
+
     /// The audit's fine word is this one.
     pub fn event(self, event: &str) -> Self {
         self.ledger.amend(&self.request_id, |expected| expected.event = Some(event.to_owned()));
@@ -156,19 +161,21 @@ impl<T> Answer<T> {
 }
 
 /// A REST request to be.
-pub(crate) struct Rest {
+#[derive(Debug)]
+pub struct Rest {
     method: Method,
     path: String,
     body: Option<Json>,
     etag: Option<String>,
 }
 
-pub(crate) fn rest(method: Method, path: impl Into<String>) -> Rest {
+pub fn rest(method: Method, path: impl Into<String>) -> Rest {
     Rest { method, path: path.into(), body: None, etag: None }
 }
 
 impl Rest {
-    pub(crate) fn json(mut self, body: Json) -> Self {
+    #[must_use]
+    pub fn json(mut self, body: Json) -> Self {
         self.body = Some(body);
         self
     }
@@ -208,7 +215,7 @@ impl Session {
     }
 
     /// Makes a REST call.
-    pub(crate) async fn rest(&self, operation: Operation, rest: Rest) -> Answer<HttpAnswer> {
+    pub async fn rest(&self, operation: Operation, rest: Rest) -> Answer<HttpAnswer> {
         let request_id = format!("e2e-{}", uuid::Uuid::new_v4());
         let mut request = self.api.http.request(rest.method, rest.path).header("x-request-id", &request_id);
         if let Some(token) = &self.token {
@@ -239,7 +246,7 @@ impl Session {
     }
 
     /// Makes a gRPC call.
-    pub(crate) async fn grpc<I, O>(&self, operation: Operation, message: I) -> Answer<O>
+    pub async fn grpc<I, O>(&self, operation: Operation, message: I) -> Answer<O>
     where
         I: Message + Send + Sync + 'static,
         O: Message + Default + Send + Sync + 'static,

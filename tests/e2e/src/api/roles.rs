@@ -53,7 +53,7 @@ impl Session {
                     .map(|answer: v1::CreateRoleResponse| Role::from_proto(answer.role.unwrap()))
             }
         }
-        .about(&new.name)
+        .about_new(&new.name)
     }
 
     pub async fn get_role(&self, id: i64) -> Answer<Role> {

@@ -64,7 +64,7 @@ impl Session {
                     .map(|answer: v1::CreateUserResponse| User::from_proto(answer.user.unwrap()))
             }
         }
-        .about(&new.username)
+        .about_new(&new.username)
     }
 
     pub async fn get_user(&self, id: i64) -> Answer<User> {

@@ -35,3 +35,22 @@ macro_rules! on_each_engine {
         })+
     };
 }
+
+/// Makes of each async function two tests over REST alone, on the shared server of each engine.
+macro_rules! rest_cases {
+    ($($name:ident,)+) => {
+        $(mod $name {
+            use coffre_e2e::{api::Protocol, case::run, server::Engine};
+
+            #[test]
+            fn sqlite() {
+                run(Engine::Sqlite, Protocol::Rest, super::$name);
+            }
+
+            #[test]
+            fn postgres() {
+                run(Engine::Postgres, Protocol::Rest, super::$name);
+            }
+        })+
+    };
+}

@@ -17,6 +17,7 @@ mod documented;
 mod faults;
 mod program;
 mod public_port;
+mod readme;
 mod replicas;
 mod rest_shapes;
 mod sign_in_limits;
@@ -33,6 +34,9 @@ case_list! {
         signing_out_ends_every_token_of_the_session_within_a_second,
         a_changed_password_ends_the_other_sessions,
         a_password_change_needs_the_old_and_a_good_new_one,
+    }
+    access {
+        each_caller_gets_the_answer_of_its_row,
     }
     users {
         a_user_lives_from_creation_to_deletion,

@@ -19,6 +19,11 @@ async fn await_entries(reader: &Session, query: &Query, at_least: usize) -> Page
     }
 }
 
+/// The id of the first entry of a caller.
+pub(crate) async fn first_entry_of(caller: &Session) -> String {
+    await_entries(caller, &Query::default().sort("createdOn", false).page(0, 1), 1).await.items.remove(0).id
+}
+
 pub(crate) async fn a_user_sees_the_own_entries_alone(case: &Case<'_>) {
     let (one, two) = (case.basic("one").await, case.basic("two").await);
     let first = one.create_credential(&case.unique("first"), &[NewAttribute::standard("a")]).await.ok();

@@ -49,10 +49,8 @@ pub(crate) async fn every_failed_sign_in_is_answered_alike(case: &Case<'_>) {
 
 pub(crate) async fn a_token_that_is_not_ours_is_not_valid(case: &Case<'_>) {
     let anonymous = case.anonymous();
-    for token in ["", "x", "a.b.c", "eyJhbGciOiJub25lIn0.e30."] {
-        // An empty token may be refused instead.
-        let answer = anonymous.validate(token).await;
-        assert!(matches!(answer.outcome, Ok(false)) || (token.is_empty() && answer.code() == Some("request.invalid")), "{token}: {answer:?}");
+    for token in ["x", "a.b.c", "eyJhbGciOiJub25lIn0.e30."] {
+        assert!(!anonymous.validate(token).await.ok(), "{token}");
     }
     anonymous.refresh("a.b.c").await.refused(401, "auth.token_invalid");
     anonymous.get_credential(1).await.refused(401, "auth.token_required");

@@ -62,7 +62,8 @@ pub(crate) async fn a_credential_name_is_unique_kept_as_typed_and_checked(case: 
 pub(crate) async fn a_credential_of_somebody_else_is_not_there(case: &Case<'_>) {
     let (owner, other) = (case.basic("owner").await, case.basic("other").await);
     let credential = owner.create_credential(&case.unique("private"), &attributes()).await.ok();
-    for caller in [&other, &case.admin] {
+    let auditor = case.holder("auditor", &[permission::MANAGE_CREDENTIALS, permission::VIEW_ALL_AUDIT]).await;
+    for caller in [&other, &auditor] {
         caller.get_credential(credential.id).await.refused(404, "credential.not_found");
         let change = CredentialChange { name: Some(case.unique("mine")), ..CredentialChange::default() };
         caller.update_credential(credential.id, &change).await.refused(404, "credential.not_found");

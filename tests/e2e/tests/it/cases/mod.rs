@@ -1,5 +1,7 @@
 //! The cases that run over REST and gRPC, on SQLite and PostgreSQL.
 
+pub(crate) use crate::access;
+
 pub(crate) mod attributes;
 pub(crate) mod audit;
 pub(crate) mod authentication;

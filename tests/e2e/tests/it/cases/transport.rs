@@ -24,7 +24,7 @@ fn encrypt(public_key: &str, plain: &[u8]) -> String {
 }
 
 /// The key; it is made in the background, so the first callers may be asked to wait.
-async fn transport_key(case: &Case<'_>, caller: &coffre_e2e::api::Session) -> String {
+pub(crate) async fn transport_key(case: &Case<'_>, caller: &coffre_e2e::api::Session) -> String {
     let begun = std::time::Instant::now();
     loop {
         let answer = caller.transport_key().await;

@@ -70,8 +70,8 @@ pub(crate) async fn user_provided_values_belong_to_their_user(case: &Case<'_>) {
     // The next owner sees no value of the one before.
     owner.transfer_credential(credential.id, heir.id).await.ok();
     assert!(heir.list_values(credential.id).await.ok().is_empty());
-    heir.update_value(credential.id, stored[0].id, &to(case.secret("theirs"))).await.refused(404, "value.not_found");
-    heir.delete_value(credential.id, stored[0].id).await.refused(404, "value.not_found");
+    heir.update_value(credential.id, stored[0].id, &to(case.secret("theirs"))).await.refused(403, "credential.not_permitted");
+    heir.delete_value(credential.id, stored[0].id).await.refused(403, "credential.not_permitted");
     let own = case.secret("the heir's own");
     heir.create_values(credential.id, &[NewValue::new(user, &*own)]).await.ok();
     assert_eq!(heir.list_values(credential.id).await.ok()[0].value, own);
@@ -152,7 +152,7 @@ pub(crate) async fn values_of_another_owner_are_not_there(case: &Case<'_>) {
     let credential = credential(case, &owner, &[NewAttribute::standard("a")]).await;
     let attribute = credential.attributes[0].id;
     let stored = owner.create_values(credential.id, &[NewValue::new(attribute, case.secret("private"))]).await.ok();
-    for caller in [&other, &case.admin] {
+    for caller in [&other, &case.user("auditor", &[case.role("audit", &[permission::MANAGE_CREDENTIALS, permission::VIEW_ALL_AUDIT]).await]).await] {
         caller.list_values(credential.id).await.refused(404, "credential.not_found");
         caller.create_values(credential.id, &[NewValue::new(attribute, case.secret("x"))]).await.refused(404, "credential.not_found");
         caller.update_value(credential.id, stored[0].id, &to(case.secret("x"))).await.refused(404, "credential.not_found");
