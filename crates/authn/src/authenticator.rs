@@ -169,10 +169,7 @@ impl Authenticator {
         }
         let answer = timeout(self.0.ask_timeout, watcher::snapshot(&self.0.channel)).await;
         let Ok(Ok(Some(snapshot))) = answer else { return Err(unavailable()) };
-        // A replica may lag behind the stream; its keys must not bring back a withdrawn one.
-        if snapshot.sequence >= self.0.state.callers.last_sequence() {
-            self.0.state.set_keys(&snapshot.keys);
-        }
+        self.0.state.take_keys(&snapshot);
         Ok(())
     }
 

@@ -1,12 +1,12 @@
 //! What an authenticator knows: keys, verified tokens, callers, and how old that knowledge is.
 
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use coffre_proto::auth::internal::v1::SigningKey;
+use coffre_proto::auth::internal::v1::{SigningKey, Snapshot};
 use coffre_types::Clock;
 use moka::sync::Cache;
 use tokio::sync::watch;
@@ -40,6 +40,8 @@ pub(crate) struct State {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) issuer: String,
     pub(crate) keys: ArcSwap<KeySet>,
+    /// Orders whoever replaces the keys; holds the generation of the set.
+    key_writes: Mutex<u64>,
     pub(crate) tokens: Cache<Digest, Arc<VerifiedToken>, BuildHasherDefault<FirstBytes>>,
     pub(crate) callers: CallerCache,
     /// Says that the first snapshot is there.
@@ -67,6 +69,7 @@ impl State {
             clock,
             issuer,
             keys: ArcSwap::from_pointee(keys),
+            key_writes: Mutex::new(0),
             tokens: Cache::builder().max_capacity(token_capacity).build_with_hasher(BuildHasherDefault::default()),
             callers: CallerCache::new(caller_capacity),
             ready: watch::Sender::new(false),
@@ -76,11 +79,27 @@ impl State {
         }
     }
 
-    /// Replaces the keys. Verified tokens carry the generation of their set, so none outlives its key.
-    pub(crate) fn set_keys(&self, keys: &[SigningKey]) {
-        let next = self.keys.load().generation() + 1;
-        let set = KeySet::new(&self.issuer, next, keys.iter().map(|key| (key.kid.as_str(), key.public_key.as_slice())));
-        self.keys.store(Arc::new(set));
+    /// Replaces the keys, and does what belongs to the same moment under the same lock. Verified tokens carry the generation of their
+    /// set, so none outlives its key.
+    pub(crate) fn set_keys<T>(&self, keys: &[SigningKey], and: impl FnOnce() -> T) -> T {
+        let mut generation = self.key_writes.lock().unwrap_or_else(PoisonError::into_inner);
+        self.store_keys(keys, &mut generation);
+        and()
+    }
+
+    /// Replaces the keys by those of a snapshot that was asked for beside the stream. One that lags behind the stream is left out: it
+    /// must not bring back a withdrawn key.
+    pub(crate) fn take_keys(&self, snapshot: &Snapshot) {
+        let mut generation = self.key_writes.lock().unwrap_or_else(PoisonError::into_inner);
+        if snapshot.sequence >= self.callers.last_sequence() {
+            self.store_keys(&snapshot.keys, &mut generation);
+        }
+    }
+
+    fn store_keys(&self, keys: &[SigningKey], generation: &mut u64) {
+        *generation += 1;
+        let keys = keys.iter().map(|key| (key.kid.as_str(), key.public_key.as_slice()));
+        self.keys.store(Arc::new(KeySet::new(&self.issuer, *generation, keys)));
     }
 
     /// Notes that everything up to `age` ago is known.

@@ -76,25 +76,22 @@ async fn try_follow(state: &State, channel: &Channel, began: &mut bool) -> Resul
             Message::Snapshot(snapshot) => {
                 // In this order: the old callers go before the stream counts as heard.
                 state.unheard();
-                state.set_keys(&snapshot.keys);
-                state.callers.reset(snapshot.sequence);
+                state.set_keys(&snapshot.keys, || state.callers.reset(snapshot.sequence));
                 *began = true;
                 let _ = state.ready.send_replace(true);
             }
             _ if !*began => return Err(Broken::Disorder),
             Message::Change(change) => {
-                let subject = match change.subject.ok_or(Broken::Disorder)? {
+                let apply = |subject| state.callers.apply(change.sequence, subject);
+                match change.subject.ok_or(Broken::Disorder)? {
                     Changed::SessionEnded(session) => {
-                        Subject::Session(SessionId::from_bytes(&session).ok_or(Broken::Disorder)?)
+                        apply(Subject::Session(SessionId::from_bytes(&session).ok_or(Broken::Disorder)?))
                     }
-                    Changed::UserChanged(user) => Subject::User(UserId::from_trusted(user)),
-                    Changed::RoleChanged(role) => Subject::Role(RoleId::from_trusted(role)),
-                    Changed::KeysChanged(keys) => {
-                        state.set_keys(&keys.keys);
-                        Subject::Other
-                    }
-                };
-                state.callers.apply(change.sequence, subject).map_err(|_| Broken::Disorder)?;
+                    Changed::UserChanged(user) => apply(Subject::User(UserId::from_trusted(user))),
+                    Changed::RoleChanged(role) => apply(Subject::Role(RoleId::from_trusted(role))),
+                    Changed::KeysChanged(keys) => state.set_keys(&keys.keys, || apply(Subject::Other)),
+                }
+                .map_err(|_| Broken::Disorder)?;
             }
             Message::Heartbeat(heartbeat) => {
                 if heartbeat.sequence != state.callers.last_sequence() {

@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use coffre_crypto::random;
 use coffre_secret::{SecretBytes, equal};
-use crossbeam_channel::Sender;
+use crossbeam_channel::{RecvTimeoutError, Sender};
 use tokio::sync::oneshot;
 
 use crate::config::Hashing;
 
 const SALT_LEN: usize = 16;
 const HASH_LEN: usize = 32;
+/// A thread without work for this long gives its memory back.
+const IDLE: Duration = Duration::from_secs(5);
 /// Bounds of what a row may ask for: whoever writes the database must not choose how much memory we take.
 const MOST_MEMORY_KIB: u32 = 256 * 1024;
 const MOST_PASSES: u32 = 16;
@@ -102,11 +105,17 @@ impl Hasher {
                 .spawn(move || {
                     // Kept from hash to hash: taking 19 MiB anew each time costs as much as a tenth of the hash.
                     let mut memory = Vec::new();
-                    for job in intake {
-                        let outcome = compute(&job, &mut memory);
-                        done.fetch_add(1, Ordering::Relaxed);
-                        // Whoever asked may have gone.
-                        let _ = job.reply.send(outcome);
+                    loop {
+                        match intake.recv_timeout(IDLE) {
+                            Ok(job) => {
+                                let outcome = compute(&job, &mut memory);
+                                done.fetch_add(1, Ordering::Relaxed);
+                                // Whoever asked may have gone.
+                                let _ = job.reply.send(outcome);
+                            }
+                            Err(RecvTimeoutError::Timeout) => memory = Vec::new(),
+                            Err(RecvTimeoutError::Disconnected) => break,
+                        }
                     }
                 })
                 .map_err(|_| HashFault::Stopped)?;

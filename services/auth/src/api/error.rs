@@ -242,3 +242,78 @@ pub(crate) fn of_list(error: ListError) -> Refusal {
         ListError::Store(error) => store(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use coffre_types::Permission;
+
+    use super::*;
+    use crate::domain::ports::Holdings;
+    use crate::hashing::HashFault;
+
+    #[test]
+    fn each_error_has_its_reason() {
+        let (wait, soon) = (Duration::from_secs(7), Some(SOON));
+        let held = || Holdings { total: 1, first: vec!["credential 1 (x)".into()] };
+        let bad = || Invalid::new("f", "is bad");
+        let table = [
+            (of_sign_in(SignInError::Failed), Reason::AuthSignInFailed, None),
+            (of_sign_in(SignInError::Throttled { retry_after: wait }), Reason::AuthThrottled, Some(wait)),
+            (of_sign_in(SignInError::Overloaded), Reason::RequestOverloaded, soon),
+            (of_sign_in(SignInError::Fault(Fault::NoSigningKey)), Reason::Internal, None),
+            (of_session(SessionError::TokenInvalid), Reason::AuthTokenInvalid, None),
+            (of_session(SessionError::Fault(Fault::Signing)), Reason::Internal, None),
+            (of_password(PasswordError::Wrong), Reason::AuthPasswordWrong, None),
+            (of_password(PasswordError::Weak(WeakPassword::Unchanged)), Reason::AuthPasswordWeak, None),
+            (of_password(PasswordError::Throttled { retry_after: wait }), Reason::AuthThrottled, Some(wait)),
+            (of_password(PasswordError::Overloaded), Reason::RequestOverloaded, soon),
+            (of_password(PasswordError::SignInTooOld), Reason::AuthRecentSignInRequired, None),
+            (of_password(PasswordError::WrongKind), Reason::AuthTokenKind, None),
+            (of_password(PasswordError::SessionEnded), Reason::AuthTokenInvalid, None),
+            (of_password(PasswordError::Fault(Fault::Hash(HashFault::Stopped))), Reason::Internal, None),
+            (of_user(UserError::Invalid(bad())), Reason::RequestInvalid, None),
+            (of_user(UserError::Weak(WeakPassword::IsTheName)), Reason::AuthPasswordWeak, None),
+            (of_user(UserError::NotFound), Reason::UserNotFound, None),
+            (of_user(UserError::NameTaken), Reason::UserNameTaken, None),
+            (of_user(UserError::VersionConflict { current: 3 }), Reason::UserVersionConflict, None),
+            (of_user(UserError::PreconditionFailed), Reason::RequestPreconditionFailed, None),
+            (of_user(UserError::LastAdministrator), Reason::UserLastAdministrator, None),
+            (of_user(UserError::HoldsObjects(held())), Reason::UserHoldsObjects, None),
+            (of_user(UserError::RoleNotFound(9)), Reason::RoleNotFound, None),
+            (of_user(UserError::Grant(GrantFault::ToSelf)), Reason::AuthzSelfGrant, None),
+            (of_user(UserError::Grant(GrantFault::Exceeds(None))), Reason::AuthzGrantExceeds, None),
+            (of_user(UserError::OwnPassword), Reason::AuthzSelfGrant, None),
+            (of_user(UserError::Overloaded), Reason::RequestOverloaded, soon),
+            (of_user(UserError::VaultSilent), Reason::ServiceUnavailable, soon),
+            (of_role(RoleError::Invalid(bad())), Reason::RequestInvalid, None),
+            (of_role(RoleError::NotFound), Reason::RoleNotFound, None),
+            (of_role(RoleError::NameTaken), Reason::RoleNameTaken, None),
+            (of_role(RoleError::VersionConflict { current: 3 }), Reason::RoleVersionConflict, None),
+            (of_role(RoleError::PreconditionFailed), Reason::RequestPreconditionFailed, None),
+            (of_role(RoleError::System), Reason::RoleSystem, None),
+            (of_role(RoleError::InUse { users: 2 }), Reason::RoleInUse, None),
+            (of_denied(Denied(Permission::ManageUsers)), Reason::AuthzPermissionRequired, None),
+            (store(StoreError::Retryable), Reason::StoreConflict, None),
+            (store(StoreError::Unavailable), Reason::StoreUnavailable, soon),
+            (store(StoreError::Full), Reason::StoreUnavailable, Some(Duration::from_secs(30))),
+            (store(StoreError::NotFound), Reason::Internal, None),
+            (of_list(ListError::TooLarge), Reason::ListTooLarge, None),
+            (of_list(ListError::TokenInvalid), Reason::ListTokenInvalid, None),
+        ];
+        for (refusal, reason, delay) in table {
+            assert_eq!((refusal.reason(), refusal.delay()), (reason, delay), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn what_the_database_says_does_not_pass() {
+        let refusal = store(StoreError::Bug("relation \"users\" does not exist".into()));
+        assert!(!refusal.message().contains("users"), "{refusal}");
+    }
+
+    #[test]
+    fn a_grant_names_the_permission_that_is_missing() {
+        let refusal = of_role(RoleError::Grant(GrantFault::Exceeds(Some(Permission::ManageAllValues))));
+        assert_eq!(refusal.fact("permission"), Some(Permission::ManageAllValues.display_name()));
+    }
+}
