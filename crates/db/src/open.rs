@@ -136,6 +136,7 @@ fn open_sqlite(folder: &Path, options: &Options, role: Role) -> Result<SqliteCon
         Error::Unavailable
     })?;
     let busy = options.lock_timeout.as_millis();
+    let (cache, checkpoint) = (options.cache_kib, options.checkpoint_pages);
     conn.batch_execute(&format!("PRAGMA busy_timeout = {busy}"))?;
     conn.batch_execute(
         "PRAGMA journal_mode = WAL;
@@ -143,11 +144,10 @@ fn open_sqlite(folder: &Path, options: &Options, role: Role) -> Result<SqliteCon
          PRAGMA foreign_keys = ON;
          PRAGMA secure_delete = ON;
          PRAGMA trusted_schema = OFF;
-         PRAGMA temp_store = MEMORY;
-         PRAGMA wal_autocheckpoint = 4000;
          PRAGMA journal_size_limit = 67108864;
-         PRAGMA cache_size = -8192;",
+         PRAGMA temp_store = MEMORY;",
     )?;
+    conn.batch_execute(&format!("PRAGMA wal_autocheckpoint = {checkpoint}; PRAGMA cache_size = -{cache}"))?;
     if role == Role::Reader {
         conn.batch_execute("PRAGMA query_only = ON")?;
     }

@@ -116,6 +116,10 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// How often a transaction that lost a race is repeated (PostgreSQL).
     pub retries: u32,
+    /// Memory of a connection for pages, in KiB (SQLite).
+    pub cache_kib: u32,
+    /// Pages in the write-ahead log from which on they are copied into the file (SQLite).
+    pub checkpoint_pages: u32,
 }
 
 impl Options {
@@ -141,6 +145,8 @@ impl Options {
             idle_in_transaction_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(2),
             retries: 6,
+            cache_kib: 8192,
+            checkpoint_pages: 4000,
         }
     }
 

@@ -73,7 +73,11 @@ impl Stores {
                 clock: Arc::new(SystemClock),
             });
             let outbox = Outbox::new(site, audit_key);
-            let database = Database::open(Options::new(url.clone(), service), || outbox.journal())
+            let options = match service {
+                "audit" => coffre_audit::options(url.clone()),
+                _ => Options::new(url.clone(), service),
+            };
+            let database = Database::open(options, || outbox.journal())
                 .with_context(|| format!("the database of {service} cannot be opened"))?;
             outbox.attach(database.clone());
             anyhow::Ok(Store { database, outbox })

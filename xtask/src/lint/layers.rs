@@ -11,25 +11,10 @@ use crate::workspace::Workspace;
 const WALLS: [(&str, &[&str], &str); 3] = [
     (
         "domain",
-        &[
-            "tonic",
-            "tonic_types",
-            "prost",
-            "prost_types",
-            "diesel",
-            "diesel_migrations",
-            "axum",
-            "hyper",
-            "http",
-            "coffre_proto",
-        ],
+        &["tonic", "tonic_types", "prost", "prost_types", "diesel", "diesel_migrations", "axum", "hyper", "http"],
         "the domain holds rules only; conversions belong in api/, queries in store/",
     ),
-    (
-        "api",
-        &["diesel", "diesel_migrations", "coffre_db"],
-        "a handler reaches the database through a use case and its ports",
-    ),
+    ("api", &["diesel", "diesel_migrations"], "a handler reaches the database through a use case and its ports"),
     (
         "store",
         &["tonic", "tonic_types", "axum", "hyper", "http"],
