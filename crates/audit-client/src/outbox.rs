@@ -55,6 +55,15 @@ pub struct Lag {
     pub(crate) counted: AtomicU64,
 }
 
+impl Shared {
+    /// The audit service took what it was sent.
+    pub(crate) fn works_again(&self) {
+        if self.lag.failing.swap(0, Ordering::Relaxed) > 0 {
+            tracing::info!(service = self.service, rows = self.lag.rows(), "the audit service takes events again");
+        }
+    }
+}
+
 impl Lag {
     /// Rows (commits) that wait, at most; as of the last second.
     #[must_use]

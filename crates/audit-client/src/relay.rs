@@ -20,10 +20,10 @@ use crate::chain::StreamId;
 use crate::outbox::Outbox;
 use crate::rows::{self, Row};
 
-/// Segments in one request at most.
-const MAX_SEGMENTS: usize = 64;
+/// Segments in one request at most. Large requests are what makes catching up cheap: the audit's indexes are written once a request.
+const MAX_SEGMENTS: usize = 256;
 /// Bytes in one request at most, but for a single segment that is larger.
-const MAX_REQUEST_BYTES: usize = 1024 * 1024;
+const MAX_REQUEST_BYTES: usize = 2 * 1024 * 1024;
 /// Rows of other processes are left alone until they are this old.
 const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(3);
 /// A stream with a gap is tried again after this time.
@@ -90,13 +90,7 @@ impl Relay {
             let began = shared.clock.monotonic();
             match self.round().await {
                 Ok(round) => {
-                    if shared.lag.failing.swap(0, Ordering::Relaxed) > 0 {
-                        tracing::info!(
-                            service = shared.service,
-                            rows = shared.lag.rows(),
-                            "the audit service takes events again"
-                        );
-                    }
+                    shared.works_again();
                     back_off = FIRST_BACK_OFF;
                     self.rest(round, shared.clock.monotonic().saturating_duration_since(began)).await;
                 }
@@ -242,6 +236,7 @@ impl Relay {
                 shared.streams.acknowledge(stream_id, sent.last_sequence);
             }
         }
+        shared.works_again();
         shared.arrived.send_modify(|count| *count = count.wrapping_add(1));
         let progress = !stored.is_empty() || !forged.is_empty();
         if !stored.is_empty() {

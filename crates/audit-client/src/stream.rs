@@ -146,10 +146,10 @@ impl Streams {
     fn advance(&self, stream_id: StreamId, head: Head) {
         if self.with(stream_id, |stream| stream.committed = head).is_none() {
             let mut streams = self.lock();
-            if streams.len() >= MAX_STREAMS {
-                if let Some(gone) = streams.iter().position(|stream| stream.closed) {
-                    streams.remove(gone);
-                }
+            if streams.len() >= MAX_STREAMS
+                && let Some(gone) = streams.iter().position(|stream| stream.closed)
+            {
+                streams.remove(gone);
             }
             streams.push(Progress { stream_id, committed: head, acknowledged: 0, closed: false });
         }

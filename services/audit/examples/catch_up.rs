@@ -1,6 +1,6 @@
 //! How fast the audit service takes what a relay brings: `cargo run --release -p coffre-audit --example catch_up -- [events]`.
 //!
-//! SQLite in a temporary folder of the working directory; requests as the relay makes them: 64 segments of 25 events.
+//! SQLite in a temporary folder of the working directory; requests as the relay makes them: 256 segments of 25 events.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,24 +13,24 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use coffre_audit::{Deps, build, migrations};
+use coffre_audit::{Deps, build, migrations, options};
 use coffre_audit_client::chain::{GENESIS, next_hash};
 use coffre_audit_client::{ActivityType, CallRecord, Origin, Outbox, Outcome, Site, Source, StreamKey};
 use coffre_channel::Channel;
-use coffre_db::{Database, DatabaseUrl, Options, migrate};
+use coffre_db::{Database, DatabaseUrl, migrate};
 use coffre_proto::audit::internal::v1::intake_service_client::IntakeServiceClient;
 use coffre_proto::audit::internal::v1::{AppendSegmentsRequest, Segment};
 use coffre_secret::SecretBytes;
 use coffre_types::{Clock as _, SystemClock, UserId};
 
-const SEGMENTS: usize = 64;
+const SEGMENTS: usize = 256;
 const EVENTS: usize = 25;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let wanted: usize = std::env::args().nth(1).map_or(500_000, |text| text.parse().expect("a number of events"));
     let folder = tempfile::tempdir_in(".").unwrap();
-    let options = Options::new(DatabaseUrl::sqlite(folder.path()), "audit");
+    let options = options(DatabaseUrl::sqlite(folder.path()));
     let (sqlite, postgres) = migrations();
     migrate(&options, sqlite, postgres).unwrap();
 

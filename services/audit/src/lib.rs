@@ -13,4 +13,4 @@ mod domain;
 mod store;
 
 pub use api::access::RPCS;
-pub use app::{App, Deps, Error, Settle, build, migrations, settle};
+pub use app::{App, Deps, Error, Settle, build, migrations, options, settle};

@@ -8,7 +8,7 @@ pub const RPCS: &[Rpc] = &[
     Rpc {
         path: "/coffre.audit.v1.AuditService/ListEntries",
         access: Access::Caller,
-        event: "audit.entry.list",
+        event: "audit.entry.listed",
         activity: ActivityType::AuditUnsetActivityType,
     },
     Rpc {

@@ -28,30 +28,40 @@ pub(crate) fn detail(event: &Event) -> String {
         }
         out.push(']');
     }
-    // A name appears once: ours win over those of handlers, and of theirs the first one.
-    let mut taken = vec!["changes"];
-    let mut fact = |key, value: String| {
-        if !taken.contains(&key) {
-            taken.push(key);
-            if out.len() > 1 {
-                out.push(',');
-            }
-            out.push_str(&text(key));
-            out.push(':');
-            out.push_str(&value);
-        }
-    };
+    let mut facts: Vec<(&str, Vec<String>)> = Vec::new();
     if !event.reason.is_empty() {
-        fact("reason", text(&event.reason));
+        facts.push(("reason", vec![text(&event.reason)]));
     }
     if !client_id.is_empty() {
-        fact("clientId", text(client_id));
+        facts.push(("clientId", vec![text(client_id)]));
     }
     if event.occurrences > 1 {
-        fact("occurrences", event.occurrences.to_string());
+        facts.push(("occurrences", vec![event.occurrences.to_string()]));
     }
+    // A name appears once: what is told several times is a list, and the names above are ours.
+    let ours = facts.len();
     for detail in &event.details {
-        fact(&detail.key, text(&detail.value));
+        match facts.iter_mut().position(|(key, _)| *key == detail.key) {
+            Some(at) if at < ours => {}
+            Some(at) => facts.get_mut(at).into_iter().for_each(|(_, values)| values.push(text(&detail.value))),
+            None if detail.key == "changes" => {}
+            None => facts.push((&detail.key, vec![text(&detail.value)])),
+        }
+    }
+    for (key, values) in facts {
+        if out.len() > 1 {
+            out.push(',');
+        }
+        out.push_str(&text(key));
+        out.push(':');
+        match values.as_slice() {
+            [value] => out.push_str(value),
+            values => {
+                out.push('[');
+                out.push_str(&values.join(","));
+                out.push(']');
+            }
+        }
     }
     out.push('}');
     out
@@ -78,7 +88,12 @@ mod tests {
     fn changes_and_facts_are_one_object() {
         let event = Event {
             changes: vec![Change { field: "name".into(), old_value: Some("a\n\"b".into()), new_value: None }],
-            details: vec![Detail { key: "names".into(), value: "3".into() }],
+            details: vec![
+                Detail { key: "value".into(), value: "a".into() },
+                Detail { key: "names".into(), value: "3".into() },
+                Detail { key: "value".into(), value: "b".into() },
+                Detail { key: "reason".into(), value: "not this one".into() },
+            ],
             reason: "CREDENTIAL_NOT_FOUND".into(),
             ..Event::default()
         };
@@ -86,6 +101,7 @@ mod tests {
         let expected = json!({
             "changes": [{"field": "name", "oldValue": "a\n\"b", "newValue": null}],
             "names": "3",
+            "value": ["a", "b"],
             "reason": "CREDENTIAL_NOT_FOUND"
         });
         assert_eq!(read, expected);

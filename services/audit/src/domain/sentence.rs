@@ -37,25 +37,27 @@ const VERBS: &[(&str, &str, &str)] = &[
     ("initialize", "initialise", "initialised"),
     ("migrate", "migrate", "migrated"),
     ("issue", "issue", "issued"),
+    ("open", "open", "opened"),
+    ("end", "end", "ended"),
+    ("release", "release", "released"),
     ("confirm", "confirm", "confirmed"),
 ];
 
 /// Events whose words do not read as object and verb.
 const SPECIAL: &[(&str, &str, &str)] = &[
-    ("session.sign_in", "sign in", "signed in"),
-    ("session.sign_out", "sign out", "signed out"),
-    ("session.create", "sign in", "signed in"),
-    ("session.end", "sign out", "signed out"),
-    ("session.refresh", "refresh a token", "refreshed a token"),
-    ("session.validate", "validate a token", "validated a token"),
-    ("sign_in", "sign in", "signed in"),
-    ("sign_out", "sign out", "signed out"),
-    ("login", "sign in", "signed in"),
-    ("logout", "sign out", "signed out"),
-    ("audit.list", "list the audit", "listed the audit"),
-    ("audit.entry.list", "list the audit", "listed the audit"),
+    ("session.opened", "sign in", "signed in"),
+    ("session.ended", "sign out", "signed out"),
+    ("token.refreshed", "refresh a token", "refreshed a token"),
+    ("token.validated", "validate a token", "validated a token"),
+    ("signing_keys.read", "read the public signing keys", "read the public signing keys"),
+    ("audit.entry.listed", "list the audit", "listed the audit"),
     ("audit.entry.read", "read an audit entry", "read an audit entry"),
-    ("jwks.read", "read the public signing keys", "read the public signing keys"),
+    ("installation.initialised", "make the first administrator", "made the first administrator"),
+    ("vault.initialised", "make the vault's keys", "made the vault's keys"),
+    ("vault.opened", "open the vault", "opened the vault"),
+    ("vault.mode.read", "read the vault's mode", "read the vault's mode"),
+    ("vault.status.read", "read whether the vault is open", "read whether the vault is open"),
+    ("vault.transport_key.read", "read the transport key", "read the transport key"),
     ("call.unknown_caller.counted", "make calls beyond the quota", "made calls beyond the quota"),
 ];
 
@@ -104,29 +106,22 @@ fn words(event: &Event) -> (String, String) {
     (format!("{present}{about}"), format!("{past}{about}"))
 }
 
-/// To what it was done: ` credential "SharePoint Login"`, ` the value of credential "SharePoint Login"`, ` users`.
+/// To what it was done: ` credential "SharePoint Login"`, ` the value of credential "SharePoint Login"`, ` the users`.
 fn about(event: &Event, nouns: &str) -> String {
-    let object = event.object.as_ref().filter(|object| !object.r#type.is_empty());
-    let kind = object.map_or("", |object| object.r#type.as_str());
+    let object = event.object.as_ref().filter(|object| !object.id.is_empty() || !object.name.is_empty());
     let nouns = nouns.replace(['.', '_'], " ");
-    let part = nouns.strip_prefix(kind).map_or(nouns.as_str(), str::trim_start);
-    let mut out = String::new();
-    let written = match (object, part.is_empty()) {
-        (Some(object), true) => write!(out, " {}{}", kind.replace('_', " "), named(object)),
-        (Some(object), false) => write!(out, " the {part} of {}{}", kind.replace('_', " "), named(object)),
-        (None, false) => write!(out, " {part}"),
-        (None, true) => Ok(()),
+    let Some(object) = object else {
+        return match (nouns.is_empty(), event.event.ends_with(".list") || event.event.ends_with(".listed")) {
+            (true, _) => String::new(),
+            (false, true) => format!(" the {nouns}s"),
+            (false, false) => format!(" a {nouns}"),
+        };
     };
-    debug_assert!(written.is_ok());
-    out
-}
-
-fn named(object: &coffre_proto::audit::v1::Object) -> String {
-    match (object.name.is_empty(), object.id.is_empty()) {
-        (false, _) => format!(" \"{}\"", object.name),
-        (true, false) => format!(" {}", object.id),
-        (true, true) => "s".to_owned(),
-    }
+    let kind = object.r#type.replace('_', " ");
+    let part = nouns.strip_prefix(kind.as_str()).map_or(nouns.as_str(), str::trim_start);
+    let of = if part.is_empty() { String::new() } else { format!(" the {part} of") };
+    let name = if object.name.is_empty() { object.id.clone() } else { format!("\"{}\"", object.name) };
+    format!("{of} {kind} {name}")
 }
 
 #[cfg(test)]
@@ -150,13 +145,19 @@ mod tests {
     fn events_read_as_sentences() {
         let login = Some(("credential", "12", "SharePoint Login"));
         for (word, object, expected) in [
-            ("credential.create", login, "User \"admin\" created credential \"SharePoint Login\""),
+            ("credential.created", login, "User \"admin\" created credential \"SharePoint Login\""),
             ("credential.value.read", login, "User \"admin\" read the value of credential \"SharePoint Login\""),
             ("credential.read", Some(("credential", "12", "")), "User \"admin\" read credential 12"),
-            ("credential.list", Some(("credential", "", "")), "User \"admin\" listed credentials"),
-            ("user.list", None, "User \"admin\" listed user"),
-            ("session.sign_in", None, "User \"admin\" signed in"),
-            ("token.refreshed", None, "User \"admin\" refreshed token"),
+            ("credential.listed", Some(("credential", "", "")), "User \"admin\" listed the credentials"),
+            ("user.listed", None, "User \"admin\" listed the users"),
+            ("user.created", None, "User \"admin\" created a user"),
+            (
+                "user.password.changed",
+                Some(("user", "7", "bob")),
+                "User \"admin\" changed the password of user \"bob\"",
+            ),
+            ("session.opened", Some(("user", "7", "bob")), "User \"admin\" signed in"),
+            ("token.refreshed", None, "User \"admin\" refreshed a token"),
             ("something.odd", login, "User \"admin\" called \"something.odd\" credential \"SharePoint Login\""),
         ] {
             assert_eq!(sentence(&event(word, object)), expected);

@@ -30,7 +30,6 @@ CREATE INDEX entries_created ON entries (created_at, log_index);
 CREATE INDEX entries_user ON entries (user_id, created_at, log_index);
 CREATE INDEX entries_user_name ON entries (user_name_key, created_at, log_index);
 CREATE INDEX entries_object ON entries (object_type, object_id, created_at, log_index);
-CREATE INDEX entries_object_name ON entries (object_name_key, created_at, log_index);
 CREATE INDEX entries_activity ON entries (activity, created_at, log_index);
 CREATE INDEX entries_status ON entries (status, created_at, log_index);
 CREATE INDEX entries_request ON entries (request_id);
