@@ -49,6 +49,9 @@ pub const STEPS: [&str; 9] = [
     "access",
 ];
 
+/// How much earlier than a client's deadline a call ends.
+const AHEAD_OF_TRANSPORT: Duration = Duration::from_millis(10);
+
 /// Bounds of the calls of one service.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -170,7 +173,38 @@ impl Service<Request> for Layered {
 
     fn call(&mut self, request: Request) -> Self::Future {
         let inner = self.0.clone();
-        Box::pin(async move { Ok(inner.answer(request).await) })
+        Box::pin(ToItsEnd(Some(Box::pin(async move { Ok(inner.answer(request).await) }))))
+    }
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+/// Finishes a call in the background when nobody waits for it any more: a client that hangs up, or a deadline outside of ours, neither
+/// leaves a change half done nor a call unrecorded. The limit of calls in flight bounds these, too.
+struct ToItsEnd(Option<Answering>);
+
+impl Future for ToItsEnd {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(answering) = self.0.as_mut() else {
+            return Poll::Ready(
+                Ok(Status::from(Refusal::internal("a call was asked again after its end")).into_http()),
+            );
+        };
+        let answered = answering.as_mut().poll(cx);
+        if answered.is_ready() {
+            self.0 = None;
+        }
+        answered
+    }
+}
+
+impl Drop for ToItsEnd {
+    fn drop(&mut self) {
+        if let (Some(answering), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(answering);
+        }
     }
 }
 

@@ -92,3 +92,18 @@ async fn load_beyond_the_limit_is_shed() {
     assert_eq!((refused.code(), reason(&refused)), (Code::Unavailable, Reason::RequestOverloaded));
     assert!(world.events().is_empty(), "shedding costs no record");
 }
+
+#[tokio::test]
+async fn a_call_that_nobody_waits_for_is_recorded_all_the_same() {
+    let world = World::start(&[Permission::ManageSettings]).await;
+    let mut client = KeyServiceClient::new(world.channel());
+    let mut request = world.request(GetTransportPublicKeyRequest {});
+    request.metadata_mut().insert("grpc-timeout", "50m".parse().unwrap());
+    let hung_up =
+        tokio::time::timeout(std::time::Duration::from_millis(5), client.get_transport_public_key(request)).await;
+    assert!(hung_up.is_err(), "the client hung up before the answer");
+    while world.events().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.events()[0].reason, "REQUEST_TIMEOUT");
+}
