@@ -15,7 +15,8 @@
 //! | [`ledger`] | what the audit must hold |
 //! | [`case`] | one case: its own users and names on a shared server |
 //! | [`canary`] | the search for secrets where none may be |
-//! | [`load`] | writers and readers that remember what was acknowledged, for kills |
+//! | [`load`] | writers and readers that remember what was acknowledged |
+//! | [`kills`] | the server killed under them |
 
 // All of this is a test: a broken expectation panics, with the place that had it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
@@ -25,6 +26,7 @@ pub mod canary;
 pub mod case;
 pub mod http;
 pub mod keeper;
+pub mod kills;
 pub mod ledger;
 pub mod load;
 pub mod model;

@@ -105,17 +105,21 @@ impl Home {
     /// Runs `coffre migrate` and `coffre init`.
     pub fn initialise(&self) {
         for command in ["migrate", "init"] {
-            let output = self
-                .command(&[command])
-                .env_remove("COFFRE_ADMIN_PASSWORD")
-                .env("COFFRE_ADMIN_PASSWORD_FILE", self.folder.join("admin-password"))
-                .env("COFFRE_KEYS_DIR", self.folder.join("keys"))
-                .output()
-                .unwrap();
+            let output = self.operator(&[command]).output().unwrap();
             let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
             assert!(output.status.success(), "coffre {command}: {}\n{said}", output.status);
             fs::write(self.folder.join(format!("{command}.log")), said).unwrap();
         }
+    }
+
+    /// `coffre` as an operator calls it for `serve`: keys in a folder of their own, secrets in files alone.
+    pub fn operator(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(arguments);
+        command
+            .env_remove("COFFRE_ADMIN_PASSWORD")
+            .env("COFFRE_ADMIN_PASSWORD_FILE", self.folder.join("admin-password"))
+            .env("COFFRE_KEYS_DIR", self.folder.join("keys"));
+        command
     }
 
     /// Leaves a variable out.

@@ -134,9 +134,6 @@ impl Session {
 impl Answer<SignedIn> {
     /// The audit names the user who signed in.
     pub fn about_user(self, username: &str) -> Self {
-        if self.outcome.is_ok() {
-            self.ledger.amend(&self.request_id, |expected| expected.user_name = username.to_owned());
-        }
-        self
+        if self.outcome.is_ok() { self.by(username) } else { self }
     }
 }

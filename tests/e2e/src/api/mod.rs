@@ -125,6 +125,12 @@ impl<T> Answer<T> {
         self.outcome.as_ref().err().map(|refused| refused.code.as_str())
     }
 
+    /// The audit names another user than the caller, or one that is not looked at where the name is empty.
+    pub fn by(self, user_name: &str) -> Self {
+        self.ledger.amend(&self.request_id, |expected| expected.user_name = user_name.to_owned());
+        self
+    }
+
     /// The audit names this object.
     pub fn about(self, object: impl Into<String>) -> Self {
         self.ledger.amend(&self.request_id, |expected| expected.object_name = Some(object.into()));

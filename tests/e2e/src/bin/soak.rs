@@ -1,2 +1,154 @@
-//! placeholder
-fn main() {}
+//! Long runs, outside the tests: `cargo xtask soak`. Prints its figures; ends with an error where anything was lost.
+//!
+//! - kills: the server is killed under load, again and again on the same data (see [`coffre_e2e::kills`]);
+//! - load: reads and writes with one per cent of bad input, while memory, open files and threads of the server are watched.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use coffre_e2e::api::{NewAttribute, NewValue, Protocol};
+use coffre_e2e::case::{Case, block_on};
+use coffre_e2e::http::Http;
+use coffre_e2e::kills;
+use coffre_e2e::server::{Engine, Home};
+use serde_json::json;
+
+/// What the run takes.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// How often the server is killed, on each engine
+    #[arg(long, default_value_t = 200)]
+    kills: usize,
+    /// How long the load goes on, on each engine
+    #[arg(long, default_value_t = 10)]
+    minutes: u64,
+    /// How many connections the load has
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
+}
+
+fn main() {
+    let arguments = Arguments::parse();
+    for engine in Engine::BOTH.into_iter().filter(|engine| engine.is_wanted()) {
+        if arguments.kills > 0 {
+            let figures = block_on(kills::run(engine, arguments.kills));
+            let mut starts = figures.starts.clone();
+            starts.sort();
+            println!(
+                "{engine:?}: {} kills, {} reads and {} writes acknowledged, none lost; start to first answer: median {:?}, longest {:?}",
+                figures.kills,
+                figures.reads,
+                figures.writes,
+                starts[starts.len() / 2],
+                starts[starts.len() - 1],
+            );
+        }
+        if arguments.minutes > 0 {
+            block_on(load(engine, Duration::from_secs(arguments.minutes * 60), arguments.connections));
+        }
+    }
+}
+
+/// What the kernel says about a process.
+#[derive(Clone, Copy, Debug)]
+struct Usage {
+    resident_mib: u64,
+    files: usize,
+    threads: u64,
+}
+
+fn usage(pid: u32) -> Usage {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the soak runs where /proc is");
+    let number = |key: &str| -> u64 {
+        let line = status.lines().find(|line| line.starts_with(key)).unwrap_or_else(|| panic!("no {key}"));
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    let files = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    Usage { resident_mib: number("VmRSS:") / 1024, files, threads: number("Threads:") }
+}
+
+/// Counts of answers.
+#[derive(Debug, Default)]
+struct Answers {
+    good: AtomicU64,
+    refused: AtomicU64,
+    wrong: AtomicU64,
+}
+
+async fn load(engine: Engine, length: Duration, connections: usize) {
+    let home = Home::new(engine).with("COFFRE_AUTH__TOKEN_LIFE_SECONDS", "86400").with("COFFRE_AUTH__SESSION_LIFE_SECONDS", "86400");
+    let home = home.with("COFFRE_LOG", "warn");
+    let server = home.start();
+    let case = Case::on(&server, Protocol::Rest).await;
+    let owner = case.basic("soak").await;
+    let answers: Arc<Answers> = Arc::default();
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut workers = Vec::new();
+    for index in 0..connections {
+        let name = case.unique(&format!("soak {index}"));
+        let created = owner.create_credential(&name, &[NewAttribute::standard("a")]).await.ok();
+        let value = owner.create_values(created.id, &[NewValue::new(created.attributes[0].id, case.secret("soak"))]).await.ok()[0].id;
+        let path = format!("/v2/credentialvault/credentials/{}/attributevalues", created.id);
+        let (answers, stop, token) = (answers.clone(), stop.clone(), owner.token.clone().unwrap());
+        let (http, secret) = (Http::new(server.http), case.secret("soaked"));
+        workers.push(tokio::spawn(async move {
+            let mut round = 0_u64;
+            while !stop.load(Ordering::Relaxed) {
+                round += 1;
+                let (request, expected) = match round % 100 {
+                    // Bad input, of another kind each time.
+                    0 => match round / 100 % 5 {
+                        0 => (http.post(&*path).token(&token).body("{"), 400),
+                        1 => (http.get("/nowhere").token(&token), 404),
+                        2 => (http.get(&*path).token("forged"), 401),
+                        3 => (http.post(&*path).token(&token).body(vec![b'['; 100_000]), 400),
+                        _ => (http.put(format!("{path}/{value}")).token(&token).json(&json!({"value": "x", "version": 0})), 409),
+                    },
+                    n if n % 10 == 1 => (http.put(format!("{path}/{value}")).token(&token).json(&json!({"value": secret})), 200),
+                    _ => (http.get(&*path).token(&token), 200),
+                };
+                let count = match request.try_send().await {
+                    Ok(answer) if answer.status == expected && expected == 200 => &answers.good,
+                    Ok(answer) if answer.status == expected => &answers.refused,
+                    _ => &answers.wrong,
+                };
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+    }
+    let begun = Instant::now();
+    let mut seen: Vec<Usage> = Vec::new();
+    while begun.elapsed() < length {
+        tokio::time::sleep(Duration::from_secs(5).min(length)).await;
+        let now = usage(server.pid);
+        println!("{engine:?}: {:>4} s: {now:?} {answers:?}", begun.elapsed().as_secs());
+        seen.push(now);
+    }
+    stop.store(true, Ordering::Relaxed);
+    for worker in workers {
+        worker.await.unwrap();
+    }
+    let total = answers.good.load(Ordering::Relaxed) + answers.refused.load(Ordering::Relaxed);
+    let wrong = answers.wrong.load(Ordering::Relaxed);
+    let (first, last) = (seen[seen.len() / 4], seen[seen.len() - 1]);
+    println!(
+        "{engine:?}: {total} answers in {:?} ({:.0}/s), {wrong} wrong; resident {} MiB after a quarter, {} MiB at the end; files {} and {}; threads {} and {}",
+        begun.elapsed(),
+        total as f64 / begun.elapsed().as_secs_f64(),
+        first.resident_mib,
+        last.resident_mib,
+        first.files,
+        last.files,
+        first.threads,
+        last.threads,
+    );
+    assert_eq!(wrong, 0, "answers that nobody expects");
+    assert!(last.resident_mib < first.resident_mib + first.resident_mib / 2 + 64, "memory grows");
+    assert!(last.files < first.files + 32, "open files grow");
+    assert!(server.stop().success());
+}

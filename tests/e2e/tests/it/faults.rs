@@ -1,1 +1,97 @@
-//! Placeholder.
+//! The database goes and comes back; the process is killed under load (architecture.md 8).
+
+use std::time::{Duration, Instant};
+
+use coffre_e2e::api::{Api, NewAttribute, NewValue, Protocol, Session};
+use coffre_e2e::case::{Case, run_apart};
+use coffre_e2e::http::Http;
+use coffre_e2e::kills;
+use coffre_e2e::server::{Engine, Home};
+use coffre_test_support::{PostgresServer, TestDb};
+use serde_json::json;
+
+#[test]
+fn a_database_that_goes_and_comes_back_is_survived() {
+    run_apart(Engine::Postgres, async |engine| {
+        let postgres = PostgresServer::start();
+        let home = Home::on(engine, Some(TestDb::on(&postgres.url())));
+        home.initialise();
+        let server = home.start();
+        let case = Case::on(&server, Protocol::Rest).await;
+        let owner = case.basic("owner").await;
+        let created = owner.create_credential(&case.unique("kept"), &[NewAttribute::standard("a")]).await.ok();
+        let secret = case.secret("kept");
+        owner.create_values(created.id, &[NewValue::new(created.attributes[0].id, &*secret)]).await.ok();
+        case.settle().await;
+
+        for round in 0..2 {
+            postgres.crash();
+            let http = Http::new(server.http);
+            let token = owner.token.as_deref().unwrap();
+            let path = format!("/v2/credentialvault/credentials/{}", created.id);
+            let gone = Instant::now();
+            let mut refused = 0;
+            while refused < 5 {
+                let requests = [
+                    http.get(&*path).token(token),
+                    http.get(format!("{path}/attributevalues")).token(token),
+                    http.put(&*path).token(token).json(&json!({"description": format!("round {round}")})),
+                    http.post("/v1/authentication").json(&json!({"username": owner.username, "password": case.password_of(&owner)})),
+                ];
+                for request in requests {
+                    let asked = Instant::now();
+                    let answer = request.send().await;
+                    assert_eq!(answer.status, 503, "{:?}", String::from_utf8_lossy(&answer.body));
+                    assert!(answer.header("retry-after").is_some(), "503 says when to come back: {:?}", answer.headers);
+                    assert!(!answer.code().is_empty());
+                    assert!(asked.elapsed() < Duration::from_secs(5), "the answer took {:?}", asked.elapsed());
+                }
+                refused += 1;
+                assert!(gone.elapsed() < Duration::from_secs(60));
+            }
+            let grpc = Session { api: Api::new(&server, Protocol::Grpc), ..owner.clone() };
+            let answer = grpc.get_credential(created.id).await;
+            assert_eq!(answer.status, 503, "{answer:?}");
+            assert_eq!(http.get("/healthz").send().await.status, 200, "the process lives");
+
+            postgres.resume();
+            let back = Instant::now();
+            loop {
+                let answer = owner.list_values(created.id).await;
+                if let Ok(values) = answer.outcome {
+                    assert_eq!(values[0].value, secret);
+                    break;
+                }
+                assert!(back.elapsed() < Duration::from_secs(20), "not well again after {:?}", back.elapsed());
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            case.api.ledger.forget();
+            let change = coffre_e2e::api::CredentialChange { description: Some(format!("well again {round}")), ..Default::default() };
+            let begun = Instant::now();
+            while owner.update_credential(created.id, &change).await.outcome.is_err() {
+                assert!(begun.elapsed() < Duration::from_secs(20), "writes are not well again");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            case.api.ledger.forget();
+            owner.get_credential(created.id).await.ok();
+            owner.list_values(created.id).await.ok();
+            case.settle().await;
+        }
+        assert!(server.stop().success());
+    });
+}
+
+/// Twenty and more, over both engines together.
+#[test]
+fn sqlite_loses_nothing_acknowledged_to_kills() {
+    run_apart(Engine::Sqlite, async |engine| {
+        kills::run(engine, 12).await;
+    });
+}
+
+#[test]
+fn postgres_loses_nothing_acknowledged_to_kills() {
+    run_apart(Engine::Postgres, async |engine| {
+        kills::run(engine, 10).await;
+    });
+}

@@ -35,7 +35,7 @@ macro_rules! listed_by {
             ask(MessageRequest::FileByFilename("coffre/auth/internal/v1/caller_service.proto".to_owned())),
         ];
         let mut answers = client.server_reflection_info(futures_util::stream::iter(asked)).await.unwrap().into_inner();
-        let mut next = async || answers.message().await.unwrap().and_then(|answer| answer.message_response);
+        let mut next = async || answers.message().await.ok().flatten().and_then(|answer| answer.message_response);
         let services: BTreeSet<String> = match next().await {
             Some(MessageResponse::ListServicesResponse(list)) => list.service.into_iter().map(|service| service.name).collect(),
             other => panic!("no list: {other:?}"),

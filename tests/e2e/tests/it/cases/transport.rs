@@ -7,7 +7,7 @@ use coffre_e2e::api::{NewAttribute, NewValue, ValueChange};
 use coffre_e2e::case::Case;
 
 /// What a documented client does with the key.
-fn encrypt(public_key: &str, plain: &[u8]) -> String {
+pub(crate) fn encrypt(public_key: &str, plain: &[u8]) -> String {
     let xml = String::from_utf8(STANDARD.decode(public_key).unwrap()).unwrap();
     let part = |name: &str| {
         let (_, rest) = xml.split_once(&format!("<{name}>")).unwrap_or_else(|| panic!("no {name}: {xml}"));
