@@ -172,3 +172,95 @@ impl Streams {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use coffre_proto::audit::internal::v1::Segment;
+    use coffre_secret::SecretBytes;
+    use coffre_types::{FixedClock, Timestamp};
+    use diesel::connection::SimpleConnection as _;
+    use diesel::{Connection as _, SqliteConnection};
+    use prost::Message as _;
+
+    use super::*;
+    use crate::{Outbox, Site};
+
+    fn outbox() -> Outbox {
+        let clock = Arc::new(FixedClock::new(Timestamp::from_seconds(1_800_000_000)));
+        let site = Site { service: "vault", host_name: String::new(), environment_name: String::new(), clock };
+        Outbox::new(Arc::new(site), &SecretBytes::new(vec![42; 32]))
+    }
+
+    fn database() -> Connection {
+        let mut conn = SqliteConnection::establish(":memory:").unwrap();
+        conn.batch_execute(crate::OUTBOX_SQLITE).unwrap();
+        Connection::Sqlite(conn)
+    }
+
+    fn entries(count: usize, bytes: usize) -> Vec<JournalEntry> {
+        (0..count).map(|_| JournalEntry::new(vec![7; bytes])).collect()
+    }
+
+    fn segments(conn: &mut Connection) -> Vec<Segment> {
+        let rows = rows::left_behind(conn, Timestamp::from_seconds(1_900_000_000), &[], 100).unwrap();
+        rows.iter().map(|row| Segment::decode(row.segment.as_slice()).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_is_rolled_back_leaves_no_gap() {
+        let (outbox, mut conn) = (outbox(), database());
+        let mut journal = outbox.journal();
+        journal.write(&mut conn, &entries(2, 10)).unwrap();
+        journal.committed();
+        conn.batch_execute("BEGIN").unwrap();
+        journal.write(&mut conn, &entries(3, 10)).unwrap();
+        conn.batch_execute("ROLLBACK").unwrap();
+        journal.rolled_back();
+        journal.write(&mut conn, &entries(1, 10)).unwrap();
+        journal.committed();
+        let found = segments(&mut conn);
+        assert_eq!(found.iter().map(|segment| segment.first_sequence).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(found[0].head_hash, found[1].previous_hash);
+        assert!(found.iter().all(|segment| outbox.key().is_authentic(segment)));
+        assert_eq!(outbox.shared().streams.all()[0].committed.last_sequence, 3);
+    }
+
+    #[test]
+    fn a_stream_ends_where_a_commit_is_in_doubt() {
+        let (outbox, mut conn) = (outbox(), database());
+        let mut journal = outbox.journal();
+        for _ in 0..2 {
+            journal.write(&mut conn, &entries(1, 10)).unwrap();
+            journal.committed();
+        }
+        journal.write(&mut conn, &entries(1, 10)).unwrap();
+        journal.in_doubt();
+        journal.write(&mut conn, &entries(1, 10)).unwrap();
+        journal.committed();
+        let found = segments(&mut conn);
+        assert_eq!(found.iter().map(|segment| segment.first_sequence).collect::<Vec<_>>(), [1, 2, 3, 1]);
+        assert_ne!(found[2].stream_id, found[3].stream_id);
+        let streams = outbox.shared().streams.all();
+        assert_eq!(streams.iter().map(|stream| stream.closed).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(streams[0].committed.last_sequence, 2, "the head is what is known to stand");
+    }
+
+    #[test]
+    fn a_large_commit_is_several_segments() {
+        let (outbox, mut conn) = (outbox(), database());
+        let mut journal = outbox.journal();
+        let mut large = entries(40, 40_000);
+        large.extend(entries(1, MAX_SEGMENT_BYTES + 1));
+        journal.write(&mut conn, &large).unwrap();
+        journal.committed();
+        let found = segments(&mut conn);
+        assert!(found.len() > 3);
+        assert_eq!(found.iter().map(|segment| segment.events.len()).sum::<usize>(), 41);
+        for pair in found.windows(2) {
+            assert_eq!(pair[0].first_sequence + i64::try_from(pair[0].events.len()).unwrap(), pair[1].first_sequence);
+            assert_eq!(pair[0].head_hash, pair[1].previous_hash);
+        }
+    }
+}

@@ -200,8 +200,8 @@ fn whatever_is_changed_in_a_segment_shows() {
     };
     assert!(key().is_authentic(&good));
     let other = full().encode_to_vec();
-    type Change = fn(&mut Segment);
-    let broken: [(&str, Change); 7] = [
+    type Break = fn(&mut Segment);
+    let broken: [(&str, Break); 7] = [
         ("stream", |segment| segment.stream_id[0] ^= 1),
         ("short stream", |segment| segment.stream_id.truncate(15)),
         ("number", |segment| segment.first_sequence = 2),

@@ -5,4 +5,6 @@
 mod delivery;
 mod house;
 mod intake;
+mod layers;
 mod relay;
+mod schema;
