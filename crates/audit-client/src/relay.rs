@@ -30,8 +30,6 @@ const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(3);
 const STALLED_FOR: Duration = Duration::from_secs(2);
 /// How long commits gather before they are sent, where nobody waits for them.
 const GATHER: Duration = Duration::from_millis(20);
-/// As long as the audit service is less than this behind, the relay leaves the machine to the calls half of the time.
-const GENTLE_BELOW: Duration = Duration::from_secs(5);
 const HEADS_EVERY: Duration = Duration::from_secs(1);
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
@@ -105,7 +103,7 @@ impl Relay {
         }
     }
 
-    /// Waits for work, or leaves the machine to others for as long as the round took.
+    /// Waits for work, or leaves the machine to the calls for a while.
     async fn rest(&self, round: Round, took: Duration) {
         let shared = self.outbox.shared();
         match round {
@@ -119,12 +117,12 @@ impl Relay {
                 }
             }
             Round::Sent => {
-                let _ = tokio::time::timeout(GATHER.max(took), shared.urgent.notified()).await;
+                let _ =
+                    tokio::time::timeout(GATHER.max(took * pace(shared.lag.oldest())), shared.urgent.notified()).await;
             }
-            Round::More if shared.lag.oldest() < GENTLE_BELOW => {
-                let _ = tokio::time::timeout(took, shared.urgent.notified()).await;
+            Round::More => {
+                let _ = tokio::time::timeout(took * pace(shared.lag.oldest()), shared.urgent.notified()).await;
             }
-            Round::More => tokio::task::yield_now().await,
         }
     }
 
@@ -335,6 +333,16 @@ impl Heads {
         let request = ReportHeadsRequest { service: self.outbox.shared().service.to_owned(), heads };
         // The next report follows in a second; that events do not arrive is reported where they are sent.
         let _ = tokio::time::timeout(CALL_TIMEOUT, self.intake.report_heads(request)).await;
+    }
+}
+
+/// How many times as long as a round the relay rests after it, by how far it is behind. Short bursts of calls have the machine for
+/// themselves, and the relay catches up behind them; under a load that lasts it takes its share.
+fn pace(behind: Duration) -> u32 {
+    match behind.as_secs() {
+        0..10 => 3,
+        10..60 => 1,
+        _ => 0,
     }
 }
 
