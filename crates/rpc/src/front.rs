@@ -95,6 +95,8 @@ impl Front {
 fn reflection() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(coffre_proto::PUBLIC_DESCRIPTORS)
+        // So that tools can show why a call was refused.
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
 }
 
 impl Service<Request> for Front {

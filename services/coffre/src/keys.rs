@@ -57,7 +57,10 @@ pub(crate) fn load(folder: &Path) -> anyhow::Result<Keys> {
 }
 
 fn read(path: &Path) -> anyhow::Result<SecretBytes> {
-    let file = fs::File::open(path).with_context(|| format!("the key file {} cannot be read", path.display()))?;
+    let file = fs::File::open(path).with_context(|| {
+        let path = path.display();
+        format!("the key file {path} cannot be read; `coffre init` makes the keys, once, and keys_dir says where they are")
+    })?;
     let mode = file.metadata()?.permissions().mode();
     if mode & 0o077 != 0 {
         bail!("the key file {} can be read by others (mode {:o}): chmod 600 it", path.display(), mode & 0o777);
