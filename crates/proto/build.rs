@@ -1,6 +1,8 @@
 //! Compiles `proto/` without `protoc`, writes the descriptor sets, and gives every message that holds a secret a `Debug`
 //! that leaves the secret out. What is secret is said once, in the proto: `(coffre.options.v1.rules).secret`.
 
+#![allow(clippy::disallowed_methods, reason = "cargo tells a build script through its environment")]
+
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn inner_texts_do_not_pass() {
-        let refusal = Refusal::from_status(&Status::unknown("relation \"users\" does not exist"));
+        let refusal = Refusal::from_status(&Status::new(tonic::Code::Unknown, "relation \"users\" does not exist"));
         assert_eq!(refusal.reason(), Reason::Internal);
         assert!(!refusal.message().contains("relation"));
         let refusal = Refusal::from_status(&Status::unavailable("tcp connect error 10.0.0.7"));

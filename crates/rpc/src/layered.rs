@@ -281,8 +281,9 @@ impl Inner {
 
     /// deadline, panic guard
     async fn within_deadline(&self, request: Request) -> Response {
-        let allowed =
-            grpc_timeout(&request).map_or(self.guard.limits.deadline, |asked| asked.min(self.guard.limits.deadline));
+        // Ahead of the transport's own timer, which would answer for us and say less.
+        let asked = grpc_timeout(&request).map(|asked| asked.saturating_sub((asked / 5).min(AHEAD_OF_TRANSPORT)));
+        let allowed = asked.map_or(self.guard.limits.deadline, |asked| asked.min(self.guard.limits.deadline));
         let mut routes = self.routes.clone();
         let answered = AssertUnwindSafe(async move { routes.call(request).await }).catch_unwind();
         match tokio::time::timeout(allowed, answered).await {
