@@ -64,10 +64,13 @@ impl AuthenticationService for Authentication {
 
     async fn sign_out(&self, request: Request<SignOutRequest>) -> Result<Response<SignOutResponse>, Status> {
         let call = CallContext::of(&request)?;
-        let from_metadata = bearer(request.metadata())?.map(ToOwned::to_owned);
-        let from_body = request.into_inner().token;
-        let token = if from_body.is_empty() { from_metadata.unwrap_or_default() } else { from_body };
-        let token = SecretText::new(token);
+        let from_metadata = bearer(request.metadata())?.map(|token| SecretText::new(token.to_owned()));
+        let from_body = SecretText::new(request.into_inner().token);
+        let token = match from_metadata {
+            Some(token) if from_body.expose().is_empty() || token.expose() == from_body.expose() => token,
+            Some(_) => return Err(two_tokens().into()),
+            None => from_body,
+        };
         self.0.sign_out(token.expose(), call.record()).await.map_err(error::of_session)?;
         Ok(Response::new(SignOutResponse {}))
     }
@@ -112,15 +115,19 @@ fn bounded(field: &'static str, password: String) -> Result<SecretText, Refusal>
     Ok(password)
 }
 
+fn two_tokens() -> Refusal {
+    Refusal::new(
+        Reason::AuthTokenConflict,
+        "the request names two tokens (in the authorization metadata, in the body); send one, or the same in both",
+    )
+}
+
 /// Returns the token of the metadata. The layers leave it to us here: it may have expired.
 fn bearer(metadata: &MetadataMap) -> Result<Option<&str>, Refusal> {
     let mut values = metadata.get_all("authorization").iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(Refusal::new(
-            Reason::AuthTokenConflict,
-            "the authorization metadata is there twice; send one token",
-        ));
+        return Err(two_tokens());
     }
     match value.to_str().unwrap_or_default().split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),

@@ -44,6 +44,18 @@ on_each_engine! {
         assert_eq!(world.nobody().sign_out("not a token").await.unwrap_err(), Reason::AuthTokenInvalid);
     }
 
+    async fn rule_3_7_two_different_tokens_sign_nobody_out(db: TestDb) {
+        let world = World::start(&db).await;
+        let (one, other) = (world.admin().await, world.admin().await);
+        assert_eq!(one.sign_out(&other.token).await.unwrap_err(), Reason::AuthTokenConflict);
+        assert_eq!(one.sign_out("not a token").await.unwrap_err(), Reason::AuthTokenConflict);
+        for token in [&one.token, &other.token] {
+            assert!(world.nobody().validate(token).await, "nothing has changed");
+        }
+        one.sign_out(&one.token).await.expect("the same token in both places");
+        assert!(!world.nobody().validate(&one.token).await && world.nobody().validate(&other.token).await);
+    }
+
     async fn an_expired_token_signs_out_and_does_nothing_else(db: TestDb) {
         let world = World::start(&db).await;
         let nobody = world.nobody();

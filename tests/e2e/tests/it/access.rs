@@ -31,13 +31,20 @@ struct Fixture {
 }
 
 /// The callers, in the order of the answers.
-const CALLERS: [&str; 5] = ["nobody", "somebody without rights", "another user with AAE_Basic", "the owner, with AAE_Basic", "the administrator"];
+const CALLERS: [&str; 5] = [
+    "nobody",
+    "somebody without rights",
+    "another user with AAE_Basic",
+    "the owner, with AAE_Basic",
+    "the administrator",
+];
 
 /// One answer for each caller: a code word, or nothing where the call succeeds.
 type Answers = [&'static str; 5];
 
 const OPEN: Answers = ["", "", "", "", ""];
 const TOKEN: &str = "auth.token_required";
+const TWO_TOKENS: &str = "auth.token_conflict";
 const PERMISSION: &str = "authz.permission_required";
 /// Only holders of *Manage users and roles* or *View and manage settings*: of these five the administrator.
 const ADMINISTRATOR: Answers = [TOKEN, PERMISSION, PERMISSION, PERMISSION, ""];
@@ -67,7 +74,9 @@ fn rows() -> Vec<Row> {
         row(
             operation::SIGN_IN,
             |it| auth::SignInRequest { username: it.username.clone(), password: it.password.clone() }.encode_to_vec(),
-            |it| rest(Method::POST, "/v1/authentication").json(json!({"username": it.username, "password": it.password})),
+            |it| {
+                rest(Method::POST, "/v1/authentication").json(json!({"username": it.username, "password": it.password}))
+            },
             OPEN,
         ),
         row(
@@ -86,11 +95,18 @@ fn rows() -> Vec<Row> {
             operation::SIGN_OUT,
             |it| auth::SignOutRequest { token: it.token.clone() }.encode_to_vec(),
             |it| rest(Method::POST, "/v1/authentication/logout").json(json!({"token": it.token})),
-            OPEN,
+            // Whoever has a token of his own sends two different ones.
+            ["", TWO_TOKENS, TWO_TOKENS, TWO_TOKENS, TWO_TOKENS],
         ),
         row(
             operation::CHANGE_PASSWORD,
-            |_| auth::ChangePasswordRequest { old_password: "not the old one".into(), new_password: canary::password("n") }.encode_to_vec(),
+            |_| {
+                auth::ChangePasswordRequest {
+                    old_password: "not the old one".into(),
+                    new_password: canary::password("n"),
+                }
+                .encode_to_vec()
+            },
             |_| {
                 let body = json!({"oldPassword": "not the old one", "newPassword": canary::password("n")});
                 rest(Method::PUT, "/v1/authentication/password").json(body)
@@ -105,7 +121,14 @@ fn rows() -> Vec<Row> {
         ),
         row(
             operation::CREATE_USER,
-            |it| auth::CreateUserRequest { username: format!("made {}", it.tag), password: it.password.clone(), ..Default::default() }.encode_to_vec(),
+            |it| {
+                auth::CreateUserRequest {
+                    username: format!("made {}", it.tag),
+                    password: it.password.clone(),
+                    ..Default::default()
+                }
+                .encode_to_vec()
+            },
             |it| {
                 let body = json!({"username": format!("made {}", it.tag), "password": it.password});
                 rest(Method::POST, "/v1/usermanagement/users").json(body)
@@ -126,7 +149,10 @@ fn rows() -> Vec<Row> {
         ),
         row(
             operation::UPDATE_USER,
-            |it| auth::UpdateUserRequest { id: it.user, first_name: Some("F".into()), ..Default::default() }.encode_to_vec(),
+            |it| {
+                auth::UpdateUserRequest { id: it.user, first_name: Some("F".into()), ..Default::default() }
+                    .encode_to_vec()
+            },
             |it| rest(Method::PUT, format!("/v1/usermanagement/users/{}", it.user)).json(json!({"firstName": "F"})),
             ADMINISTRATOR,
         ),
@@ -156,7 +182,10 @@ fn rows() -> Vec<Row> {
         ),
         row(
             operation::UPDATE_ROLE,
-            |it| auth::UpdateRoleRequest { id: it.role, description: Some("d".into()), ..Default::default() }.encode_to_vec(),
+            |it| {
+                auth::UpdateRoleRequest { id: it.role, description: Some("d".into()), ..Default::default() }
+                    .encode_to_vec()
+            },
             |it| rest(Method::PUT, format!("/v1/usermanagement/roles/{}", it.role)).json(json!({"description": "d"})),
             ADMINISTRATOR,
         ),
@@ -176,7 +205,8 @@ fn rows() -> Vec<Row> {
             operation::CREATE_CREDENTIAL,
             |it| {
                 let attributes = vec![vault::NewAttribute { name: "a".into(), ..Default::default() }];
-                vault::CreateCredentialRequest { name: format!("made {}", it.tag), description: None, attributes }.encode_to_vec()
+                vault::CreateCredentialRequest { name: format!("made {}", it.tag), description: None, attributes }
+                    .encode_to_vec()
             },
             |it| {
                 let body = json!({"name": format!("made {}", it.tag), "attributes": [{"name": "a"}]});
@@ -198,13 +228,23 @@ fn rows() -> Vec<Row> {
         ),
         row(
             operation::UPDATE_CREDENTIAL,
-            |it| vault::UpdateCredentialRequest { id: it.credential, description: Some("d".into()), ..Default::default() }.encode_to_vec(),
+            |it| {
+                vault::UpdateCredentialRequest {
+                    id: it.credential,
+                    description: Some("d".into()),
+                    ..Default::default()
+                }
+                .encode_to_vec()
+            },
             |it| rest(Method::PUT, path(it, "")).json(json!({"description": "d"})),
             OWNER,
         ),
         row(
             operation::TRANSFER_CREDENTIAL,
-            |it| vault::TransferCredentialRequest { id: it.credential, owner_id: it.heir, etag: String::new() }.encode_to_vec(),
+            |it| {
+                vault::TransferCredentialRequest { id: it.credential, owner_id: it.heir, etag: String::new() }
+                    .encode_to_vec()
+            },
             |it| rest(Method::PUT, path(it, &format!("/owner/{}", it.heir))),
             [TOKEN, HIDDEN, HIDDEN, "", ""],
         ),
@@ -216,15 +256,31 @@ fn rows() -> Vec<Row> {
         ),
         row(
             operation::DELETE_ATTRIBUTE,
-            |it| vault::DeleteAttributeRequest { credential_id: it.credential, attribute_id: it.attribute, etag: String::new() }.encode_to_vec(),
+            |it| {
+                vault::DeleteAttributeRequest {
+                    credential_id: it.credential,
+                    attribute_id: it.attribute,
+                    etag: String::new(),
+                }
+                .encode_to_vec()
+            },
             |it| rest(Method::DELETE, path(it, &format!("/attributes/{}", it.attribute))),
             OWNER,
         ),
         row(
             operation::CREATE_VALUES,
             |it| {
-                let value = vault::NewAttributeValue { attribute_id: it.second_attribute, user_id: None, value: canary::secret("m") };
-                vault::CreateAttributeValuesRequest { credential_id: it.credential, values: vec![value], encryption_key: String::new() }.encode_to_vec()
+                let value = vault::NewAttributeValue {
+                    attribute_id: it.second_attribute,
+                    user_id: None,
+                    value: canary::secret("m"),
+                };
+                vault::CreateAttributeValuesRequest {
+                    credential_id: it.credential,
+                    values: vec![value],
+                    encryption_key: String::new(),
+                }
+                .encode_to_vec()
             },
             |it| {
                 let body = json!([{"credentialAttributeId": it.second_attribute, "value": canary::secret("m")}]);
@@ -234,7 +290,10 @@ fn rows() -> Vec<Row> {
         ),
         row(
             operation::LIST_VALUES,
-            |it| vault::ListAttributeValuesRequest { credential_id: it.credential, attribute_id: None, user_id: None }.encode_to_vec(),
+            |it| {
+                vault::ListAttributeValuesRequest { credential_id: it.credential, attribute_id: None, user_id: None }
+                    .encode_to_vec()
+            },
             |it| rest(Method::GET, path(it, "/attributevalues")),
             OWNER,
         ),
@@ -242,14 +301,26 @@ fn rows() -> Vec<Row> {
             operation::UPDATE_VALUE,
             |it| {
                 let value = canary::secret("m");
-                vault::UpdateAttributeValueRequest { credential_id: it.credential, id: it.value, value, ..Default::default() }.encode_to_vec()
+                vault::UpdateAttributeValueRequest {
+                    credential_id: it.credential,
+                    id: it.value,
+                    value,
+                    ..Default::default()
+                }
+                .encode_to_vec()
             },
-            |it| rest(Method::PUT, path(it, &format!("/attributevalues/{}", it.value))).json(json!({"value": canary::secret("m")})),
+            |it| {
+                rest(Method::PUT, path(it, &format!("/attributevalues/{}", it.value)))
+                    .json(json!({"value": canary::secret("m")}))
+            },
             OWNER,
         ),
         row(
             operation::DELETE_VALUE,
-            |it| vault::DeleteAttributeValueRequest { credential_id: it.credential, id: it.value, etag: String::new() }.encode_to_vec(),
+            |it| {
+                vault::DeleteAttributeValueRequest { credential_id: it.credential, id: it.value, etag: String::new() }
+                    .encode_to_vec()
+            },
             |it| rest(Method::DELETE, path(it, &format!("/attributevalues/{}", it.value))),
             OWNER,
         ),
@@ -292,7 +363,10 @@ fn rows() -> Vec<Row> {
 /// The RPCs that are served: everything public but the lockers, which come later.
 fn served() -> Vec<prost_reflect::MethodDescriptor> {
     let pool = DescriptorPool::decode(PUBLIC_DESCRIPTORS).unwrap();
-    pool.services().filter(|service| service.package_name() != "coffre.locker.v1").flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
+    pool.services()
+        .filter(|service| service.package_name() != "coffre.locker.v1")
+        .flat_map(|service| service.methods().collect::<Vec<_>>())
+        .collect()
 }
 
 fn rpc_name(method: &prost_reflect::MethodDescriptor) -> String {
@@ -312,7 +386,8 @@ async fn fixture(case: &Case<'_>, owner: &Session, heir: i64, entry: &str) -> Fi
     let tag = uuid::Uuid::new_v4().simple().to_string();
     let attributes = [NewAttribute::standard("a"), NewAttribute::standard("b")];
     let created = owner.create_credential(&format!("access {tag}"), &attributes).await.ok();
-    let value = owner.create_values(created.id, &[NewValue::new(created.attributes[0].id, canary::secret(&tag))]).await.ok();
+    let value =
+        owner.create_values(created.id, &[NewValue::new(created.attributes[0].id, canary::secret(&tag))]).await.ok();
     let username = format!("access {tag}");
     let password = canary::password(&username);
     let new = NewUser { username: username.clone(), password: password.clone(), ..NewUser::default() };
@@ -353,10 +428,18 @@ pub(crate) async fn each_caller_gets_the_answer_of_its_row(case: &Case<'_>) {
             // Open calls look at the token in the message, not at the caller.
             let user = if row.answers == OPEN { "" } else { &caller.username };
             let found = match case.protocol {
-                Protocol::Rest => caller.rest(row.operation, (row.rest)(&it)).await.by(user).code().unwrap_or_default().to_owned(),
+                Protocol::Rest => {
+                    caller.rest(row.operation, (row.rest)(&it)).await.by(user).code().unwrap_or_default().to_owned()
+                }
                 Protocol::Grpc => {
                     let message = DynamicMessage::decode(method.input(), &*(row.message)(&it)).unwrap();
-                    caller.grpc::<DynamicMessage, ()>(row.operation, message).await.by(user).code().unwrap_or_default().to_owned()
+                    caller
+                        .grpc::<DynamicMessage, ()>(row.operation, message)
+                        .await
+                        .by(user)
+                        .code()
+                        .unwrap_or_default()
+                        .to_owned()
                 }
             };
             if found != expected {
