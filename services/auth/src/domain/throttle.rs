@@ -62,7 +62,10 @@ pub(crate) struct Bucket {
     pub(crate) failures: i64,
     pub(crate) pending: i64,
     pub(crate) blocked_until: Timestamp,
+    /// When an attempt last began or was settled.
     pub(crate) touched_at: Timestamp,
+    /// When one last failed.
+    pub(crate) failed_at: Timestamp,
 }
 
 /// An attempt that nobody settled within this time failed: its process died.
@@ -74,10 +77,14 @@ impl Bucket {
         let mut bucket = self;
         if bucket.pending > 0 && bucket.touched_at.plus(PENDING_LIFE) < now {
             bucket.failures = bucket.failures.saturating_add(bucket.pending);
+            bucket.failed_at = bucket.touched_at;
             bucket.pending = 0;
         }
-        let forgotten = bucket.touched_at.plus(rules.forget_after) < now && bucket.blocked_until <= now;
-        if forgotten { Self::default() } else { bucket }
+        // Since the last failure, not since the last attempt: whoever signs in every minute would never be rid of his failures.
+        if bucket.failed_at.plus(rules.forget_after) < now && bucket.blocked_until <= now {
+            bucket.failures = 0;
+        }
+        bucket
     }
 
     fn delay(&self, rules: &Throttle) -> Duration {
@@ -167,9 +174,12 @@ impl Counted {
             bucket.touched_at = now;
             if !success {
                 bucket.failures = bucket.failures.saturating_add(1);
+                bucket.failed_at = now;
             }
         }
         if success {
+            // Not the address's: whoever has an account of his own there could guess at others' without a delay.
+            account.failures /= 2;
             both.failures = 0;
             both.blocked_until = Timestamp::default();
         } else if both.failures >= rules.block_after {
@@ -187,7 +197,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_micros(1_000_000_000_000);
 
     fn bucket(failures: i64, pending: i64) -> Bucket {
-        Bucket { failures, pending, blocked_until: Timestamp::default(), touched_at: NOW }
+        Bucket { failures, pending, blocked_until: Timestamp::default(), touched_at: NOW, failed_at: NOW }
     }
 
     #[test]
@@ -229,6 +239,16 @@ mod tests {
         let rules = Throttle::default();
         let later = NOW.plus(PENDING_LIFE + Duration::from_secs(1));
         assert_eq!(bucket(1, 2).at(&rules, later).failures, 3);
-        assert_eq!(bucket(9, 0).at(&rules, NOW.plus(rules.forget_after + Duration::from_secs(1))), Bucket::default());
+    }
+
+    #[test]
+    fn rule_2_2_failures_are_forgotten_an_hour_after_the_last_one_whoever_signs_in_meanwhile() {
+        let rules = Throttle::default();
+        let later = NOW.plus(rules.forget_after + Duration::from_secs(1));
+        let busy = Bucket { touched_at: later, ..bucket(25, 3) };
+        assert_eq!((busy.at(&rules, later).failures, busy.at(&rules, later).pending), (0, 3));
+        assert_eq!(busy.at(&rules, NOW.plus(rules.forget_after)).failures, 25);
+        let blocked = Bucket { blocked_until: later.plus(Duration::from_secs(1)), ..busy };
+        assert_eq!(blocked.at(&rules, later).failures, 25, "not while it blocks");
     }
 }

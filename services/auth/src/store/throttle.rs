@@ -21,12 +21,15 @@ struct Row {
     blocked_until: i64,
     #[diesel(sql_type = BigInt)]
     touched_at: i64,
+    #[diesel(sql_type = BigInt)]
+    failed_at: i64,
 }
 
 /// Loads counters, in the order of the keys; one that was never used is empty. `lock` holds them until the transaction ends.
 pub(crate) fn load(conn: &mut Connection, keys: &[BucketKey; 3], lock: bool) -> Result<[Bucket; 3], Error> {
-    let mut query =
-        Sql::new("SELECT kind, slot, failures, pending, blocked_until, touched_at FROM throttle_buckets WHERE ");
+    let mut query = Sql::new(
+        "SELECT kind, slot, failures, pending, blocked_until, touched_at, failed_at FROM throttle_buckets WHERE ",
+    );
     for (index, key) in keys.iter().enumerate() {
         query = query.push(if index == 0 { "(kind = " } else { " OR (kind = " });
         query = query.bind(key.kind).push(" AND slot = ").bind(key.slot).push(")");
@@ -44,6 +47,7 @@ pub(crate) fn load(conn: &mut Connection, keys: &[BucketKey; 3], lock: bool) -> 
                 pending: row.pending,
                 blocked_until: Timestamp::from_micros(row.blocked_until),
                 touched_at: Timestamp::from_micros(row.touched_at),
+                failed_at: Timestamp::from_micros(row.failed_at),
             }
         })
     }))
@@ -53,7 +57,7 @@ pub(crate) fn load(conn: &mut Connection, keys: &[BucketKey; 3], lock: bool) -> 
 pub(crate) fn store(conn: &mut Connection, keys: &[BucketKey; 3], buckets: &[Bucket; 3]) -> Result<(), Error> {
     let mut insert = dialect::Insert::into(
         "throttle_buckets",
-        &["kind", "slot", "failures", "pending", "blocked_until", "touched_at"],
+        &["kind", "slot", "failures", "pending", "blocked_until", "touched_at", "failed_at"],
     );
     for (key, bucket) in keys.iter().zip(buckets) {
         insert = insert.row([
@@ -63,8 +67,11 @@ pub(crate) fn store(conn: &mut Connection, keys: &[BucketKey; 3], buckets: &[Buc
             bucket.pending.into(),
             bucket.blocked_until.micros().into(),
             bucket.touched_at.micros().into(),
+            bucket.failed_at.micros().into(),
         ]);
     }
-    insert.or_update(&["kind", "slot"], &["failures", "pending", "blocked_until", "touched_at"]).execute(conn)?;
+    insert
+        .or_update(&["kind", "slot"], &["failures", "pending", "blocked_until", "touched_at", "failed_at"])
+        .execute(conn)?;
     Ok(())
 }

@@ -7,7 +7,8 @@ use coffre_test_support::{Canary, on_each_engine};
 use futures_util::future::join_all;
 
 use crate::world::{
-    ADMIN_ROLE, BASIC_ROLE, ELSEWHERE, HOME, LOCKER_ADMIN_ROLE, PASSWORD, World, outcome, password_of, reason,
+    ADMIN_ROLE, BASIC_ROLE, ELSEWHERE, HOME, LOCKER_ADMIN_ROLE, PASSWORD, World, eventually, outcome, password_of,
+    reason,
 };
 
 on_each_engine! {
@@ -89,6 +90,29 @@ on_each_engine! {
         nobody.sign_in("admin", PASSWORD).await.expect("the block is over");
         nobody.sign_in("admin", "wrong").await.expect_err("and success settled the count");
         nobody.sign_in("admin", PASSWORD).await.unwrap();
+    }
+
+    async fn rule_2_2_a_delay_passes_though_somebody_signs_in_all_the_time(db: TestDb) {
+        let mut config = crate::world::config();
+        config.throttle.delay_after = 2;
+        config.throttle.first_delay = Duration::from_millis(400);
+        config.throttle.longest_delay = Duration::from_millis(400);
+        let world = World::with(&db, config).await;
+        let nobody = world.nobody();
+        for name in ["one", "two", "three"] {
+            nobody.sign_in(name, "wrong").await.unwrap_err();
+        }
+        let delayed = async || {
+            let began = std::time::Instant::now();
+            nobody.sign_in("admin", PASSWORD).await.unwrap();
+            began.elapsed() >= Duration::from_millis(400)
+        };
+        for _ in 0..3 {
+            assert!(delayed().await, "the address is delayed");
+            world.clock.advance(world.config.throttle.forget_after / 3);
+        }
+        world.clock.advance(Duration::from_millis(1));
+        eventually(async || !delayed().await).await;
     }
 
     async fn rule_2_2_unknown_names_are_blocked_alike(db: TestDb) {

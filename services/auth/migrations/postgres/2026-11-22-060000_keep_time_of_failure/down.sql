@@ -1,0 +1,1 @@
+ALTER TABLE throttle_buckets DROP COLUMN failed_at;
