@@ -32,7 +32,7 @@ pub(crate) struct User {
     pub(crate) updated_at: Timestamp,
     pub(crate) deleting: bool,
     pub(crate) roles: Vec<HeldRole>,
-    /// Of all roles together; empty where it was not asked for.
+    /// Of all roles together.
     pub(crate) permissions: PermissionSet,
     pub(crate) administrator: bool,
 }

@@ -1,5 +1,7 @@
 //! Roles and their permissions.
 
+use std::collections::HashMap;
+
 use coffre_db::{Connection, Error, Sql, dialect};
 use coffre_types::{Permission, PermissionSet, RoleId, Timestamp, UserId, Version};
 use diesel::sql_types::{BigInt, Nullable, Text};
@@ -53,21 +55,8 @@ pub(crate) fn by_ids(conn: &mut Connection, ids: &[i64]) -> Result<Vec<Role>, Er
             .load::<Row>(conn)
             .map_err(Error::from)
     })?;
-    let permissions: Vec<PermissionRow> = dialect::in_chunks(ids, |chunk| {
-        Sql::new("SELECT role_id, permission_id FROM role_permissions WHERE role_id IN (")
-            .binds(chunk.iter().copied())
-            .push(")")
-            .load::<PermissionRow>(conn)
-            .map_err(Error::from)
-    })?;
-    let mut sets = std::collections::HashMap::<i64, PermissionSet>::new();
-    for row in permissions {
-        if let Some(permission) = Permission::from_id(row.permission_id) {
-            let set = sets.entry(row.role_id).or_default();
-            *set = set.with(permission);
-        }
-    }
-    let mut found: std::collections::HashMap<i64, Role> = rows
+    let sets = permissions(conn, ids)?;
+    let mut found: HashMap<i64, Role> = rows
         .into_iter()
         .map(|row| {
             let permissions = sets.get(&row.id).copied().unwrap_or_default();
@@ -75,6 +64,25 @@ pub(crate) fn by_ids(conn: &mut Connection, ids: &[i64]) -> Result<Vec<Role>, Er
         })
         .collect();
     Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+}
+
+/// Returns the permissions of roles by id; a role without any is missing.
+pub(crate) fn permissions(conn: &mut Connection, ids: &[i64]) -> Result<HashMap<i64, PermissionSet>, Error> {
+    let rows: Vec<PermissionRow> = dialect::in_chunks(ids, |chunk| {
+        Sql::new("SELECT role_id, permission_id FROM role_permissions WHERE role_id IN (")
+            .binds(chunk.iter().copied())
+            .push(")")
+            .load::<PermissionRow>(conn)
+            .map_err(Error::from)
+    })?;
+    let mut sets = HashMap::<i64, PermissionSet>::new();
+    for row in rows {
+        if let Some(permission) = Permission::from_id(row.permission_id) {
+            let set = sets.entry(row.role_id).or_default();
+            *set = set.with(permission);
+        }
+    }
+    Ok(sets)
 }
 
 fn role(row: Row, permissions: PermissionSet) -> Role {

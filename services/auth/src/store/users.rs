@@ -6,6 +6,7 @@ use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel::{QueryableByName, RunQueryDsl as _};
 
 use super::roles;
+use crate::domain::role::SystemRole;
 use crate::domain::user::{HeldRole, NewUser, SignInRow, User};
 
 #[derive(QueryableByName)]
@@ -93,25 +94,34 @@ struct RoleOfUser {
     role_id: i64,
     #[diesel(sql_type = Text)]
     name: String,
+    #[diesel(sql_type = BigInt)]
+    system_role: i64,
 }
 
-/// Loads users by id, in the order of the ids given, with their roles but without permissions.
+/// Loads users by id, in the order of the ids given, with their roles and permissions.
 pub(crate) fn by_ids(conn: &mut Connection, ids: &[i64]) -> Result<Vec<User>, Error> {
     let rows: Vec<Row> = dialect::in_chunks(ids, |chunk| {
         Sql::new(COLUMNS).push("IN (").binds(chunk.iter().copied()).push(")").load::<Row>(conn).map_err(Error::from)
     })?;
     let held: Vec<RoleOfUser> = dialect::in_chunks(ids, |chunk| {
         Sql::new(
-            "SELECT ur.user_id, ur.role_id, r.name FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE ur.user_id IN (",
+            "SELECT ur.user_id, ur.role_id, r.name, r.system_role FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE ur.user_id IN (",
         )
         .binds(chunk.iter().copied())
         .push(") ORDER BY ur.user_id, ur.role_id")
         .load::<RoleOfUser>(conn)
         .map_err(Error::from)
     })?;
+    let mut roles_held: Vec<i64> = held.iter().map(|row| row.role_id).collect();
+    roles_held.sort_unstable();
+    roles_held.dedup();
+    let permissions = roles::permissions(conn, &roles_held)?;
     let mut found: std::collections::HashMap<i64, User> = rows.into_iter().map(|row| (row.id, user(row))).collect();
     for row in held {
         if let Some(user) = found.get_mut(&row.user_id) {
+            let given = permissions.get(&row.role_id).copied().unwrap_or_default();
+            user.permissions = user.permissions.union(given);
+            user.administrator |= SystemRole::from_number(row.system_role) == Some(SystemRole::Admin);
             user.roles.push(HeldRole { id: RoleId::from_trusted(row.role_id), name: row.name });
         }
     }

@@ -54,7 +54,7 @@ pub(crate) struct User<I: ToSchema> {
     sys_assigned_roles: Vec<HeldRole<I>>,
     /// Always empty.
     group_names: Vec<String>,
-    /// What all its roles give together; empty in lists.
+    /// What all its roles give together.
     permissions: Vec<HeldPermission<I>>,
     /// Always empty.
     license_features: Vec<String>,
