@@ -162,6 +162,12 @@ impl Database {
         answer.await.unwrap_or(Err(Error::Unavailable))
     }
 
+    /// Says whether [`Self::stop`] was called: what it refuses from then on is no fault.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.0.stopped.load(Ordering::Acquire)
+    }
+
     /// Takes no more calls, finishes those that wait, and ends the threads. Blocks until they have ended.
     pub fn stop(&self) {
         self.0.stop();

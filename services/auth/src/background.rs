@@ -17,7 +17,7 @@ const SESSIONS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Changes read at once.
 const BATCH: i64 = 1000;
 
-/// Reads the changes, for ever: every [`crate::Config::change_poll`], and at once after a change of this process.
+/// Reads the changes, until the database is stopped: every [`crate::Config::change_poll`], and at once after a change of this process.
 pub(crate) async fn follow_changes(auth: Arc<Auth>) {
     let mut tick = interval(auth.config.change_poll);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -33,6 +33,7 @@ pub(crate) async fn follow_changes(auth: Arc<Auth>) {
         let heartbeat = on_time && polls % polls_a_heartbeat == 0;
         match read_changes(&auth, heartbeat).await {
             Ok(()) => failing = false,
+            Err(_) if auth.database.is_stopped() => return,
             Err(fault) if !failing => {
                 tracing::warn!(%fault, "the changes cannot be read; callers are refused until they can");
                 failing = true;
@@ -80,14 +81,16 @@ pub(crate) async fn read_changes(auth: &Auth, heartbeat: bool) -> Result<(), Fau
     }
 }
 
-/// Keeps the house, for ever.
+/// Keeps the house, until the database is stopped.
 pub(crate) async fn keep_house(auth: Arc<Auth>) {
     let mut tick = interval(auth.config.housekeeping);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        if let Err(fault) = clean(&auth).await {
-            tracing::warn!(%fault, "housekeeping failed; it is tried again");
+        match clean(&auth).await {
+            Ok(()) => {}
+            Err(_) if auth.database.is_stopped() => return,
+            Err(fault) => tracing::warn!(%fault, "housekeeping failed; it is tried again"),
         }
     }
 }
