@@ -7,7 +7,8 @@ use coffre_db::list::Error as ListError;
 use coffre_error::{Reason, Refusal};
 
 use crate::domain::error::{
-    Denied, Fault, GrantFault, Invalid, PasswordError, RoleError, SessionError, SignInError, UserError, WeakPassword,
+    CallerFault, Denied, Fault, GrantFault, Invalid, PasswordError, RoleError, SessionError, SignInError, UserError,
+    WeakPassword,
 };
 
 const SOON: Duration = Duration::from_secs(1);
@@ -77,6 +78,17 @@ pub(crate) fn of_denied(Denied(permission): Denied) -> Refusal {
     coffre_rpc::missing(permission)
 }
 
+fn caller(fault: CallerFault) -> Refusal {
+    match fault {
+        CallerFault::Gone => session_ended(),
+        CallerFault::Denied(denied) => of_denied(denied),
+    }
+}
+
+fn session_ended() -> Refusal {
+    Refusal::new(Reason::AuthTokenInvalid, "the session has ended in the meantime; sign in again")
+}
+
 fn grant(fault: GrantFault) -> Refusal {
     match fault {
         GrantFault::Exceeds(Some(permission)) => {
@@ -135,9 +147,7 @@ pub(crate) fn of_password(error: PasswordError) -> Refusal {
             Reason::AuthTokenKind,
             "a password is changed within a session only; sign in with it and repeat the call",
         ),
-        PasswordError::SessionEnded => {
-            Refusal::new(Reason::AuthTokenInvalid, "the session has ended in the meantime; sign in again")
-        }
+        PasswordError::SessionEnded => session_ended(),
         PasswordError::Fault(error) => fault(error),
     }
 }
@@ -177,6 +187,7 @@ pub(crate) fn of_user(error: UserError) -> Refusal {
         UserError::RoleNotFound(id) => {
             Refusal::new(Reason::RoleNotFound, format!("there is no role {id}")).violation("roles", format!("there is no role {id}"))
         }
+        UserError::Caller(fault) => caller(fault),
         UserError::Grant(fault) => grant(fault),
         UserError::OwnPassword => Refusal::new(
             Reason::AuthzSelfGrant,
@@ -219,6 +230,7 @@ pub(crate) fn of_role(error: RoleError) -> Refusal {
             format!("{users} users hold the role; take it from them first"),
         )
         .with("users", users.to_string()),
+        RoleError::Caller(fault) => caller(fault),
         RoleError::Grant(fault) => grant(fault),
         RoleError::Fault(error) => fault(error),
     }
@@ -280,6 +292,7 @@ mod tests {
             (of_user(UserError::LastAdministrator), Reason::UserLastAdministrator, None),
             (of_user(UserError::HoldsObjects(held())), Reason::UserHoldsObjects, None),
             (of_user(UserError::RoleNotFound(9)), Reason::RoleNotFound, None),
+            (of_user(UserError::Caller(CallerFault::Gone)), Reason::AuthTokenInvalid, None),
             (of_user(UserError::Grant(GrantFault::ToSelf)), Reason::AuthzSelfGrant, None),
             (of_user(UserError::Grant(GrantFault::Exceeds(None))), Reason::AuthzGrantExceeds, None),
             (of_user(UserError::OwnPassword), Reason::AuthzSelfGrant, None),
@@ -292,6 +305,11 @@ mod tests {
             (of_role(RoleError::PreconditionFailed), Reason::RequestPreconditionFailed, None),
             (of_role(RoleError::System), Reason::RoleSystem, None),
             (of_role(RoleError::InUse { users: 2 }), Reason::RoleInUse, None),
+            (
+                of_role(RoleError::Caller(CallerFault::Denied(Denied(Permission::ManageUsers)))),
+                Reason::AuthzPermissionRequired,
+                None,
+            ),
             (of_denied(Denied(Permission::ManageUsers)), Reason::AuthzPermissionRequired, None),
             (store(StoreError::Retryable), Reason::StoreConflict, None),
             (store(StoreError::Unavailable), Reason::StoreUnavailable, soon),

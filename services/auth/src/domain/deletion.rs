@@ -12,14 +12,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coffre_audit_client::{ActivityType, CallRecord, audited_write};
+use coffre_audit_client::{ActivityType, CallRecord};
 use coffre_types::UserId;
 
-use super::Auth;
 use super::error::{Fault, UserError};
 use super::policy::ManageUsers;
 use super::user::roles_text;
 use super::users::{check_etag, keep_an_administrator};
+use super::{Auth, race, turn};
 use crate::store::changes::{self, Subject};
 use crate::store::{sessions, users};
 
@@ -35,22 +35,21 @@ impl Auth {
         etag: String,
         record: &Arc<CallRecord>,
     ) -> Result<(), UserError> {
-        let now = self.now();
-        let name = self
-            .database
-            .write(move |tx| {
-                let conn = tx.conn();
-                let user = users::find(conn, id)?.ok_or(UserError::NotFound)?;
-                check_etag(&etag, &user)?;
-                if user.administrator && !user.disabled {
-                    keep_an_administrator(conn, id)?;
-                }
-                users::mark_deleting(conn, id, Some(now))?;
-                Ok::<_, UserError>(user.username)
-            })
-            .await?;
+        let (caller, now) = (permit.caller().user_id, self.now());
+        let name = race::write(&self.database, move |tx| {
+            let conn = tx.conn();
+            turn::take::<UserError>(conn, caller)?;
+            let user = users::find(conn, id)?.ok_or(UserError::NotFound)?;
+            check_etag(&etag, &user)?;
+            if user.administrator && !user.disabled {
+                keep_an_administrator(conn, id)?;
+            }
+            users::mark_deleting(conn, id, Some(now))?;
+            Ok::<_, UserError>(user.username)
+        })
+        .await?;
         record.object("user", id, name);
-        self.finish_deletion(id, permit.caller().user_id.get(), record).await
+        self.finish_deletion(id, caller.get(), record).await
     }
 
     /// Asks the vault to let go of a marked user and deletes it, or takes the mark away.
@@ -64,13 +63,13 @@ impl Auth {
             Ok(Some(holdings)) => UserError::HoldsObjects(holdings),
             Err(super::ports::VaultSilent) => UserError::VaultSilent,
         };
-        self.database.write(move |tx| users::mark_deleting(tx.conn(), id, None)).await?;
+        race::write(&self.database, move |tx| users::mark_deleting(tx.conn(), id, None)).await?;
         Err(refused)
     }
 
     async fn bury(&self, id: UserId, by: i64, record: &Arc<CallRecord>) -> Result<(), UserError> {
         let (now, recorded) = (self.now(), record.clone());
-        audited_write(&self.database, record, move |tx| {
+        race::audited(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             let user = users::find(conn, id)?.ok_or(UserError::NotFound)?;

@@ -96,6 +96,15 @@ pub(crate) enum WeakPassword {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Denied(pub(crate) Permission);
 
+/// Why a caller may not change users and roles any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallerFault {
+    /// He was disabled or deleted in the meantime.
+    Gone,
+    /// He does not hold the right any more.
+    Denied(Denied),
+}
+
 /// Why somebody may not give something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GrantFault {
@@ -126,6 +135,8 @@ pub(crate) enum UserError {
     HoldsObjects(Holdings),
     #[error("no role {0}")]
     RoleNotFound(i64),
+    #[error("the caller has lost the right")]
+    Caller(CallerFault),
     #[error("the grant is refused")]
     Grant(GrantFault),
     #[error("one's own password is changed elsewhere")]
@@ -155,6 +166,8 @@ pub(crate) enum RoleError {
     System,
     #[error("users hold the role")]
     InUse { users: i64 },
+    #[error("the caller has lost the right")]
+    Caller(CallerFault),
     #[error("the grant is refused")]
     Grant(GrantFault),
     #[error(transparent)]
@@ -188,6 +201,18 @@ impl From<Invalid> for UserError {
 impl From<Invalid> for RoleError {
     fn from(invalid: Invalid) -> Self {
         Self::Invalid(invalid)
+    }
+}
+
+impl From<CallerFault> for UserError {
+    fn from(fault: CallerFault) -> Self {
+        Self::Caller(fault)
+    }
+}
+
+impl From<CallerFault> for RoleError {
+    fn from(fault: CallerFault) -> Self {
+        Self::Caller(fault)
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod sessions;
 pub(crate) mod sign_in;
 pub(crate) mod signing;
 pub(crate) mod throttle;
+mod turn;
 pub(crate) mod user;
 pub(crate) mod users;
 

@@ -2,7 +2,8 @@
 
 use coffre_types::{Caller, Permission, PermissionSet, RoleId, UserId};
 
-use super::error::{Denied, GrantFault};
+use super::error::{CallerFault, Denied, GrantFault};
+use super::user::User;
 
 /// The right to administer users and roles.
 #[derive(Clone, Copy)]
@@ -69,38 +70,60 @@ enum To {
     Others,
 }
 
-/// Nobody gives more than he holds; only an administrator may, and never to himself (`security.md` 3.1).
-fn may_give(caller: &Caller, permissions: PermissionSet, administrator: bool, to: To) -> Result<(), GrantFault> {
-    let missing = permissions.without(caller.permissions).iter().next();
-    let exceeds = missing.is_some() || (administrator && !caller.administrator);
-    match (exceeds, to) {
-        (false, _) => Ok(()),
-        (true, To::Oneself) => Err(GrantFault::ToSelf),
-        (true, To::Others) if caller.administrator => Ok(()),
-        (true, To::Others) => Err(GrantFault::Exceeds(missing)),
-    }
-}
-
-/// Says whether a caller may give roles to a user, `None` being one who is about to be made.
-pub(crate) fn may_assign(permit: ManageUsers<'_>, target: Option<UserId>, added: &[Grant]) -> Result<(), GrantFault> {
-    let to = if target == Some(permit.caller.user_id) { To::Oneself } else { To::Others };
-    let permissions = added.iter().fold(PermissionSet::EMPTY, |all, grant| all.union(grant.permissions));
-    may_give(permit.caller, permissions, added.iter().any(|grant| grant.administrator), to)
-}
-
-/// Says whether a caller may add permissions to a role, `None` being one that is about to be made.
-pub(crate) fn may_grant(permit: ManageUsers<'_>, role: Option<RoleId>, added: PermissionSet) -> Result<(), GrantFault> {
-    let to = if role.is_some_and(|role| permit.caller.roles.contains(&role)) { To::Oneself } else { To::Others };
-    may_give(permit.caller, added, false, to)
-}
-
-/// Says whether a caller may choose the password of a user: whoever does can act as that user.
-pub(crate) fn may_reset_password(
-    permit: ManageUsers<'_>,
+/// What the caller of a change holds while its transaction runs. What was true when the call came in decides nothing: it may have changed
+/// since, and perhaps by the caller's own hand in another call.
+#[derive(Clone, Debug)]
+pub(crate) struct Giver {
+    user: UserId,
+    roles: Vec<RoleId>,
     permissions: PermissionSet,
     administrator: bool,
-) -> Result<(), GrantFault> {
-    may_give(permit.caller, permissions, administrator, To::Others)
+}
+
+/// Gives the right to change users and roles within a transaction that has read the caller.
+pub(crate) fn giver(caller: Option<User>) -> Result<Giver, CallerFault> {
+    let caller = caller.filter(|caller| !caller.disabled).ok_or(CallerFault::Gone)?;
+    if !caller.permissions.contains(Permission::ManageUsers) {
+        return Err(CallerFault::Denied(Denied(Permission::ManageUsers)));
+    }
+    Ok(Giver {
+        user: caller.id,
+        roles: caller.roles.iter().map(|role| role.id).collect(),
+        permissions: caller.permissions,
+        administrator: caller.administrator,
+    })
+}
+
+impl Giver {
+    /// Nobody gives more than he holds; only an administrator may, and never to himself (`security.md` 3.1).
+    fn may_give(&self, permissions: PermissionSet, administrator: bool, to: To) -> Result<(), GrantFault> {
+        let missing = permissions.without(self.permissions).iter().next();
+        let exceeds = missing.is_some() || (administrator && !self.administrator);
+        match (exceeds, to) {
+            (false, _) => Ok(()),
+            (true, To::Oneself) => Err(GrantFault::ToSelf),
+            (true, To::Others) if self.administrator => Ok(()),
+            (true, To::Others) => Err(GrantFault::Exceeds(missing)),
+        }
+    }
+
+    /// Says whether roles may be given to a user, `None` being one who is about to be made.
+    pub(crate) fn may_assign(&self, target: Option<UserId>, added: &[Grant]) -> Result<(), GrantFault> {
+        let to = if target == Some(self.user) { To::Oneself } else { To::Others };
+        let permissions = added.iter().fold(PermissionSet::EMPTY, |all, grant| all.union(grant.permissions));
+        self.may_give(permissions, added.iter().any(|grant| grant.administrator), to)
+    }
+
+    /// Says whether permissions may be added to a role, `None` being one that is about to be made.
+    pub(crate) fn may_grant(&self, role: Option<RoleId>, added: PermissionSet) -> Result<(), GrantFault> {
+        let to = if role.is_some_and(|role| self.roles.contains(&role)) { To::Oneself } else { To::Others };
+        self.may_give(added, false, to)
+    }
+
+    /// Says whether the password of a user may be chosen: whoever does can act as that user.
+    pub(crate) fn may_reset_password(&self, permissions: PermissionSet, administrator: bool) -> Result<(), GrantFault> {
+        self.may_give(permissions, administrator, To::Others)
+    }
 }
 
 #[cfg(test)]
@@ -135,32 +158,39 @@ mod tests {
         }
     }
 
+    fn holder(permissions: &[Permission], administrator: bool) -> Giver {
+        Giver {
+            user: UserId::from_trusted(7),
+            roles: vec![RoleId::from_trusted(70)],
+            permissions: permissions.iter().copied().collect(),
+            administrator,
+        }
+    }
+
     #[test]
     fn rule_3_1_nobody_gives_more_than_he_holds() {
-        let manager = caller(&[Permission::ManageUsers], false);
-        let permit = manage_users(&manager).unwrap();
-        assert_eq!(may_assign(permit, None, &[grant(&[Permission::ManageUsers], false)]), Ok(()));
+        let manager = holder(&[Permission::ManageUsers], false);
+        assert_eq!(manager.may_assign(None, &[grant(&[Permission::ManageUsers], false)]), Ok(()));
         assert_eq!(
-            may_assign(permit, None, &[grant(&[Permission::ManageSettings], false)]),
+            manager.may_assign(None, &[grant(&[Permission::ManageSettings], false)]),
             Err(GrantFault::Exceeds(Some(Permission::ManageSettings)))
         );
-        assert_eq!(may_assign(permit, None, &[grant(&[], true)]), Err(GrantFault::Exceeds(None)));
-        assert!(may_grant(permit, None, [Permission::ManageAllValues].into_iter().collect()).is_err());
-        assert!(may_reset_password(permit, PermissionSet::EMPTY, true).is_err());
-        assert!(may_reset_password(permit, [Permission::ManageSettings].into_iter().collect(), false).is_err());
+        assert_eq!(manager.may_assign(None, &[grant(&[], true)]), Err(GrantFault::Exceeds(None)));
+        assert!(manager.may_grant(None, [Permission::ManageAllValues].into_iter().collect()).is_err());
+        assert!(manager.may_reset_password(PermissionSet::EMPTY, true).is_err());
+        assert!(manager.may_reset_password([Permission::ManageSettings].into_iter().collect(), false).is_err());
     }
 
     #[test]
     fn rule_3_1_an_administrator_gives_more_but_never_to_himself_or_to_a_role_he_holds() {
-        let admin = caller(&[Permission::ManageUsers], true);
-        let permit = manage_users(&admin).unwrap();
+        let admin = holder(&[Permission::ManageUsers], true);
         let all_values = [grant(&[Permission::ManageAllValues], false)];
-        assert_eq!(may_assign(permit, Some(UserId::from_trusted(8)), &all_values), Ok(()));
-        assert_eq!(may_assign(permit, Some(UserId::from_trusted(7)), &all_values), Err(GrantFault::ToSelf));
+        assert_eq!(admin.may_assign(Some(UserId::from_trusted(8)), &all_values), Ok(()));
+        assert_eq!(admin.may_assign(Some(UserId::from_trusted(7)), &all_values), Err(GrantFault::ToSelf));
         let added: PermissionSet = [Permission::ManageAllValues].into_iter().collect();
-        assert_eq!(may_grant(permit, Some(RoleId::from_trusted(71)), added), Ok(()));
-        assert_eq!(may_grant(permit, Some(RoleId::from_trusted(70)), added), Err(GrantFault::ToSelf));
-        assert_eq!(may_grant(permit, Some(RoleId::from_trusted(70)), admin.permissions), Ok(()));
+        assert_eq!(admin.may_grant(Some(RoleId::from_trusted(71)), added), Ok(()));
+        assert_eq!(admin.may_grant(Some(RoleId::from_trusted(70)), added), Err(GrantFault::ToSelf));
+        assert_eq!(admin.may_grant(Some(RoleId::from_trusted(70)), admin.permissions), Ok(()));
     }
 
     #[test]

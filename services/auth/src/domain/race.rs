@@ -1,7 +1,7 @@
 //! Giving a transaction back to the database that lost every race there.
 //!
-//! Many sign-ins of one account, on several replicas, meet at the same counters; many sign-outs meet at the counter of changes. None of
-//! them has done anything for which it should be refused.
+//! Many sign-ins of one account, on several replicas, meet at the same counters; many sign-outs meet at the counter of changes; whoever
+//! administers users and roles meets at a guard row. None of them has done anything for which it should be refused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use coffre_audit_client::{CallRecord, audited_write};
 use coffre_db::{Database, Tx};
 use tokio::time::sleep;
 
-use super::error::{Fault, PasswordError, SessionError, SignInError};
+use super::error::{Fault, PasswordError, RoleError, SessionError, SignInError, UserError};
 
 /// How often it is given back.
 const ROUNDS: u32 = 12;
@@ -71,20 +71,14 @@ impl Raced for coffre_db::Error {
     }
 }
 
-impl Raced for SignInError {
-    fn is_race(&self) -> bool {
-        matches!(self, Self::Fault(Fault::Store(error)) if error.is_race())
-    }
+macro_rules! raced {
+    ($($error:ty),* $(,)?) => {$(
+        impl Raced for $error {
+            fn is_race(&self) -> bool {
+                matches!(self, Self::Fault(Fault::Store(error)) if error.is_race())
+            }
+        }
+    )*};
 }
 
-impl Raced for SessionError {
-    fn is_race(&self) -> bool {
-        matches!(self, Self::Fault(Fault::Store(error)) if error.is_race())
-    }
-}
-
-impl Raced for PasswordError {
-    fn is_race(&self) -> bool {
-        matches!(self, Self::Fault(Fault::Store(error)) if error.is_race())
-    }
-}
+raced!(SignInError, SessionError, PasswordError, UserError, RoleError);

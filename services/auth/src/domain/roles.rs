@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use coffre_audit_client::{CallRecord, audited_write};
+use coffre_audit_client::CallRecord;
 use coffre_db::Sql;
 use coffre_db::list::{Field, Kind, Listing, Page, Plan};
 use coffre_types::{NameKey, PermissionSet, RoleId, etag};
 
-use super::Auth;
 use super::error::{Invalid, RoleError};
-use super::policy::{ListUsers, ManageUsers, Shown, may_grant};
+use super::policy::{ListUsers, ManageUsers, Shown};
 use super::role::{NewRole, Role, RoleDraft, RolePatch, permissions_text};
+use super::{Auth, race, turn};
 use crate::store::changes::{self, Subject};
 use crate::store::roles;
 
@@ -53,18 +53,19 @@ impl Auth {
         draft: RoleDraft,
         record: &Arc<CallRecord>,
     ) -> Result<Role, RoleError> {
-        may_grant(permit, None, draft.permissions)?;
+        let caller = permit.caller().user_id;
         let new = NewRole {
             name: draft.name,
             description: draft.description,
             permissions: draft.permissions,
             system: None,
-            by: permit.caller().user_id.get(),
+            by: caller.get(),
             now: self.now(),
         };
         let recorded = record.clone();
-        audited_write(&self.database, record, move |tx| {
+        race::audited(&self.database, record, move |tx| {
             recorded.clear_changes();
+            turn::take::<RoleError>(tx.conn(), caller)?.may_grant(None, new.permissions)?;
             let id = roles::insert(tx.conn(), &new).map_err(taken)?;
             let role = roles::find(tx.conn(), id)?.ok_or(RoleError::NotFound)?;
             recorded.object("role", role.id, role.name.clone());
@@ -114,11 +115,11 @@ impl Auth {
         patch: RolePatch,
         record: &Arc<CallRecord>,
     ) -> Result<(Role, bool), RoleError> {
-        let (caller, now, recorded) = (permit.caller().clone(), self.now(), record.clone());
-        let patch = Arc::new(patch);
-        let outcome = audited_write(&self.database, record, move |tx| {
+        let (caller, now, recorded) = (permit.caller().user_id, self.now(), record.clone());
+        let outcome = race::audited(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
+            let giver = turn::take::<RoleError>(conn, caller)?;
             let old = roles::find(conn, id)?.ok_or(RoleError::NotFound)?;
             recorded.object("role", old.id, old.name.clone());
             if old.system.is_some() {
@@ -135,15 +136,13 @@ impl Auth {
                 new.description.clone_from(description);
             }
             if let Some(permissions) = patch.permissions {
-                // The permit is taken anew: the closure may outlive the borrow of the first one.
-                let permit = super::policy::manage_users(&caller).map_err(|_| RoleError::NotFound)?;
-                may_grant(permit, Some(id), permissions.without(old.permissions))?;
+                giver.may_grant(Some(id), permissions.without(old.permissions))?;
                 new.permissions = permissions;
             }
             if new == old {
                 return Ok((old, false));
             }
-            if !roles::update(conn, &new, &key, caller.user_id.get(), now).map_err(taken)? {
+            if !roles::update(conn, &new, &key, caller.get(), now).map_err(taken)? {
                 return Err(coffre_db::Error::Retryable.into());
             }
             if new.permissions != old.permissions {
@@ -167,11 +166,12 @@ impl Auth {
         etag: String,
         record: &Arc<CallRecord>,
     ) -> Result<(), RoleError> {
-        let (by, now, recorded) = (permit.caller().user_id.get(), self.now(), record.clone());
+        let (caller, now, recorded) = (permit.caller().user_id, self.now(), record.clone());
         let patch = RolePatch { etag, ..RolePatch::default() };
-        audited_write(&self.database, record, move |tx| {
+        race::audited(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
+            turn::take::<RoleError>(conn, caller)?;
             let old = roles::find(conn, id)?.ok_or(RoleError::NotFound)?;
             recorded.object("role", old.id, old.name.clone());
             if old.system.is_some() {
@@ -181,7 +181,7 @@ impl Auth {
             if old.user_count > 0 {
                 return Err(RoleError::InUse { users: old.user_count });
             }
-            roles::delete(conn, id, by, now)?;
+            roles::delete(conn, id, caller.get(), now)?;
             changes::record(conn, Subject::Role(id), now)?;
             recorded.change("name", Some(old.name), None);
             recorded.change("permissions", Some(permissions_text(old.permissions)), None);

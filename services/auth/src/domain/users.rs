@@ -2,19 +2,17 @@
 
 use std::sync::Arc;
 
-use coffre_audit_client::{ActivityType, CallRecord, audited_write};
+use coffre_audit_client::{ActivityType, CallRecord};
 use coffre_db::list::{Field, Kind, Listing, Page, Plan};
 use coffre_db::{Connection, Sql};
-use coffre_types::{Caller, NameKey, RoleId, Timestamp, UserId, etag};
+use coffre_types::{NameKey, RoleId, Timestamp, UserId, etag};
 
-use super::Auth;
 use super::error::{Fault, Invalid, UserError};
-use super::policy::{Grant, ListUsers, ManageUsers, Shown, may_assign, may_reset_password};
+use super::policy::{Giver, Grant, ListUsers, ManageUsers, Shown};
 use super::throttle::address_key;
 use super::user::{HeldRole, NewUser, User, UserDraft, UserPatch, roles_text};
-use super::{ClientAddress, password};
+use super::{Auth, ClientAddress, password, race, turn};
 use crate::store::changes::{self, Subject};
-use crate::store::installation::{self, Guard};
 use crate::store::{roles, sessions, users};
 
 /// What a list of users is filtered and ordered by.
@@ -61,7 +59,7 @@ impl Auth {
         record: &Arc<CallRecord>,
     ) -> Result<User, UserError> {
         password::check(&draft.password, draft.username.as_str(), self.config.password_min_length)?;
-        let caller = permit.caller().clone();
+        let caller = permit.caller().user_id;
         let new = NewUser {
             username: draft.username,
             first_name: draft.first_name,
@@ -71,29 +69,29 @@ impl Auth {
             disabled: draft.disabled,
             // Whoever made the user with a password gave it to a script as likely as to a person.
             password_change_required: false,
-            by: caller.user_id.get(),
+            by: caller.get(),
             now: self.now(),
         };
         let wanted = distinct(draft.roles);
         // Refused before a second of hashing is spent on it; decided in the transaction.
-        let (early, early_caller) = (wanted.clone(), caller.clone());
+        let early = wanted.clone();
         self.database
             .read(move |conn| {
                 let added = grants(conn, &early)?;
-                check_assignment(&early_caller, None, &added)
+                Ok::<_, UserError>(turn::look::<UserError>(conn, caller)?.may_assign(None, &added)?)
             })
             .await?;
         // The hash is bound to the user's id, so the id is taken first; the row then appears whole.
         let turn = self.gate.turn(address_key(address)).await.map_err(|_| UserError::Overloaded)?;
-        let id = self.database.write(|tx| users::reserve_id(tx.conn())).await?;
+        let id = race::write(&self.database, |tx| users::reserve_id(tx.conn())).await?;
         let hash = self.hasher.hash(self.secrets.keyed_password(id, draft.password.expose().as_bytes())).await?;
         drop(turn);
         let recorded = record.clone();
-        audited_write(&self.database, record, move |tx| {
+        race::audited(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
-            let added = grants(conn, &wanted)?;
-            check_assignment(&caller, None, &added)?;
+            let giver = turn::take::<UserError>(conn, caller)?;
+            giver.may_assign(None, &grants(conn, &wanted)?)?;
             users::insert(conn, id, &new).map_err(taken)?;
             users::set_password(conn, id, &hash, new.password_change_required)?;
             users::replace_roles(conn, id, &wanted)?;
@@ -148,13 +146,15 @@ impl Auth {
         address: ClientAddress,
         record: &Arc<CallRecord>,
     ) -> Result<(User, bool), UserError> {
-        let caller = permit.caller().clone();
+        let caller = permit.caller().user_id;
         let hash = match &patch.password {
             None => None,
             Some(new) => {
+                // Refused before a second of hashing is spent on it; decided in the transaction.
                 let before = self.user(permit, id, record).await?;
                 check_version(&patch, &before)?;
-                check_reset(&caller, &before)?;
+                let giver = self.database.read(move |conn| turn::look::<UserError>(conn, caller)).await?;
+                check_reset(&giver, caller, &before)?;
                 let name = patch.username.as_ref().map_or(before.username.as_str(), |name| name.as_str());
                 password::check(new, name, self.config.password_min_length)?;
                 let turn = self.gate.turn(address_key(address)).await.map_err(|_| UserError::Overloaded)?;
@@ -163,11 +163,12 @@ impl Auth {
                 Some(hash)
             }
         };
-        let patch = Arc::new(UserPatch { roles: patch.roles.map(distinct), ..patch });
+        let patch = UserPatch { roles: patch.roles.map(distinct), ..patch };
         let (now, forced, recorded) = (self.now(), self.config.force_password_change, record.clone());
-        let outcome = audited_write(&self.database, record, move |tx| {
+        let outcome = race::audited(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
+            let giver = turn::take::<UserError>(conn, caller)?;
             let old = users::find(conn, id)?.ok_or(UserError::NotFound)?;
             recorded.object("user", old.id, old.username.clone());
             check_version(&patch, &old)?;
@@ -181,7 +182,7 @@ impl Auth {
                 return Ok((old, false));
             }
             if reset {
-                check_reset(&caller, &old)?;
+                check_reset(&giver, caller, &old)?;
             }
             if let Some(wanted) = &roles {
                 let added: Vec<Grant> = wanted
@@ -189,7 +190,7 @@ impl Auth {
                     .filter(|grant| !old.roles.iter().any(|held| held.id == grant.role))
                     .cloned()
                     .collect();
-                check_assignment(&caller, Some(id), &added)?;
+                giver.may_assign(Some(id), &added)?;
             }
             let stripped = roles.as_ref().is_some_and(|wanted| !wanted.iter().any(|grant| grant.administrator));
             if old.administrator && (new.disabled || stripped) {
@@ -200,7 +201,7 @@ impl Auth {
             if ended {
                 new.epoch = old.epoch + 1;
             }
-            store(conn, &old, &new, &key, roles.as_deref(), caller.user_id, now)?;
+            store(conn, &old, &new, &key, roles.as_deref(), caller, now)?;
             if let Some(hash) = &hash {
                 users::set_password(conn, id, hash, forced)?;
             }
@@ -281,9 +282,8 @@ fn store(
     Ok(())
 }
 
-/// Refuses to take the last enabled administrator away. The guard row makes such transactions come one after the other.
+/// Refuses to take the last enabled administrator away. The transaction has taken its turn.
 pub(crate) fn keep_an_administrator(conn: &mut Connection, leaving: UserId) -> Result<(), UserError> {
-    installation::raise(conn, Guard::Administrators)?;
     if users::administrators_besides(conn, leaving)? == 0 { Err(UserError::LastAdministrator) } else { Ok(()) }
 }
 
@@ -301,18 +301,11 @@ fn grants(conn: &mut Connection, wanted: &[RoleId]) -> Result<Vec<Grant>, UserEr
     }
 }
 
-fn check_assignment(caller: &Caller, target: Option<UserId>, added: &[Grant]) -> Result<(), UserError> {
-    // The caller's permit was given before; a closure that runs later takes it anew.
-    let permit = super::policy::manage_users(caller).map_err(|_| UserError::NotFound)?;
-    Ok(may_assign(permit, target, added)?)
-}
-
-fn check_reset(caller: &Caller, target: &User) -> Result<(), UserError> {
-    if caller.user_id == target.id {
+fn check_reset(giver: &Giver, caller: UserId, target: &User) -> Result<(), UserError> {
+    if caller == target.id {
         return Err(UserError::OwnPassword);
     }
-    let permit = super::policy::manage_users(caller).map_err(|_| UserError::NotFound)?;
-    Ok(may_reset_password(permit, target.permissions, target.administrator)?)
+    Ok(giver.may_reset_password(target.permissions, target.administrator)?)
 }
 
 fn check_version(patch: &UserPatch, user: &User) -> Result<(), UserError> {

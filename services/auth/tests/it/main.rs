@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod grants;
 mod house;
 mod keys;
 mod passwords;
