@@ -24,7 +24,8 @@ pub fn secret(what: &str) -> String {
 /// A password that satisfies the rules and is not the user's name.
 pub fn password(of: &str) -> String {
     // Not the name itself: a password that resembles it may be refused.
-    let tag: u64 = of.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let tag: u64 =
+        of.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     format!("{PASSWORD}-{tag:x}")
 }
 
@@ -122,5 +123,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 /// Searches the rows of a database.
 pub fn search_rows(rows: &[(String, String)]) -> Vec<String> {
     let needles = needles();
-    rows.iter().filter(|(_, row)| holds(row.as_bytes(), &needles)).map(|(table, row)| format!("{table}: {row}")).collect()
+    rows.iter()
+        .filter(|(_, row)| holds(row.as_bytes(), &needles))
+        .map(|(table, row)| format!("{table}: {row}"))
+        .collect()
 }

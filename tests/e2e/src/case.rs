@@ -90,7 +90,8 @@ impl<'s> Case<'s> {
         let (id, token) = server
             .admin_token
             .get_or_init(|| async {
-                let signed_in = api.anonymous().sign_in("admin", &server.home.admin_password).await.about_user("admin").ok();
+                let signed_in =
+                    api.anonymous().sign_in("admin", &server.home.admin_password).await.about_user("admin").ok();
                 (signed_in.user.id, signed_in.token)
             })
             .await
@@ -130,7 +131,12 @@ impl<'s> Case<'s> {
     pub async fn user(&self, what: &str, roles: &[i64]) -> Session {
         let username = self.unique(what);
         let password = canary::password(&username);
-        let new = NewUser { username: username.clone(), password: password.clone(), roles: roles.to_vec(), ..NewUser::default() };
+        let new = NewUser {
+            username: username.clone(),
+            password: password.clone(),
+            roles: roles.to_vec(),
+            ..NewUser::default()
+        };
         self.admin.create_user(&new).await.ok();
         self.anonymous().open(&username, &password).await
     }

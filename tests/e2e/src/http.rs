@@ -39,8 +39,9 @@ impl HttpAnswer {
         if self.body.is_empty() {
             return Value::Null;
         }
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{} is not JSON: {error}: {:?}", self.status, String::from_utf8_lossy(&self.body)))
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| {
+            panic!("{} is not JSON: {error}: {:?}", self.status, String::from_utf8_lossy(&self.body))
+        })
     }
 
     /// The code word of a refusal, after a look at its shape.
@@ -144,7 +145,8 @@ impl HttpRequest<'_> {
     /// # Errors
     /// Where no answer came.
     pub async fn try_send(self) -> anyhow::Result<HttpAnswer> {
-        let mut request = Request::builder().method(self.method).uri(format!("http://{}{}", self.http.address, self.path));
+        let mut request =
+            Request::builder().method(self.method).uri(format!("http://{}{}", self.http.address, self.path));
         *request.headers_mut().ok_or_else(|| anyhow::anyhow!("not a path: {}", self.path))? = self.headers;
         let request = request.body(Full::new(self.body))?;
         tokio::time::timeout(PATIENCE, async {

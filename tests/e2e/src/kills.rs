@@ -64,7 +64,8 @@ async fn check(case: &Case<'_>, before: &Acknowledged) {
     for written in &before.values {
         let id = written.credential.parse().unwrap();
         let values = case.admin.list_values(id).await.ok();
-        let found = &values.iter().find(|value| value.id.to_string() == written.value).expect("the value is there").value;
+        let found =
+            &values.iter().find(|value| value.id.to_string() == written.value).expect("the value is there").value;
         assert!(
             *found == written.acknowledged || written.open.contains(found),
             "an acknowledged write is lost: value {} of credential {}",

@@ -16,10 +16,15 @@
 //! | [`case`] | one case: its own users and names on a shared server |
 //! | [`canary`] | the search for secrets where none may be |
 //! | [`load`] | writers and readers that remember what was acknowledged |
+//! | [`tools`] | programs that users have |
 //! | [`kills`] | the server killed under them |
 
 // All of this is a test: a broken expectation panics, with the place that had it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the environment says where the program and the database are; nothing here is a service"
+)]
 
 pub mod api;
 pub mod canary;
@@ -34,3 +39,4 @@ pub mod operation;
 pub mod postgres;
 pub mod raw;
 pub mod server;
+pub mod tools;

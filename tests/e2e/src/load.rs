@@ -96,10 +96,12 @@ async fn prepare(http: &Http, token: &str, shared: &Mutex<Acknowledged>) -> Opti
     let name = format!("load {}", uuid::Uuid::new_v4());
     let request = id();
     let body = json!({"name": name, "attributes": [{"name": "secret"}]});
-    let created = http.post("/v2/credentialvault/credentials").token(token).header("x-request-id", &request).json(&body);
+    let created =
+        http.post("/v2/credentialvault/credentials").token(token).header("x-request-id", &request).json(&body);
     let created = created.try_send().await.ok()?;
     let created = created.is(201);
-    let (credential, attribute) = (created["id"].as_str()?.to_owned(), created["attributes"][0]["id"].as_str()?.to_owned());
+    let (credential, attribute) =
+        (created["id"].as_str()?.to_owned(), created["attributes"][0]["id"].as_str()?.to_owned());
     {
         let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
         shared.credentials.push((credential.clone(), name));
@@ -112,7 +114,13 @@ async fn prepare(http: &Http, token: &str, shared: &Mutex<Acknowledged>) -> Opti
     Some(Written { credential, value: stored[0]["id"].as_str()?.to_owned(), acknowledged: content, open: Vec::new() })
 }
 
-async fn write(http: &Http, token: &str, mut written: Written, stop: &AtomicBool, shared: &Mutex<Acknowledged>) -> Written {
+async fn write(
+    http: &Http,
+    token: &str,
+    mut written: Written,
+    stop: &AtomicBool,
+    shared: &Mutex<Acknowledged>,
+) -> Written {
     while !stop.load(Ordering::SeqCst) {
         let (request, content) = (id(), canary::secret(&id()));
         let path = format!("/v2/credentialvault/credentials/{}/attributevalues/{}", written.credential, written.value);

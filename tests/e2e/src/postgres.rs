@@ -16,7 +16,8 @@ fn lines(connection: &mut PgConnection, query: &str) -> Vec<String> {
 
 /// Every row of every table as text, with the table's name; bytes come in hexadecimal.
 pub fn dump(url: &str) -> Vec<(String, String)> {
-    let mut connection = PgConnection::establish(url).unwrap_or_else(|error| panic!("PostgreSQL does not answer: {error}"));
+    let mut connection =
+        PgConnection::establish(url).unwrap_or_else(|error| panic!("PostgreSQL does not answer: {error}"));
     let tables = lines(
         &mut connection,
         "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) AS line FROM pg_tables \

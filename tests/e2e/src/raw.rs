@@ -19,8 +19,9 @@ impl RawAnswer {
     }
 
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{} is not JSON: {error}: {:?}", self.status, String::from_utf8_lossy(&self.body)))
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| {
+            panic!("{} is not JSON: {error}: {:?}", self.status, String::from_utf8_lossy(&self.body))
+        })
     }
 }
 
@@ -43,7 +44,9 @@ pub fn read_answer(stream: &mut TcpStream, begun: Instant, within: Duration) -> 
     let mut buffer = [0; 16 * 1024];
     loop {
         if let Some((status, headers, start)) = head(&bytes) {
-            let find = |name: &str| headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone());
+            let find = |name: &str| {
+                headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
+            };
             let whole = match (find("content-length"), find("transfer-encoding")) {
                 (Some(length), _) => bytes.len() >= start + length.parse::<usize>().ok()?,
                 (None, Some(_)) => bytes.ends_with(b"0\r\n\r\n"),
@@ -84,7 +87,11 @@ fn head(bytes: &[u8]) -> Option<Head> {
 fn unchunk(mut bytes: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     while let Some(end) = bytes.windows(2).position(|window| window == b"\r\n") {
-        let Some(length) = std::str::from_utf8(&bytes[..end]).ok().and_then(|hex| usize::from_str_radix(hex.trim(), 16).ok()) else { break };
+        let Some(length) =
+            std::str::from_utf8(&bytes[..end]).ok().and_then(|hex| usize::from_str_radix(hex.trim(), 16).ok())
+        else {
+            break;
+        };
         if length == 0 || bytes.len() < end + 2 + length + 2 {
             break;
         }

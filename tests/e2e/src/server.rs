@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::{canary, keeper, raw};
 use coffre_test_support::TestDb;
 use rustix::process::{Pid, Signal, kill_process};
-use crate::{canary, keeper, raw};
 
 /// How long a start may take in a debug build on a busy machine.
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -63,6 +63,9 @@ pub fn private_folder(what: &str) -> PathBuf {
     path
 }
 
+/// The folders of all installations of this run.
+pub static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
 /// Everything that outlives one process: folders, database, settings.
 #[derive(Clone, Debug)]
 pub struct Home {
@@ -92,8 +95,15 @@ impl Home {
     /// The same on a given database.
     pub fn on(engine: Engine, database: Option<TestDb>) -> Self {
         let folder = private_folder("home");
-        let home =
-            Self { engine, folder, admin_password: canary::password("admin"), database: database.map(Arc::new), settings: Vec::new(), absent: Vec::new() };
+        FOLDERS.lock().unwrap().push(folder.clone());
+        let home = Self {
+            engine,
+            folder,
+            admin_password: canary::password("admin"),
+            database: database.map(Arc::new),
+            settings: Vec::new(),
+            absent: Vec::new(),
+        };
         home.write_secret("admin-password", &home.admin_password);
         DirBuilder::new().mode(0o700).create(home.folder.join("keys")).unwrap();
         if let Some(url) = home.database() {
@@ -143,7 +153,8 @@ impl Home {
 
     fn write_secret(&self, name: &str, text: &str) {
         use std::io::Write as _;
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.folder.join(name)).unwrap();
+        let mut file =
+            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.folder.join(name)).unwrap();
         file.write_all(text.as_bytes()).unwrap();
     }
 
@@ -318,7 +329,11 @@ impl Server {
             if let Some(status) = self.ended() {
                 return status;
             }
-            assert!(begun.elapsed() < STOP_WITHIN, "it has not stopped {STOP_WITHIN:?} after SIGTERM:\n{}", self.said());
+            assert!(
+                begun.elapsed() < STOP_WITHIN,
+                "it has not stopped {STOP_WITHIN:?} after SIGTERM:\n{}",
+                self.said()
+            );
             sleep(Duration::from_millis(5));
         }
     }

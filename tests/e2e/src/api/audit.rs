@@ -12,7 +12,9 @@ impl Session {
         match self.api.protocol {
             Protocol::Rest => {
                 let request = rest(Method::POST, "/v1/audit/messages/list").json(query.json());
-                self.rest(operation::LIST_ENTRIES, request).await.map(|answer| Page::from_json(&answer.is(200), Entry::from_json))
+                self.rest(operation::LIST_ENTRIES, request)
+                    .await
+                    .map(|answer| Page::from_json(&answer.is(200), Entry::from_json))
             }
             Protocol::Grpc => {
                 let request = v1::ListEntriesRequest { query: Some(query.proto()) };

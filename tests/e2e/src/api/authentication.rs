@@ -21,7 +21,12 @@ impl Session {
     /// Signs in as somebody and returns the new caller.
     pub async fn open(&self, username: &str, password: &str) -> Session {
         let signed_in = self.sign_in(username, password).await.about_user(username).ok();
-        Session { api: self.api.clone(), token: Some(signed_in.token), id: signed_in.user.id, username: signed_in.user.username }
+        Session {
+            api: self.api.clone(),
+            token: Some(signed_in.token),
+            id: signed_in.user.id,
+            username: signed_in.user.username,
+        }
     }
 
     pub async fn sign_in(&self, username: &str, password: &str) -> Answer<SignedIn> {
@@ -51,11 +56,15 @@ impl Session {
         match self.api.protocol {
             Protocol::Rest => {
                 let path = format!("/v1/authentication/token?token={}", encode(token));
-                self.rest(operation::VALIDATE_TOKEN, rest(Method::GET, path)).await.map(|answer| answer.is(200)["valid"].as_bool().unwrap())
+                self.rest(operation::VALIDATE_TOKEN, rest(Method::GET, path))
+                    .await
+                    .map(|answer| answer.is(200)["valid"].as_bool().unwrap())
             }
             Protocol::Grpc => {
                 let request = v1::ValidateTokenRequest { token: token.to_owned() };
-                self.grpc(operation::VALIDATE_TOKEN, request).await.map(|answer: v1::ValidateTokenResponse| answer.valid)
+                self.grpc(operation::VALIDATE_TOKEN, request)
+                    .await
+                    .map(|answer: v1::ValidateTokenResponse| answer.valid)
             }
         }
     }
@@ -82,9 +91,10 @@ impl Session {
                     answer.is(204);
                 })
             }
-            Protocol::Grpc => {
-                self.grpc(operation::SIGN_OUT, v1::SignOutRequest { token: String::new() }).await.map(|_: v1::SignOutResponse| ())
-            }
+            Protocol::Grpc => self
+                .grpc(operation::SIGN_OUT, v1::SignOutRequest { token: String::new() })
+                .await
+                .map(|_: v1::SignOutResponse| ()),
         }
     }
 
@@ -114,7 +124,10 @@ impl Session {
                     let keys = json["keys"].as_array().unwrap();
                     keys.iter()
                         .map(|key| {
-                            assert_eq!((text(key, "kty"), text(key, "crv"), text(key, "alg")), ("OKP".into(), "Ed25519".into(), "EdDSA".into()));
+                            assert_eq!(
+                                (text(key, "kty"), text(key, "crv"), text(key, "alg")),
+                                ("OKP".into(), "Ed25519".into(), "EdDSA".into())
+                            );
                             assert!(key.get("d").is_none(), "a private key is published");
                             (text(key, "kid"), text(key, "x"))
                         })
@@ -123,9 +136,9 @@ impl Session {
             }
             Protocol::Grpc => {
                 let request = v1::GetJsonWebKeySetRequest {};
-                self.grpc(operation::GET_JSON_WEB_KEY_SET, request)
-                    .await
-                    .map(|answer: v1::GetJsonWebKeySetResponse| answer.keys.into_iter().map(|key| (key.kid, key.x)).collect())
+                self.grpc(operation::GET_JSON_WEB_KEY_SET, request).await.map(|answer: v1::GetJsonWebKeySetResponse| {
+                    answer.keys.into_iter().map(|key| (key.kid, key.x)).collect()
+                })
             }
         }
     }

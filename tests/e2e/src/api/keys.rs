@@ -16,10 +16,12 @@ impl Session {
                 .await
                 .map(|answer| text(&answer.is(200), "name")),
             Protocol::Grpc => {
-                self.grpc(operation::GET_MODE, v1::GetModeRequest {}).await.map(|answer: v1::GetModeResponse| match answer.mode() {
-                    v1::Mode::Express => "Express".to_owned(),
-                    v1::Mode::Manual => "Manual".to_owned(),
-                    v1::Mode::Unspecified => panic!("never sent"),
+                self.grpc(operation::GET_MODE, v1::GetModeRequest {}).await.map(|answer: v1::GetModeResponse| {
+                    match answer.mode() {
+                        v1::Mode::Express => "Express".to_owned(),
+                        v1::Mode::Manual => "Manual".to_owned(),
+                        v1::Mode::Unspecified => panic!("never sent"),
+                    }
                 })
             }
         }

@@ -5,6 +5,7 @@ mod authentication;
 mod keys;
 mod roles;
 mod users;
+mod values;
 mod vault;
 
 use std::net::IpAddr;
@@ -28,7 +29,8 @@ use crate::server::Server;
 pub use self::authentication::SignedIn;
 pub use self::roles::{NewRole, RoleChange};
 pub use self::users::{NewUser, UserChange};
-pub use self::vault::{AttributeChange, CredentialChange, ListCredentials, NewAttribute, NewValue, ValueChange};
+pub use self::values::{NewValue, ValueChange};
+pub use self::vault::{AttributeChange, CredentialChange, ListCredentials, NewAttribute};
 
 /// The way of the calls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,8 +67,11 @@ impl Api {
 
     /// Comes from another address of this machine.
     pub fn from_address(server: &Server, protocol: Protocol, from: Option<IpAddr>) -> Self {
-        let channel =
-            Endpoint::from_shared(format!("http://{}", server.grpc)).unwrap().local_address(from).tcp_nodelay(true).connect_lazy();
+        let channel = Endpoint::from_shared(format!("http://{}", server.grpc))
+            .unwrap()
+            .local_address(from)
+            .tcp_nodelay(true)
+            .connect_lazy();
         Self { protocol, http: Http::from_address(server.http, from), channel, ledger: Arc::default() }
     }
 
@@ -114,7 +119,13 @@ impl<T> Answer<T> {
         match self.outcome {
             Ok(_) => panic!("{} succeeds; {status} {code} is expected", self.what),
             Err(refused) => {
-                assert_eq!((refused.status, refused.code.as_str()), (status, code), "{}: {}", self.what, refused.message);
+                assert_eq!(
+                    (refused.status, refused.code.as_str()),
+                    (status, code),
+                    "{}: {}",
+                    self.what,
+                    refused.message
+                );
                 refused
             }
         }
@@ -240,11 +251,14 @@ impl Session {
             Ok(answer)
         } else {
             let code = answer.code();
+            assert!(!crate::canary::is_in(&answer.body), "a secret in the refusal: {answer:?}");
             Err(Refused {
                 status,
                 code,
                 message: answer.json()["message"].as_str().unwrap_or_default().to_owned(),
-                retry_after: answer.header("retry-after").map(|seconds| seconds.parse().expect("Retry-After is in seconds")),
+                retry_after: answer
+                    .header("retry-after")
+                    .map(|seconds| seconds.parse().expect("Retry-After is in seconds")),
             })
         };
         self.expect(operation, &request_id, &outcome);
@@ -288,6 +302,7 @@ impl Session {
 /// Reads a refusal and checks that code and reason go together (contract, section 7).
 pub fn refused(status: &Status) -> Refused {
     let refusal = Refusal::from_status(status);
+    assert!(!crate::canary::is_in(format!("{status:?}").as_bytes()), "a secret in the refusal: {status:?}");
     use tonic_types::StatusExt as _;
     let details = status.get_error_details();
     let info = details.error_info().unwrap_or_else(|| panic!("a refusal carries ErrorInfo: {status:?}"));

@@ -27,7 +27,9 @@ pub struct RoleChange {
 }
 
 fn references(ids: &[i64]) -> v1::PermissionReferences {
-    v1::PermissionReferences { items: ids.iter().map(|id| v1::PermissionReference { id: *id, ..Default::default() }).collect() }
+    v1::PermissionReferences {
+        items: ids.iter().map(|id| v1::PermissionReference { id: *id, ..Default::default() }).collect(),
+    }
 }
 
 fn id_list(ids: &[i64]) -> Json {
@@ -38,7 +40,8 @@ impl Session {
     pub async fn create_role(&self, new: &NewRole) -> Answer<Role> {
         match self.api.protocol {
             Protocol::Rest => {
-                let body = json!({"name": new.name, "description": new.description, "permissions": id_list(&new.permissions)});
+                let body =
+                    json!({"name": new.name, "description": new.description, "permissions": id_list(&new.permissions)});
                 let request = rest(Method::POST, "/v1/usermanagement/roles").json(body);
                 self.rest(operation::CREATE_ROLE, request).await.map(|answer| Role::from_json(&answer.is(201)))
             }
@@ -75,7 +78,9 @@ impl Session {
             Protocol::Rest => {
                 let request = rest(Method::POST, "/v1/usermanagement/roles/list").json(query.json());
                 self.rest(operation::LIST_ROLES, request).await.map(|answer| {
-                    Page::from_json(&answer.is(200), |json| (json["id"].as_i64().unwrap(), json["name"].as_str().unwrap().to_owned()))
+                    Page::from_json(&answer.is(200), |json| {
+                        (json["id"].as_i64().unwrap(), json["name"].as_str().unwrap().to_owned())
+                    })
                 })
             }
             Protocol::Grpc => {
@@ -100,8 +105,9 @@ impl Session {
                 put("name", change.name.as_ref().map(|text| json!(text)));
                 put("description", change.description.as_ref().map(|text| json!(text)));
                 put("permissions", change.permissions.as_deref().map(id_list));
-                let request =
-                    rest(Method::PUT, format!("/v1/usermanagement/roles/{id}")).json(body).if_match(change.etag.as_deref());
+                let request = rest(Method::PUT, format!("/v1/usermanagement/roles/{id}"))
+                    .json(body)
+                    .if_match(change.etag.as_deref());
                 self.rest(operation::UPDATE_ROLE, request).await.map(|answer| Role::from_json(&answer.is(200)))
             }
             Protocol::Grpc => {
@@ -145,12 +151,16 @@ impl Session {
                     list.iter().map(Permission::from_json).collect()
                 })
             }
-            Protocol::Grpc => {
-                self.grpc(operation::LIST_PERMISSIONS, v1::ListPermissionsRequest {}).await.map(|answer: v1::ListPermissionsResponse| {
-                    let read = |one: v1::Permission| Permission { id: one.id, action: one.action, resource_type: one.resource_type };
+            Protocol::Grpc => self.grpc(operation::LIST_PERMISSIONS, v1::ListPermissionsRequest {}).await.map(
+                |answer: v1::ListPermissionsResponse| {
+                    let read = |one: v1::Permission| Permission {
+                        id: one.id,
+                        action: one.action,
+                        resource_type: one.resource_type,
+                    };
                     answer.permissions.into_iter().map(read).collect()
-                })
-            }
+                },
+            ),
         }
     }
 }

@@ -86,13 +86,18 @@ impl Session {
             Protocol::Rest => {
                 let request = rest(Method::POST, "/v1/usermanagement/users/list").json(query.json());
                 self.rest(operation::LIST_USERS, request).await.map(|answer| {
-                    Page::from_json(&answer.is(200), |json| (json["id"].as_i64().unwrap(), json["username"].as_str().unwrap().to_owned()))
+                    Page::from_json(&answer.is(200), |json| {
+                        (json["id"].as_i64().unwrap(), json["username"].as_str().unwrap().to_owned())
+                    })
                 })
             }
             Protocol::Grpc => {
                 let request = v1::ListUsersRequest { query: Some(query.proto()) };
                 self.grpc(operation::LIST_USERS, request).await.map(|answer: v1::ListUsersResponse| {
-                    Page::from_proto(answer.users.into_iter().map(|user| (user.id, user.username)).collect(), answer.page)
+                    Page::from_proto(
+                        answer.users.into_iter().map(|user| (user.id, user.username)).collect(),
+                        answer.page,
+                    )
                 })
             }
         }
@@ -114,8 +119,9 @@ impl Session {
                 put("description", change.description.as_ref().map(|text| json!(text)));
                 put("disabled", change.disabled.map(|flag| json!(flag)));
                 put("roles", change.roles.as_deref().map(role_list));
-                let request =
-                    rest(Method::PUT, format!("/v1/usermanagement/users/{id}")).json(body).if_match(change.etag.as_deref());
+                let request = rest(Method::PUT, format!("/v1/usermanagement/users/{id}"))
+                    .json(body)
+                    .if_match(change.etag.as_deref());
                 self.rest(operation::UPDATE_USER, request).await.map(|answer| User::from_json(&answer.is(200)))
             }
             Protocol::Grpc => {

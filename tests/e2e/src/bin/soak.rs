@@ -81,7 +81,9 @@ struct Answers {
 }
 
 async fn load(engine: Engine, length: Duration, connections: usize) {
-    let home = Home::new(engine).with("COFFRE_AUTH__TOKEN_LIFE_SECONDS", "86400").with("COFFRE_AUTH__SESSION_LIFE_SECONDS", "86400");
+    let home = Home::new(engine)
+        .with("COFFRE_AUTH__TOKEN_LIFE_SECONDS", "86400")
+        .with("COFFRE_AUTH__SESSION_LIFE_SECONDS", "86400");
     let home = home.with("COFFRE_LOG", "warn");
     let server = home.start();
     let case = Case::on(&server, Protocol::Rest).await;
@@ -92,7 +94,10 @@ async fn load(engine: Engine, length: Duration, connections: usize) {
     for index in 0..connections {
         let name = case.unique(&format!("soak {index}"));
         let created = owner.create_credential(&name, &[NewAttribute::standard("a")]).await.ok();
-        let value = owner.create_values(created.id, &[NewValue::new(created.attributes[0].id, case.secret("soak"))]).await.ok()[0].id;
+        let value =
+            owner.create_values(created.id, &[NewValue::new(created.attributes[0].id, case.secret("soak"))]).await.ok()
+                [0]
+            .id;
         let path = format!("/v2/credentialvault/credentials/{}/attributevalues", created.id);
         let (answers, stop, token) = (answers.clone(), stop.clone(), owner.token.clone().unwrap());
         let (http, secret) = (Http::new(server.http), case.secret("soaked"));
@@ -107,9 +112,16 @@ async fn load(engine: Engine, length: Duration, connections: usize) {
                         1 => (http.get("/nowhere").token(&token), 404),
                         2 => (http.get(&*path).token("forged"), 401),
                         3 => (http.post(&*path).token(&token).body(vec![b'['; 100_000]), 400),
-                        _ => (http.put(format!("{path}/{value}")).token(&token).json(&json!({"value": "x", "version": 0})), 409),
+                        _ => (
+                            http.put(format!("{path}/{value}"))
+                                .token(&token)
+                                .json(&json!({"value": "x", "version": 0})),
+                            409,
+                        ),
                     },
-                    n if n % 10 == 1 => (http.put(format!("{path}/{value}")).token(&token).json(&json!({"value": secret})), 200),
+                    n if n % 10 == 1 => {
+                        (http.put(format!("{path}/{value}")).token(&token).json(&json!({"value": secret})), 200)
+                    }
                     _ => (http.get(&*path).token(&token), 200),
                 };
                 let count = match request.try_send().await {

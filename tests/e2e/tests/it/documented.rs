@@ -19,6 +19,7 @@ use coffre_e2e::api::Protocol;
 use coffre_e2e::canary;
 use coffre_e2e::case::{Case, run};
 use coffre_e2e::server::Engine;
+use coffre_e2e::tools::grpcurl;
 use serde_json::{Value, json};
 
 /// Runs curl with words as a person types them; the status and the body.
@@ -31,7 +32,11 @@ fn curl(words: &[&str]) -> (u16, Value) {
     assert!(output.status.success(), "curl {words:?}: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     let (body, status) = text.rsplit_once('\n').unwrap();
-    let body = if body.is_empty() { Value::Null } else { serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}")) };
+    let body = if body.is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"))
+    };
     (status.parse().unwrap(), body)
 }
 
@@ -42,7 +47,9 @@ fn resembles(place: &str, printed: &Value, answer: &Value) {
     match (printed, answer) {
         (Value::Object(printed), Value::Object(answer)) => {
             for (key, value) in printed {
-                let found = answer.get(key).unwrap_or_else(|| panic!("{place}: the printed key `{key}` is missing: {answer:?}"));
+                let found = answer
+                    .get(key)
+                    .unwrap_or_else(|| panic!("{place}: the printed key `{key}` is missing: {answer:?}"));
                 resembles(&format!("{place}.{key}"), value, found);
             }
         }
@@ -102,8 +109,17 @@ async fn replay(case: &Case<'_>) {
     // Signing in: with the header that the document sends along, and with the key that it prints.
     let body = format!(r#"{{ "username": "{}", "password": "{password}" }}"#, user.username);
     let sign_in = url("/v1/authentication");
-    let (status, answer) =
-        curl(&["-X", "POST", &sign_in, "-H", "X-Authorization: Authorization token", content[0], content[1], "-d", &body]);
+    let (status, answer) = curl(&[
+        "-X",
+        "POST",
+        &sign_in,
+        "-H",
+        "X-Authorization: Authorization token",
+        content[0],
+        content[1],
+        "-d",
+        &body,
+    ]);
     assert_eq!(status, 200, "{answer}");
     let body = format!("{{\n\n\"usename\": \"{}\",\n\n\"password\": \"{password}\"\n\n}}", user.username);
     let (status, answer) = curl(&["-X", "POST", &sign_in, content[0], content[1], "-d", &body]);
@@ -134,13 +150,16 @@ async fn replay(case: &Case<'_>) {
         "createdBy": "1", "createdOn": "2018-07-16T06:04:32.905Z", "updatedBy": "1", "updatedOn": "2018-07-16T06:04:32.905Z", "version": "0",
     });
     resembles("created", &printed, &created);
-    let (id, attribute) = (created["id"].as_str().unwrap().to_owned(), created["attributes"][0]["id"].as_str().unwrap().to_owned());
+    let (id, attribute) =
+        (created["id"].as_str().unwrap().to_owned(), created["attributes"][0]["id"].as_str().unwrap().to_owned());
 
     // 2. List credentials.
     let mut printed = printed_credential();
     printed["completed"] = json!(false);
     let printed = json!({"list": [printed]});
-    for query in ["", "?consumed=false", "?consumed=%22false%22", &format!("?consumed=false&name={}", name.replace(' ', "%20"))] {
+    for query in
+        ["", "?consumed=false", "?consumed=%22false%22", &format!("?consumed=false&name={}", name.replace(' ', "%20"))]
+    {
         let (status, listed) = call("GET", &format!("/v2/credentialvault/credentials{query}"), None);
         assert_eq!(status, 200, "{query}: {listed}");
         resembles("listed", &printed, &listed);
@@ -194,9 +213,11 @@ async fn replay(case: &Case<'_>) {
     // 3. Update, with the two slashes that are printed.
     let value_id = stored[0]["id"].as_str().unwrap();
     let changed = case.secret("Jane Doe");
-    let body =
-        format!(r#"[ {{ "id": "{value_id}", "version": 0, "value" : "{changed}", "credentialAttributeId": "{attribute}" }} ]"#);
-    let (status, updated) = call("PUT", &format!("/v2/credentialvault//credentials/{id}/attributevalues/{value_id}"), Some(&body));
+    let body = format!(
+        r#"[ {{ "id": "{value_id}", "version": 0, "value" : "{changed}", "credentialAttributeId": "{attribute}" }} ]"#
+    );
+    let (status, updated) =
+        call("PUT", &format!("/v2/credentialvault//credentials/{id}/attributevalues/{value_id}"), Some(&body));
     assert_eq!(status, 200, "{updated}");
     let mut printed = printed_value();
     printed["value"] = json!("");
@@ -231,15 +252,6 @@ async fn replay(case: &Case<'_>) {
     assert_eq!(call("GET", "/v2/credentialvault/credentials/9223372036854775807", None).0, 404);
 }
 
-/// The program `grpcurl`, which `cargo xtask test` provides and names.
-fn grpcurl() -> String {
-    std::env::var("COFFRE_TEST_GRPCURL").unwrap_or_else(|_| {
-        let tools = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools");
-        let built = std::fs::read_dir(tools).into_iter().flatten().flatten().map(|entry| entry.path().join("grpcurl")).find(|path| path.exists());
-        built.map_or_else(|| "grpcurl".to_owned(), |path| path.display().to_string())
-    })
-}
-
 #[test]
 fn the_story_works_with_grpcurl() {
     for engine in Engine::BOTH {
@@ -257,7 +269,7 @@ async fn grpcurl_story(case: &Case<'_>) {
             command.args(["-H", &format!("authorization: Bearer {token}")]);
         }
         let output = command.args(["-d", &body.to_string(), &address, rpc]).output();
-        let output = output.expect("the story needs grpcurl; `cargo xtask test` brings it, COFFRE_TEST_GRPCURL names it");
+        let output = output.unwrap();
         if output.status.success() {
             Ok(serde_json::from_slice(&output.stdout).unwrap())
         } else {

@@ -36,7 +36,8 @@ fn a_database_that_goes_and_comes_back_is_survived() {
                     http.get(&*path).token(token),
                     http.get(format!("{path}/attributevalues")).token(token),
                     http.put(&*path).token(token).json(&json!({"description": format!("round {round}")})),
-                    http.post("/v1/authentication").json(&json!({"username": owner.username, "password": case.password_of(&owner)})),
+                    http.post("/v1/authentication")
+                        .json(&json!({"username": owner.username, "password": case.password_of(&owner)})),
                 ];
                 for request in requests {
                     let asked = Instant::now();
@@ -66,7 +67,10 @@ fn a_database_that_goes_and_comes_back_is_survived() {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             case.api.ledger.forget();
-            let change = coffre_e2e::api::CredentialChange { description: Some(format!("well again {round}")), ..Default::default() };
+            let change = coffre_e2e::api::CredentialChange {
+                description: Some(format!("well again {round}")),
+                ..Default::default()
+            };
             let begun = Instant::now();
             while owner.update_credential(created.id, &change).await.outcome.is_err() {
                 assert!(begun.elapsed() < Duration::from_secs(20), "writes are not well again");

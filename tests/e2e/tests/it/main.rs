@@ -6,12 +6,14 @@
 //! `zz_afterwards` is named so that it starts last: it searches what all others left behind.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::disallowed_methods, reason = "the environment says where the programs are; nothing here is a service")]
 
 #[macro_use]
 mod macros;
 
 mod access;
 mod bad_input;
+mod bad_messages;
 mod cases;
 mod documented;
 mod faults;

@@ -34,7 +34,14 @@ fn dev_says_where_it_is_and_how_to_try_it() {
         let home = Home::new(engine);
         let server = home.start();
         let said = fs::read_to_string(&server.out).unwrap();
-        for part in [server.http.to_string(), server.grpc.to_string(), "/docs".to_owned(), "curl".to_owned(), "grpcurl".to_owned(), "admin".to_owned()] {
+        for part in [
+            server.http.to_string(),
+            server.grpc.to_string(),
+            "/docs".to_owned(),
+            "curl".to_owned(),
+            "grpcurl".to_owned(),
+            "admin".to_owned(),
+        ] {
             assert!(said.contains(&part), "it does not say {part}: {said}");
         }
         assert!(!server.said().contains(&home.admin_password), "a given password is not printed");
@@ -53,9 +60,15 @@ fn dev_without_a_password_makes_one_and_shows_it_once() {
         // The word that signs in is the password.
         let http = Http::new(server.http);
         let mut password = None;
-        let words: Vec<&str> = said.split(|sign: char| sign.is_whitespace() || sign == '"' || sign == '\'').filter(|word| word.len() >= 12).collect();
-        for word in words.into_iter().filter(|word| word.chars().all(|sign| sign.is_ascii_alphanumeric() || sign == '-')) {
-            let answer = http.post("/v1/authentication").json(&json!({"username": "admin", "password": word})).send().await;
+        let words: Vec<&str> = said
+            .split(|sign: char| sign.is_whitespace() || sign == '"' || sign == '\'')
+            .filter(|word| word.len() >= 12)
+            .collect();
+        for word in
+            words.into_iter().filter(|word| word.chars().all(|sign| sign.is_ascii_alphanumeric() || sign == '-'))
+        {
+            let answer =
+                http.post("/v1/authentication").json(&json!({"username": "admin", "password": word})).send().await;
             if answer.status == 200 {
                 password = Some(word.to_owned());
                 break;
@@ -67,7 +80,12 @@ fn dev_without_a_password_makes_one_and_shows_it_once() {
         server.stop();
         let again = home.start();
         assert!(!again.said().contains(&password), "not at the second start");
-        http_of(&again).post("/v1/authentication").json(&json!({"username": "admin", "password": password})).send().await.is(200);
+        http_of(&again)
+            .post("/v1/authentication")
+            .json(&json!({"username": "admin", "password": password}))
+            .send()
+            .await
+            .is(200);
         again.stop();
     });
 }
@@ -96,7 +114,8 @@ fn what_was_written_is_there_after_a_clean_stop() {
             assert!(begun.elapsed() < Duration::from_secs(10), "it stops soon: {:?}", begun.elapsed());
             let server = home.start();
             // The session goes on: a restart ends nothing.
-            let caller = coffre_e2e::api::Session { api: Api::new(&server, Protocol::Rest), token: Some(token), ..owner };
+            let caller =
+                coffre_e2e::api::Session { api: Api::new(&server, Protocol::Rest), token: Some(token), ..owner };
             assert_eq!(caller.list_values(id).await.ok()[0].value, secret);
             assert!(server.stop().success());
         });
@@ -109,7 +128,10 @@ fn a_second_process_on_the_same_data_is_refused() {
         let home = Home::new(engine);
         let server = home.start();
         let said = home.try_start().expect_err("two processes share their data");
-        assert!(said.contains("another") || said.contains("already") || said.contains("in use by"), "a clear sentence: {said}");
+        assert!(
+            said.contains("another") || said.contains("already") || said.contains("in use by"),
+            "a clear sentence: {said}"
+        );
         assert!(!said.contains("panicked"), "{said}");
         Http::new(server.http).get("/healthz").send().await.is(200);
         server.kill();
@@ -170,7 +192,8 @@ fn dev_listens_on_the_loopback_alone() {
     run_apart(Engine::Sqlite, async |engine| {
         let home = Home::new(engine);
         for setting in ["COFFRE_HTTP_ADDR", "COFFRE_GRPC_ADDR", "COFFRE_MANAGEMENT_ADDR"] {
-            let (code, said) = output_of(&home, &["dev"], &[("COFFRE_HTTP_ADDR", "127.0.0.1:1"), (setting, "0.0.0.0:0")]);
+            let (code, said) =
+                output_of(&home, &["dev"], &[("COFFRE_HTTP_ADDR", "127.0.0.1:1"), (setting, "0.0.0.0:0")]);
             assert!(code.is_some_and(|code| code != 0), "{setting}: {code:?} {said}");
             assert!(said.contains("this machine"), "{setting}: {said}");
         }
@@ -220,7 +243,8 @@ fn init_works_once() {
 fn serve_takes_no_database_password_from_the_environment() {
     run_apart(Engine::Postgres, async |engine| {
         let home = Home::bare(engine).without("COFFRE_DATABASE_URL_FILE");
-        let (code, said) = output_of(&home, &["serve", "all"], &[("COFFRE_DATABASE_URL", "postgres://coffre:hunter22@127.0.0.1:1/x")]);
+        let (code, said) =
+            output_of(&home, &["serve", "all"], &[("COFFRE_DATABASE_URL", "postgres://coffre:hunter22@127.0.0.1:1/x")]);
         assert!(code.is_some_and(|code| code != 0) && said.contains("DATABASE_URL_FILE"), "{said}");
         assert!(!said.contains("hunter22"), "the password is not repeated: {said}");
     });
@@ -240,7 +264,11 @@ fn the_management_port_tells_health_and_metrics() {
             assert!(text.contains("# TYPE coffre_"), "{text}");
             assert_eq!(Http::new(server.http).get("/metrics").send().await.status, 404, "not on the public port");
             let home = &server.home;
-            let healthy = home.command(&["healthcheck"]).env("COFFRE_MANAGEMENT_ADDR", server.management.to_string()).output().unwrap();
+            let healthy = home
+                .command(&["healthcheck"])
+                .env("COFFRE_MANAGEMENT_ADDR", server.management.to_string())
+                .output()
+                .unwrap();
             assert!(healthy.status.success(), "{healthy:?}");
             let nobody = home.command(&["healthcheck"]).env("COFFRE_MANAGEMENT_ADDR", "127.0.0.1:1").output().unwrap();
             assert!(!nobody.status.success());
@@ -291,7 +319,10 @@ fn a_reset_password_must_be_changed_first_in_serve() {
             back.list_credentials(&Default::default()).await.refused(403, "auth.password_change_required");
             let own = coffre_e2e::canary::password("chosen by the user");
             back.change_password(&reset, &own).await.ok();
-            crate::cases::within_a_second("the way is free", async || back.list_credentials(&Default::default()).await.outcome.is_ok()).await;
+            crate::cases::within_a_second("the way is free", async || {
+                back.list_credentials(&Default::default()).await.outcome.is_ok()
+            })
+            .await;
             case.settle().await;
         }
     });
@@ -312,10 +343,18 @@ fn an_expired_token_is_refused() {
                 assert_eq!(code, "auth.token_invalid");
                 break;
             }
-            assert!(signed_in.elapsed() < Duration::from_secs(70), "a token of 60 s is taken after {:?}", signed_in.elapsed());
+            assert!(
+                signed_in.elapsed() < Duration::from_secs(70),
+                "a token of 60 s is taken after {:?}",
+                signed_in.elapsed()
+            );
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
-        assert!(signed_in.elapsed() > Duration::from_secs(50), "a token of 60 s is refused after {:?}", signed_in.elapsed());
+        assert!(
+            signed_in.elapsed() > Duration::from_secs(50),
+            "a token of 60 s is refused after {:?}",
+            signed_in.elapsed()
+        );
         grpc.list_credentials(&Default::default()).await.refused(401, "auth.token_invalid");
         assert!(!case.anonymous().validate(user.token.as_deref().unwrap()).await.ok());
         case.anonymous().refresh(user.token.as_deref().unwrap()).await.refused(401, "auth.token_invalid");

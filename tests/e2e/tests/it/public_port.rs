@@ -22,10 +22,10 @@ fn channel(server: &Server) -> Channel {
 
 macro_rules! listed_by {
     ($version:ident, $channel:expr) => {{
+        use tonic_reflection::pb::$version::ServerReflectionRequest;
         use tonic_reflection::pb::$version::server_reflection_client::ServerReflectionClient;
         use tonic_reflection::pb::$version::server_reflection_request::MessageRequest;
         use tonic_reflection::pb::$version::server_reflection_response::MessageResponse;
-        use tonic_reflection::pb::$version::ServerReflectionRequest;
         let mut client = ServerReflectionClient::new($channel);
         let ask = |message| ServerReflectionRequest { host: String::new(), message_request: Some(message) };
         let asked = vec![
@@ -37,13 +37,21 @@ macro_rules! listed_by {
         let mut answers = client.server_reflection_info(futures_util::stream::iter(asked)).await.unwrap().into_inner();
         let mut next = async || answers.message().await.ok().flatten().and_then(|answer| answer.message_response);
         let services: BTreeSet<String> = match next().await {
-            Some(MessageResponse::ListServicesResponse(list)) => list.service.into_iter().map(|service| service.name).collect(),
+            Some(MessageResponse::ListServicesResponse(list)) => {
+                list.service.into_iter().map(|service| service.name).collect()
+            }
             other => panic!("no list: {other:?}"),
         };
-        assert!(matches!(next().await, Some(MessageResponse::FileDescriptorResponse(_))), "a public service is described");
+        assert!(
+            matches!(next().await, Some(MessageResponse::FileDescriptorResponse(_))),
+            "a public service is described"
+        );
         for _ in 0..2 {
             // A refusal may also end the stream.
-            assert!(!matches!(next().await, Some(MessageResponse::FileDescriptorResponse(_))), "an internal service is described");
+            assert!(
+                !matches!(next().await, Some(MessageResponse::FileDescriptorResponse(_))),
+                "an internal service is described"
+            );
         }
         services
     }};
@@ -55,8 +63,11 @@ fn reflection_shows_the_public_services_alone() {
         run_apart(engine, async |engine| {
             let server = Server::shared(engine);
             let pool = DescriptorPool::decode(PUBLIC_DESCRIPTORS).unwrap();
-            let expected: BTreeSet<String> =
-                pool.services().filter(|one| one.package_name() != "coffre.locker.v1").map(|one| one.full_name().to_owned()).collect();
+            let expected: BTreeSet<String> = pool
+                .services()
+                .filter(|one| one.package_name() != "coffre.locker.v1")
+                .map(|one| one.full_name().to_owned())
+                .collect();
             for services in [listed_by!(v1, channel(server)), listed_by!(v1alpha, channel(server))] {
                 let ours: BTreeSet<String> = services.into_iter().filter(|name| name.starts_with("coffre.")).collect();
                 assert_eq!(ours, expected);
@@ -82,7 +93,10 @@ fn health_is_told_for_every_service() {
         run_apart(engine, async |engine| {
             let mut client = HealthClient::new(channel(Server::shared(engine)));
             let pool = DescriptorPool::decode(PUBLIC_DESCRIPTORS).unwrap();
-            let services = pool.services().filter(|one| one.package_name() != "coffre.locker.v1").map(|one| one.full_name().to_owned());
+            let services = pool
+                .services()
+                .filter(|one| one.package_name() != "coffre.locker.v1")
+                .map(|one| one.full_name().to_owned());
             for service in services.chain([String::new()]) {
                 let answer = client.check(HealthCheckRequest { service: service.clone() }).await.unwrap().into_inner();
                 assert_eq!(answer.status(), ServingStatus::Serving, "{service}");
@@ -102,10 +116,19 @@ fn internal_services_are_not_on_the_public_port() {
             let hidden: Vec<String> = all
                 .services()
                 .filter(|service| public.get_service_by_name(service.full_name()).is_none())
-                .flat_map(|service| service.methods().map(|method| format!("{}/{}", service.full_name(), method.name())).collect::<Vec<_>>())
+                .flat_map(|service| {
+                    service
+                        .methods()
+                        .map(|method| format!("{}/{}", service.full_name(), method.name()))
+                        .collect::<Vec<_>>()
+                })
                 .collect();
             assert!(hidden.len() >= 3, "the internal services are known: {hidden:?}");
-            for rpc in hidden.iter().map(String::as_str).chain(["coffre.vault.v1.CredentialService/Nothing", "coffre.vault.v1.Nothing/Nothing", "x/y"]) {
+            for rpc in hidden.iter().map(String::as_str).chain([
+                "coffre.vault.v1.CredentialService/Nothing",
+                "coffre.vault.v1.Nothing/Nothing",
+                "x/y",
+            ]) {
                 for caller in [&case.anonymous(), &case.admin] {
                     let status = caller.unary::<(), ()>(rpc, Request::new(())).await.unwrap_err();
                     assert_eq!(status.code(), Code::Unimplemented, "{rpc}: {status:?}");
@@ -148,7 +171,13 @@ fn a_forwarded_address_counts_only_from_a_proxy_that_is_trusted() {
     run(Engine::Sqlite, Protocol::Rest, async |case: &Case<'_>| {
         let id = format!("forwarded-{}", uuid::Uuid::new_v4());
         let request = case.api.http.get("/v2/credentialvault/credentials").token(case.admin.token.as_deref().unwrap());
-        request.header("x-forwarded-for", "203.0.113.9").header("x-coffre-source", "System").header("x-request-id", &id).send().await.is(200);
+        request
+            .header("x-forwarded-for", "203.0.113.9")
+            .header("x-coffre-source", "System")
+            .header("x-request-id", &id)
+            .send()
+            .await
+            .is(200);
         let grpc = Session { api: Api::new(case.server, Protocol::Grpc), ..case.admin.clone() };
         let entry = raw_entry(&grpc, &id).await;
         assert!(entry.client_address.starts_with("127."), "{}", entry.client_address);

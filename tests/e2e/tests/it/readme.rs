@@ -9,8 +9,21 @@ const README: &str = include_str!("../../../../README.md");
 
 /// What differs from run to run; everything else must be as printed.
 const VOLATILE: [&str; 15] = [
-    "createdOn", "updatedOn", "createTime", "updateTime", "timeUs", "requestId", "hostName", "salt", "sessionId", "leafHash", "nextPageToken",
-    "logIndex", "total", "detail", "clientAddress",
+    "createdOn",
+    "updatedOn",
+    "createTime",
+    "updateTime",
+    "timeUs",
+    "requestId",
+    "hostName",
+    "salt",
+    "sessionId",
+    "leafHash",
+    "nextPageToken",
+    "logIndex",
+    "total",
+    "detail",
+    "clientAddress",
 ];
 
 struct Line {
@@ -33,7 +46,8 @@ fn block(heading: &str) -> Vec<Line> {
             let last = lines.last_mut().unwrap();
             last.answer = format!("{}{line}\n", last.answer);
         }
-        let open_quote = lines.last().is_some_and(|last| last.answer.is_empty() && last.command.matches('\'').count() % 2 == 1);
+        let open_quote =
+            lines.last().is_some_and(|last| last.answer.is_empty() && last.command.matches('\'').count() % 2 == 1);
         continued = line.ends_with('\\') || open_quote;
     }
     lines
@@ -50,12 +64,17 @@ fn difference(at: &str, shown: &Value, real: &Value) -> Option<String> {
             // An audit entry's id is a UUID; the ids of everything else are as printed.
             shown
                 .iter()
-                .filter(|(name, value)| !VOLATILE.contains(&name.as_str()) && !value.as_str().is_some_and(|text| *name == "id" && text.len() > 20))
+                .filter(|(name, value)| {
+                    !VOLATILE.contains(&name.as_str())
+                        && !value.as_str().is_some_and(|text| *name == "id" && text.len() > 20)
+                })
                 .find_map(|(name, value)| difference(&format!("{at}.{name}"), value, real.get(name)?))
         }
-        (Value::Array(shown), Value::Array(real)) if shown.len() == real.len() => {
-            shown.iter().zip(real).enumerate().find_map(|(place, (shown, real))| difference(&format!("{at}[{place}]"), shown, real))
-        }
+        (Value::Array(shown), Value::Array(real)) if shown.len() == real.len() => shown
+            .iter()
+            .zip(real)
+            .enumerate()
+            .find_map(|(place, (shown, real))| difference(&format!("{at}[{place}]"), shown, real)),
         _ if shown == real => None,
         _ => Some(format!("{at}: {real}, the README shows {shown}")),
     }
@@ -64,7 +83,8 @@ fn difference(at: &str, shown: &Value, real: &Value) -> Option<String> {
 fn repeat(lines: &[Line], server: &coffre_e2e::server::Server, folder: &str) {
     let marker = "@@@ end of answer @@@";
     let script: String = lines.iter().map(|line| format!("{}\necho; echo '{marker}'\n", line.command)).collect();
-    let script = script.replace("127.0.0.1:8080", &server.http.to_string()).replace("127.0.0.1:50051", &server.grpc.to_string());
+    let script =
+        script.replace("127.0.0.1:8080", &server.http.to_string()).replace("127.0.0.1:50051", &server.grpc.to_string());
     let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
     let output = Command::new("bash").args(["-c", &script]).env("PATH", path).stdin(Stdio::null()).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
@@ -87,8 +107,7 @@ fn every_line_of_the_story_answers_what_the_readme_shows() {
     let mut home = Home::new(Engine::Sqlite);
     "correct-horse-battery".clone_into(&mut home.admin_password);
     let server = home.start();
-    let grpcurl = std::env::var_os("COFFRE_TEST_GRPCURL").expect("COFFRE_TEST_GRPCURL names grpcurl; `cargo xtask test` sets it");
-    let grpcurl = std::path::PathBuf::from(grpcurl);
+    let grpcurl = coffre_e2e::tools::grpcurl();
     let folder = grpcurl.parent().unwrap().to_str().unwrap();
     let (curl, grpc) = (block("## The story with `curl`"), block("## The story with `grpcurl`"));
     assert!(curl.len() >= 5 && grpc.len() >= 6, "the README lost its story");

@@ -20,7 +20,8 @@ fn two_replicas_are_one_vault() {
             // Signed in at one, used at the other.
             let owner = case.basic("owner").await;
             let owner_there = at_two(&owner);
-            let created = owner_there.create_credential(&case.unique("shared"), &[NewAttribute::standard("a")]).await.ok();
+            let created =
+                owner_there.create_credential(&case.unique("shared"), &[NewAttribute::standard("a")]).await.ok();
             let secret = case.secret("written at two");
             owner_there.create_values(created.id, &[NewValue::new(created.attributes[0].id, &*secret)]).await.ok();
             assert_eq!(owner.list_values(created.id).await.ok()[0].value, secret, "sealed at one, opened at the other");
@@ -42,23 +43,38 @@ fn two_replicas_are_one_vault() {
                 ..Default::default()
             };
             let (here, elsewhere) = (change("here"), change("there"));
-            let (first, second) =
-                tokio::join!(owner.update_credential(created.id, &here), owner_there.update_credential(created.id, &elsewhere));
-            assert_eq!([first.outcome.is_ok(), second.outcome.is_ok()].iter().filter(|won| **won).count(), 1, "{first:?} {second:?}");
+            let (first, second) = tokio::join!(
+                owner.update_credential(created.id, &here),
+                owner_there.update_credential(created.id, &elsewhere)
+            );
+            assert_eq!(
+                [first.outcome.is_ok(), second.outcome.is_ok()].iter().filter(|won| **won).count(),
+                1,
+                "{first:?} {second:?}"
+            );
 
             // A page of one goes on at the other.
             for index in 0..3 {
-                owner.create_credential(&case.unique(&format!("page {index}")), &[NewAttribute::standard("a")]).await.ok();
+                owner
+                    .create_credential(&case.unique(&format!("page {index}")), &[NewAttribute::standard("a")])
+                    .await
+                    .ok();
             }
             let page = owner.query_credentials(&Query::default().sort("id", false).page(0, 2)).await.ok();
-            let rest = owner_there.query_credentials(&Query::default().sort("id", false).page(0, 2).token(page.next)).await.ok();
+            let rest = owner_there
+                .query_credentials(&Query::default().sort("id", false).page(0, 2).token(page.next))
+                .await
+                .ok();
             assert_eq!((page.total, rest.items.len()), (Some(4), 2));
 
             // A role taken away at one is gone at the other within a second.
             let user = case.basic("stripped").await;
             let user_there = at_two(&user);
             user_there.list_credentials(&Default::default()).await.ok();
-            case.admin.update_user(user.id, &UserChange { roles: Some(Vec::new()), ..UserChange::default() }).await.ok();
+            case.admin
+                .update_user(user.id, &UserChange { roles: Some(Vec::new()), ..UserChange::default() })
+                .await
+                .ok();
             within_a_second("the right is gone at the other", async || {
                 user_there.list_credentials(&Default::default()).await.code() == Some("authz.permission_required")
             })

@@ -73,7 +73,14 @@ async fn a_sign_in_carries_every_documented_key(case: &Case<'_>) {
     for key in ["domain", "publicKey", "appUrl"] {
         assert_eq!(shown[key], Value::Null, "{key}");
     }
-    for (key, value) in [("deleted", false), ("disabled", false), ("clientRegistered", false), ("questionsSet", false), ("enableAutoLogin", false), ("passwordSet", true)] {
+    for (key, value) in [
+        ("deleted", false),
+        ("disabled", false),
+        ("clientRegistered", false),
+        ("questionsSet", false),
+        ("enableAutoLogin", false),
+        ("passwordSet", true),
+    ] {
         assert_eq!(shown[key], json!(value), "{key}");
     }
     has_keys(&shown["roles"][0], &["id", "name"]);
@@ -101,7 +108,10 @@ async fn tokens_are_validated_and_refreshed_as_documented(case: &Case<'_>) {
     let user = case.basic("token").await;
     let token = user.token.clone().unwrap();
     let http = &case.api.http;
-    assert_eq!(http.get(format!("/v1/authentication/token?token={token}")).send().await.is(200), json!({"valid": true}));
+    assert_eq!(
+        http.get(format!("/v1/authentication/token?token={token}")).send().await.is(200),
+        json!({"valid": true})
+    );
     assert_eq!(http.get("/v1/authentication/token?token=x").send().await.is(200), json!({"valid": false}));
     let validate = http.post("/v1/authentication/token/validate").json(&json!({"token": token}));
     assert_eq!(validate.send().await.is(200), json!({"valid": true}));
@@ -161,14 +171,20 @@ async fn ids_are_texts_here_and_numbers_there(case: &Case<'_>) {
         assert!(json[key].is_string(), "{key}: {json}");
     }
     assert_eq!(json["lockerId"], Value::Null);
-    has_keys(&json["permissions"], &["canReadValues", "canWriteValues", "canUpdate", "canDelete", "canTransferOwnership", "canAssignLocker"]);
+    has_keys(
+        &json["permissions"],
+        &["canReadValues", "canWriteValues", "canUpdate", "canDelete", "canTransferOwnership", "canAssignLocker"],
+    );
 }
 
 async fn requests_carry_ids_as_numbers_or_texts(case: &Case<'_>) {
     let user = case.basic("sender").await;
     let token = user.token.as_deref().unwrap();
     let http = &case.api.http;
-    let created = user.create_credential(&case.unique("typed"), &[NewAttribute::standard("a"), NewAttribute::standard("b")]).await.ok();
+    let created = user
+        .create_credential(&case.unique("typed"), &[NewAttribute::standard("a"), NewAttribute::standard("b")])
+        .await
+        .ok();
     let path = format!("{CREDENTIALS}/{}", created.id);
     let attribute = created.attributes[0].id;
     for (version, as_text) in [(0, false), (1, true)] {
@@ -177,7 +193,10 @@ async fn requests_carry_ids_as_numbers_or_texts(case: &Case<'_>) {
             "id": id(created.id), "version": id(version), "name": created.name, "description": format!("described {version}"), "lockerId": null,
             "ownerId": id(user.id), "attributes": [{"id": id(attribute), "version": id(version), "description": format!("d{version}")}],
         });
-        assert_eq!(http.put(&*path).token(token).json(&body).send().await.is(200)["version"], json!((version + 1).to_string()));
+        assert_eq!(
+            http.put(&*path).token(token).json(&body).send().await.is(200)["version"],
+            json!((version + 1).to_string())
+        );
     }
     let body = json!([{"credentialAttributeId": attribute.to_string(), "value": case.secret("a")}]);
     http.post(format!("{path}/attributevalues")).token(token).json(&body).send().await.is(201);
@@ -196,11 +215,18 @@ async fn the_old_paths_are_the_same(case: &Case<'_>) {
     let created = http.post("/v1/credentialvault/credentials").token(token).json(&body).send().await.is(201);
     let id = created["id"].as_str().unwrap();
     let value = json!([{"credentialAttributeId": created["attributes"][0]["id"], "value": case.secret("old")}]);
-    let stored = http.post(format!("/v2/credentialvault/credentials/{id}/attributevalue")).token(token).json(&value).send().await.is(201);
+    let stored = http
+        .post(format!("/v2/credentialvault/credentials/{id}/attributevalue"))
+        .token(token)
+        .json(&value)
+        .send()
+        .await
+        .is(201);
     let value = stored[0]["id"].as_str().unwrap();
     http.delete(format!("/v2/credentialvault/credentials/{id}/values/{value}")).token(token).send().await.is(204);
     // A slip of the pen of the document.
-    let slip = http.post(format!("/v2/credentialvault/credentials/{id}/username")).token(token).json(&json!([])).send().await;
+    let slip =
+        http.post(format!("/v2/credentialvault/credentials/{id}/username")).token(token).json(&json!([])).send().await;
     slip.refused(404, "route.not_found");
 }
 
@@ -208,7 +234,10 @@ async fn answers_mirror_the_shape_of_the_request(case: &Case<'_>) {
     let user = case.basic("mirror").await;
     let token = user.token.as_deref().unwrap();
     let http = &case.api.http;
-    let created = user.create_credential(&case.unique("mirror"), &[NewAttribute::standard("a"), NewAttribute::standard("b")]).await.ok();
+    let created = user
+        .create_credential(&case.unique("mirror"), &[NewAttribute::standard("a"), NewAttribute::standard("b")])
+        .await
+        .ok();
     let path = format!("{CREDENTIALS}/{}/attributevalues", created.id);
     let item = |index: usize| json!({"credentialAttributeId": created.attributes[index].id, "value": case.secret("m")});
     let array = http.post(&*path).token(token).json(&json!([item(0)])).send().await.is(201);
@@ -219,7 +248,8 @@ async fn answers_mirror_the_shape_of_the_request(case: &Case<'_>) {
     let body = json!([{"id": array[0]["id"], "version": 0, "value": case.secret("n"), "credentialAttributeId": created.attributes[0].id.to_string()}]);
     let changed = http.put(&*one).token(token).json(&body).send().await.is(200);
     assert_eq!(changed[0]["version"], json!("1"), "{changed}");
-    let changed = http.put(&*one).token(token).json(&json!({"value": case.secret("o"), "version": "1"})).send().await.is(200);
+    let changed =
+        http.put(&*one).token(token).json(&json!({"value": case.secret("o"), "version": "1"})).send().await.is(200);
     assert_eq!(changed["version"], json!("2"), "{changed}");
     let stale = http.put(&*one).token(token).json(&json!({"value": case.secret("p"), "version": "1"})).send().await;
     stale.refused(409, "value.version_conflict");
@@ -235,7 +265,13 @@ async fn roles_take_permissions_in_every_form(case: &Case<'_>) {
     let role = http.post("/v1/usermanagement/roles").token(admin).json(&body).send().await.is(201);
     let ids: Vec<i64> = role["permissions"].as_array().unwrap().iter().map(|one| one["id"].as_i64().unwrap()).collect();
     assert_eq!(ids, [1, 2, 6, 9]);
-    for odd in [json!([{"id": 99}]), json!([{"name": "Everything"}]), json!([{"action": "viewall"}]), json!([{}]), json!([{"action": "create", "resourceType": "api"}])] {
+    for odd in [
+        json!([{"id": 99}]),
+        json!([{"name": "Everything"}]),
+        json!([{"action": "viewall"}]),
+        json!([{}]),
+        json!([{"action": "create", "resourceType": "api"}]),
+    ] {
         let body = json!({"name": case.unique("odd"), "permissions": odd});
         http.post("/v1/usermanagement/roles").token(admin).json(&body).send().await.refused(400, "request.invalid");
     }
@@ -249,7 +285,12 @@ async fn operations_answer_without_a_token(case: &Case<'_>) {
     assert!(version["version"].is_string(), "{version}");
     let document = http.get("/openapi.json").send().await.is(200);
     assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.")), "{}", document["openapi"]);
-    for path in ["/v1/authentication", "/v2/credentialvault/credentials/{id}/attributevalues", "/v1/audit/messages/list", "/v1/usermanagement/users/{id}"] {
+    for path in [
+        "/v1/authentication",
+        "/v2/credentialvault/credentials/{id}/attributevalues",
+        "/v1/audit/messages/list",
+        "/v1/usermanagement/users/{id}",
+    ] {
         assert!(document["paths"].get(path).is_some(), "{path} is not in the document");
     }
     let page = http.get("/docs").send().await;
@@ -272,7 +313,11 @@ async fn every_answer_says_that_it_is_not_to_be_kept(case: &Case<'_>) {
         let answer = case.api.http.get(path).token(user.token.as_deref().unwrap()).send().await;
         assert_eq!(answer.header("cache-control"), Some("no-store"), "{path}");
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
-        assert_eq!(answer.header("content-type").map(|kind| kind.split(';').next().unwrap()), Some("application/json"), "{path}");
+        assert_eq!(
+            answer.header("content-type").map(|kind| kind.split(';').next().unwrap()),
+            Some("application/json"),
+            "{path}"
+        );
     }
 }
 
@@ -309,6 +354,11 @@ fn documented_status_codes_are_exactly_two() {
         let other = case.basic("other").await;
         http.get(&*path).token(other.token.as_deref().unwrap()).send().await.refused(404, "credential.not_found");
         http.get(CREDENTIALS).send().await.refused(401, "auth.token_required");
-        http.put(&*path).token(&token).json(&json!({"version": 99})).send().await.refused(409, "credential.version_conflict");
+        http.put(&*path)
+            .token(&token)
+            .json(&json!({"version": 99}))
+            .send()
+            .await
+            .refused(409, "credential.version_conflict");
     });
 }

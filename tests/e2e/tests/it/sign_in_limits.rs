@@ -33,7 +33,8 @@ async fn failed_sign_ins_are_throttled_alike_for_known_and_unknown_names(engine:
         let case = Case::on(&server, protocol).await;
         let user = case.basic("known").await;
         let last = u8::try_from(index).unwrap();
-        let from = |host: u8| Api::from_address(&server, protocol, Some(IpAddr::V4(Ipv4Addr::new(127, 77, last, host))));
+        let from =
+            |host: u8| Api::from_address(&server, protocol, Some(IpAddr::V4(Ipv4Addr::new(127, 77, last, host))));
         let (known, _) = exhaust(&from(2), &user.username).await;
         let (unknown, _) = exhaust(&from(3), &case.unique("unknown")).await;
         assert_eq!(known, unknown, "the number of tries tells whether a name exists");
@@ -50,7 +51,10 @@ async fn failed_sign_ins_are_throttled_alike_for_known_and_unknown_names(engine:
                 Err(refused) => {
                     assert_eq!(refused.code, "auth.throttled");
                     let wait = refused.retry_after.unwrap();
-                    assert!(wait <= 60 && begun.elapsed() < Duration::from_secs(60), "locked out by somebody else for {wait} s");
+                    assert!(
+                        wait <= 60 && begun.elapsed() < Duration::from_secs(60),
+                        "locked out by somebody else for {wait} s"
+                    );
                     tokio::time::sleep(Duration::from_millis(250)).await;
                 }
             }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use coffre_e2e::api::{NewAttribute, NewValue, Protocol};
 use coffre_e2e::case::{Case, RUNNING, block_on};
-use coffre_e2e::server::{Engine, Server};
+use coffre_e2e::server::{Engine, FOLDERS, Server};
 use coffre_e2e::{canary, postgres};
 
 /// Holds the secrets that the harness itself writes for the server to read.
@@ -25,15 +25,20 @@ fn no_planted_secret_is_in_any_log_output_or_database_file() {
             for protocol in Protocol::BOTH {
                 let case = Case::on(server, protocol).await;
                 let owner = case.basic("canary").await;
-                let created = owner.create_credential(&case.unique("canary"), &[NewAttribute::standard("a")]).await.ok();
-                owner.create_values(created.id, &[NewValue::new(created.attributes[0].id, case.secret("planted"))]).await.ok();
+                let created =
+                    owner.create_credential(&case.unique("canary"), &[NewAttribute::standard("a")]).await.ok();
+                owner
+                    .create_values(created.id, &[NewValue::new(created.attributes[0].id, case.secret("planted"))])
+                    .await
+                    .ok();
                 owner.list_values(created.id).await.ok();
-                case.anonymous().sign_in(&owner.username, &canary::secret("a wrong password")).await.refused(401, "auth.sign_in_failed");
+                case.anonymous()
+                    .sign_in(&owner.username, &canary::secret("a wrong password"))
+                    .await
+                    .refused(401, "auth.sign_in_failed");
                 case.settle().await;
             }
         });
-        let found = canary::search(&server.home.folder, GIVEN);
-        assert!(found.is_empty(), "planted secrets are in {found:#?}");
         if let Some(url) = server.home.database() {
             let rows = postgres::dump(url);
             assert!(rows.len() > 10, "the dump holds {} rows", rows.len());
@@ -41,10 +46,23 @@ fn no_planted_secret_is_in_any_log_output_or_database_file() {
             assert!(found.is_empty(), "planted secrets are in {found:#?}");
         }
         let log = std::fs::read_to_string(&server.log).unwrap();
-        assert!(log.contains("DEBUG") || log.contains("debug"), "the log holds our debug lines too, or this test reads too little");
-        assert!(!log.contains("panicked"), "a handler panicked: {}", log.lines().find(|line| line.contains("panicked")).unwrap_or_default());
-        let errors: Vec<&str> = log.lines().filter(|line| line.contains("\"ERROR\"") || line.contains(" ERROR ")).collect();
+        assert!(
+            log.contains("DEBUG") || log.contains("debug"),
+            "the log holds our debug lines too, or this test reads too little"
+        );
+        assert!(
+            !log.contains("panicked"),
+            "a handler panicked: {}",
+            log.lines().find(|line| line.contains("panicked")).unwrap_or_default()
+        );
+        let errors: Vec<&str> =
+            log.lines().filter(|line| line.contains("\"ERROR\"") || line.contains(" ERROR ")).collect();
         assert!(errors.is_empty(), "the cases provoke no fault of ours, but the log says: {errors:#?}");
+    }
+    // Of every server of this run: logs, output, database files and their journals.
+    for folder in FOLDERS.lock().unwrap().iter() {
+        let found = canary::search(folder, GIVEN);
+        assert!(found.is_empty(), "planted secrets are in {found:#?}");
     }
 }
 
@@ -53,7 +71,9 @@ fn the_search_finds_what_is_there() {
     let folder = coffre_e2e::server::private_folder("search");
     use base64::Engine as _;
     let encoded = base64::engine::general_purpose::STANDARD.encode(format!("ab{}", canary::secret("x")));
-    for (name, content) in [("plain", canary::secret("x")), ("base64", encoded), ("hex", hex::encode(canary::password("x")))] {
+    for (name, content) in
+        [("plain", canary::secret("x")), ("base64", encoded), ("hex", hex::encode(canary::password("x")))]
+    {
         std::fs::write(folder.join(name), format!("something before {content} and after")).unwrap();
     }
     std::fs::write(folder.join("clean"), "nothing here").unwrap();

@@ -48,7 +48,11 @@ async fn malformed_json_is_refused(case: &Case<'_>) {
     ];
     for body in bodies {
         let what = String::from_utf8_lossy(&body).into_owned();
-        for path in [CREDENTIALS.to_owned(), format!("{CREDENTIALS}/list"), format!("{CREDENTIALS}/{}/attributevalues", it.credential.id)] {
+        for path in [
+            CREDENTIALS.to_owned(),
+            format!("{CREDENTIALS}/list"),
+            format!("{CREDENTIALS}/{}/attributevalues", it.credential.id),
+        ] {
             let answer = case.api.http.post(path).token(it.token()).body(body.clone()).send().await;
             refused(&what, &answer, 400, "request.malformed");
         }
@@ -89,12 +93,26 @@ async fn wrong_types_are_refused(case: &Case<'_>) {
         refused(&body.to_string(), &answer, 400, "request.invalid");
     }
     let value = |value: Value| json!([{"credentialAttributeId": it.credential.attributes[1].id, "value": value}]);
-    for body in [value(json!(5)), value(json!(null)), value(json!({})), value(json!(["x"])), json!("x"), json!([5]), json!({"list": 5})] {
+    for body in [
+        value(json!(5)),
+        value(json!(null)),
+        value(json!({})),
+        value(json!(["x"])),
+        json!("x"),
+        json!([5]),
+        json!({"list": 5}),
+    ] {
         let path = format!("{CREDENTIALS}/{}/attributevalues", it.credential.id);
         let answer = case.api.http.post(path).token(it.token()).json(&body).send().await;
         refused(&body.to_string(), &answer, 400, "request.invalid");
     }
-    for body in [json!({"version": "x"}), json!({"version": 1.5}), json!({"version": true}), json!({"version": -1}), json!({"attributes": 5})] {
+    for body in [
+        json!({"version": "x"}),
+        json!({"version": 1.5}),
+        json!({"version": true}),
+        json!({"version": -1}),
+        json!({"attributes": 5}),
+    ] {
         let path = format!("{CREDENTIALS}/{}", it.credential.id);
         let answer = case.api.http.put(path).token(it.token()).json(&body).send().await;
         assert_eq!(answer.status, if body["version"] == json!(-1) { answer.status } else { 400 }, "{body}");
@@ -157,7 +175,9 @@ async fn duplicate_keys_are_refused(case: &Case<'_>) {
         refused(&body, &answer, 400, "request.malformed");
     }
     // Two spellings of one key are the same key twice.
-    for body in [r#"{"username":"a","Username":"b","password":"c"}"#, r#"{"username":"a","password":"b","PASSWORD":"c"}"#] {
+    for body in
+        [r#"{"username":"a","Username":"b","password":"c"}"#, r#"{"username":"a","password":"b","PASSWORD":"c"}"#]
+    {
         let answer = case.api.http.post("/v1/authentication").body(body).send().await;
         assert_eq!(answer.status, 400, "{body}: {:?}", answer.body);
         assert!(answer.code().starts_with("request."));
@@ -172,7 +192,11 @@ async fn deep_nesting_is_refused(case: &Case<'_>) {
         "[".repeat(depth),
         format!("{}{}", "[".repeat(depth), "]".repeat(depth)),
         format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth)),
-        format!("{{\"name\":\"x\",\"attributes\":[{{\"name\":\"a\"}}],\"unknown\":{}{}}}", "[".repeat(depth), "]".repeat(depth)),
+        format!(
+            "{{\"name\":\"x\",\"attributes\":[{{\"name\":\"a\"}}],\"unknown\":{}{}}}",
+            "[".repeat(depth),
+            "]".repeat(depth)
+        ),
     ];
     for body in bodies {
         for path in [CREDENTIALS.to_owned(), format!("{CREDENTIALS}/list"), "/v1/authentication".to_owned()] {
@@ -187,7 +211,14 @@ async fn deep_nesting_is_refused(case: &Case<'_>) {
     for _ in 0..40 {
         filter = json!({"operator": "not", "operands": [filter]});
     }
-    let answer = case.api.http.post(format!("{CREDENTIALS}/list")).token(it.token()).json(&json!({"filter": filter})).send().await;
+    let answer = case
+        .api
+        .http
+        .post(format!("{CREDENTIALS}/list"))
+        .token(it.token())
+        .json(&json!({"filter": filter}))
+        .send()
+        .await;
     assert_eq!(answer.status, 400, "{:?}", answer.body);
     it.check().await;
 }
@@ -235,14 +266,28 @@ async fn the_content_type_does_not_matter_the_encoding_does(case: &Case<'_>) {
     let owner = case.basic("owner").await;
     let token = owner.token.clone().unwrap();
     let body = |name: String| json!({"name": name, "attributes": [{"name": "a"}]}).to_string();
-    for content_type in ["text/plain", "application/xml", "application/x-www-form-urlencoded", "application/json; charset=latin1", "odd", ""] {
+    for content_type in [
+        "text/plain",
+        "application/xml",
+        "application/x-www-form-urlencoded",
+        "application/json; charset=latin1",
+        "odd",
+        "",
+    ] {
         let name = case.unique(&format!("as {content_type}"));
-        let request = case.api.http.post(CREDENTIALS).token(&token).header("content-type", content_type).body(body(name));
+        let request =
+            case.api.http.post(CREDENTIALS).token(&token).header("content-type", content_type).body(body(name));
         request.send().await.is(201);
     }
     case.api.http.post(CREDENTIALS).token(&token).body(body(case.unique("as nothing"))).send().await.is(201);
     for encoding in ["gzip", "br", "deflate", "zstd", "odd"] {
-        let request = case.api.http.post(CREDENTIALS).token(&token).header("content-encoding", encoding).body(body(case.unique(encoding)));
+        let request = case
+            .api
+            .http
+            .post(CREDENTIALS)
+            .token(&token)
+            .header("content-encoding", encoding)
+            .body(body(case.unique(encoding)));
         refused(encoding, &request.send().await, 415, "request.encoding_unsupported");
     }
     let request = case.api.http.post(CREDENTIALS).token(&token).header("content-encoding", "identity");
@@ -270,9 +315,19 @@ async fn the_id_in_a_body_is_that_of_the_path(case: &Case<'_>) {
     }
     let value = format!("{path}/attributevalues/{}", it.value.id);
     let body = json!([{"id": it.value.id + 1, "value": case.secret("changed")}]);
-    refused("another value's id", &case.api.http.put(&*value).token(it.token()).json(&body).send().await, 400, "request.invalid");
+    refused(
+        "another value's id",
+        &case.api.http.put(&*value).token(it.token()).json(&body).send().await,
+        400,
+        "request.invalid",
+    );
     let body = json!([{"value": case.secret("one")}, {"value": case.secret("two")}]);
-    refused("an array of two", &case.api.http.put(&*value).token(it.token()).json(&body).send().await, 400, "request.invalid");
+    refused(
+        "an array of two",
+        &case.api.http.put(&*value).token(it.token()).json(&body).send().await,
+        400,
+        "request.invalid",
+    );
     let body = json!([{"value": case.secret("one"), "credentialAttributeId": it.credential.attributes[1].id}]);
     let answer = case.api.http.put(&*value).token(it.token()).json(&body).send().await;
     assert_eq!(answer.status, 400, "another attribute: {:?}", answer.body);

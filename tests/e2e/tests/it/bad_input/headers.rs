@@ -24,11 +24,19 @@ async fn large_headers_are_refused(case: &Case<'_>) {
     let one = format!("X-Large: {}\r\n", "x".repeat(32 * 1024));
     let many: String = (0..32).map(|index| format!("X-Large-{index}: {}\r\n", "x".repeat(1024))).collect();
     for headers in [one, many] {
-        let request = format!("GET {CREDENTIALS} HTTP/1.1\r\nHost: {host}\r\nX-Authorization: {token}\r\n{headers}\r\n");
+        let request =
+            format!("GET {CREDENTIALS} HTTP/1.1\r\nHost: {host}\r\nX-Authorization: {token}\r\n{headers}\r\n");
         let answer = exchange(case, request.into_bytes()).await.expect("an answer");
-        assert_eq!((answer.status, answer.json()["code"].as_str()), (431, Some("request.headers_too_large")), "{answer:?}");
+        assert_eq!(
+            (answer.status, answer.json()["code"].as_str()),
+            (431, Some("request.headers_too_large")),
+            "{answer:?}"
+        );
     }
-    let long_path = format!("GET {CREDENTIALS}?name={} HTTP/1.1\r\nHost: {host}\r\nX-Authorization: {token}\r\n\r\n", "x".repeat(32 * 1024));
+    let long_path = format!(
+        "GET {CREDENTIALS}?name={} HTTP/1.1\r\nHost: {host}\r\nX-Authorization: {token}\r\n\r\n",
+        "x".repeat(32 * 1024)
+    );
     let answer = exchange(case, long_path.into_bytes()).await.expect("an answer");
     assert!(matches!(answer.status, 400 | 414 | 431), "{answer:?}");
 }
@@ -68,7 +76,8 @@ async fn what_is_no_http_is_refused_and_does_no_harm(case: &Case<'_>) {
         format!("GET / HTTP/1.1\r\nHost: {host}\r\nbad header\r\n\r\n").into_bytes(),
         format!("GET / HTTP/1.1\r\nHost: {host}\r\nX: a\0b\r\n\r\n").into_bytes(),
         format!("POST {CREDENTIALS} HTTP/1.1\r\nHost: {host}\r\nContent-Length: -1\r\n\r\n").into_bytes(),
-        format!("POST {CREDENTIALS} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx").into_bytes(),
+        format!("POST {CREDENTIALS} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx")
+            .into_bytes(),
         format!("POST {CREDENTIALS} HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n").into_bytes(),
         format!("GET /a b HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes(),
     ];

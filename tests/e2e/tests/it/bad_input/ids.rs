@@ -83,14 +83,33 @@ async fn odd_ids_in_bodies_are_refused(case: &Case<'_>) {
     let it = Untouched::new(case).await;
     let path = format!("{CREDENTIALS}/{}/attributevalues", it.credential.id);
     let odd = [
-        r#""abc""#, "-1", r#""-1""#, "0", "1.5", "1e30", "9223372036854775808", r#""9223372036854775808""#, "true", "{}", "[]", r#""""#, r#"" 1""#,
+        r#""abc""#,
+        "-1",
+        r#""-1""#,
+        "0",
+        "1.5",
+        "1e30",
+        "9223372036854775808",
+        r#""9223372036854775808""#,
+        "true",
+        "{}",
+        "[]",
+        r#""""#,
+        r#"" 1""#,
     ];
     for id in odd {
         let body = format!("[{{\"credentialAttributeId\":{id},\"value\":\"x\"}}]");
         let answer = case.api.http.post(&*path).token(it.token()).body(body.clone()).send().await;
         refused(&body, &answer, 400, "request.invalid");
         let body = format!("{{\"attributes\":[{{\"id\":{id},\"description\":\"x\"}}]}}");
-        let answer = case.api.http.put(format!("{CREDENTIALS}/{}", it.credential.id)).token(it.token()).body(body.clone()).send().await;
+        let answer = case
+            .api
+            .http
+            .put(format!("{CREDENTIALS}/{}", it.credential.id))
+            .token(it.token())
+            .body(body.clone())
+            .send()
+            .await;
         refused(&body, &answer, 400, "request.invalid");
     }
     it.check().await;
@@ -98,15 +117,26 @@ async fn odd_ids_in_bodies_are_refused(case: &Case<'_>) {
 
 async fn ids_of_other_resources_are_not_there(case: &Case<'_>) {
     let it = Untouched::new(case).await;
-    let other = it.owner.create_credential(&case.unique("other"), &[coffre_e2e::api::NewAttribute::standard("a")]).await.ok();
+    let other =
+        it.owner.create_credential(&case.unique("other"), &[coffre_e2e::api::NewAttribute::standard("a")]).await.ok();
     let token = it.token();
     let http = &case.api.http;
     let path = format!("{CREDENTIALS}/{}/attributevalues/{}", other.id, it.value.id);
     refused("a value of another credential", &http.delete(&*path).token(token).send().await, 404, "value.not_found");
     let change = json!({"value": case.secret("x")});
-    refused("a value of another credential", &http.put(&*path).token(token).json(&change).send().await, 404, "value.not_found");
+    refused(
+        "a value of another credential",
+        &http.put(&*path).token(token).json(&change).send().await,
+        404,
+        "value.not_found",
+    );
     let path = format!("{CREDENTIALS}/{}/attributes/{}", other.id, it.credential.attributes[0].id);
-    refused("an attribute of another credential", &http.delete(path).token(token).send().await, 404, "attribute.not_found");
+    refused(
+        "an attribute of another credential",
+        &http.delete(path).token(token).send().await,
+        404,
+        "attribute.not_found",
+    );
     let path = format!("{CREDENTIALS}/{}/owner/9223372036854775807", other.id);
     refused("an owner who is nobody", &http.put(path).token(token).send().await, 404, "credential.owner_unknown");
     it.owner.delete_credential(other.id, None).await.ok();

@@ -16,7 +16,10 @@ async fn odd_filters_are_refused(case: &Case<'_>) {
     let wide: Vec<Value> = (0..65).map(|_| json!({"operator": "eq", "field": "name", "value": "x"})).collect();
     for (body, code) in [
         (filter(json!({"operator": "eq", "field": "secret", "value": "x"})), "list.field_unknown"),
-        (filter(json!({"operator": "eq", "field": "NAME; DROP TABLE credentials", "value": "x"})), "list.field_unknown"),
+        (
+            filter(json!({"operator": "eq", "field": "NAME; DROP TABLE credentials", "value": "x"})),
+            "list.field_unknown",
+        ),
         (json!({"sort": [{"field": "value", "direction": "asc"}]}), "list.field_unknown"),
         (filter(json!({"operator": "like", "field": "name", "value": "x"})), "request.invalid"),
         (filter(json!({"operator": "eq", "value": "x"})), "request.invalid"),
@@ -25,7 +28,12 @@ async fn odd_filters_are_refused(case: &Case<'_>) {
         (filter(json!({"operator": "and"})), "request.invalid"),
         (filter(json!({"operator": "and", "operands": "x"})), "request.invalid"),
         (filter(json!({"operator": "not", "operands": []})), "request.invalid"),
-        (filter(json!({"operator": "not", "operands": [{"operator": "eq", "field": "name", "value": "a"}, {"operator": "eq", "field": "name", "value": "b"}]})), "request.invalid"),
+        (
+            filter(
+                json!({"operator": "not", "operands": [{"operator": "eq", "field": "name", "value": "a"}, {"operator": "eq", "field": "name", "value": "b"}]}),
+            ),
+            "request.invalid",
+        ),
         (filter(json!({"operator": "or", "operands": wide})), "request.invalid"),
         (filter(json!({"operator": "eq", "field": "id", "value": "abc"})), "request.invalid"),
         (filter(json!({"operator": "eq", "field": "createdOn", "value": "yesterday"})), "request.invalid"),
@@ -71,7 +79,8 @@ async fn every_documented_form_of_a_list_is_taken(case: &Case<'_>) {
         json!({"page": {"Offset": 0, "LENGTH": 100}}),
         json!({"page": {"offset": 0, "length": 0}}),
     ] {
-        let answer = case.api.http.post(format!("{CREDENTIALS}/list")).token(it.token()).json(&body).send().await.is(200);
+        let answer =
+            case.api.http.post(format!("{CREDENTIALS}/list")).token(it.token()).json(&body).send().await.is(200);
         assert_eq!(answer["list"].as_array().unwrap().len(), 1, "{body}: {answer}");
         assert_eq!(answer["page"]["total"], json!(1), "{body}: {answer}");
         assert_eq!(answer["page"]["offset"], json!(0), "{body}: {answer}");

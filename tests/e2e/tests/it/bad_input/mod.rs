@@ -25,8 +25,14 @@ pub(crate) struct Untouched {
 impl Untouched {
     pub(crate) async fn new(case: &Case<'_>) -> Self {
         let owner = case.basic("owner").await;
-        let credential = owner.create_credential(&case.unique("untouched"), &[NewAttribute::standard("a"), NewAttribute::standard("b")]).await.ok();
-        let value = owner.create_values(credential.id, &[NewValue::new(credential.attributes[0].id, case.secret("kept"))]).await.ok();
+        let credential = owner
+            .create_credential(&case.unique("untouched"), &[NewAttribute::standard("a"), NewAttribute::standard("b")])
+            .await
+            .ok();
+        let value = owner
+            .create_values(credential.id, &[NewValue::new(credential.attributes[0].id, case.secret("kept"))])
+            .await
+            .ok();
         Self { owner, credential, value: value[0].clone() }
     }
 
@@ -39,7 +45,11 @@ impl Untouched {
         let all = self.owner.list_credentials(&Default::default()).await.ok();
         let same = Credential { completed: all.first().is_some_and(|one| one.completed), ..self.credential.clone() };
         assert_eq!(all, [same], "a refusal changes nothing");
-        assert_eq!(self.owner.list_values(self.credential.id).await.ok(), [self.value.clone()], "a refusal changes nothing");
+        assert_eq!(
+            self.owner.list_values(self.credential.id).await.ok(),
+            std::slice::from_ref(&self.value),
+            "a refusal changes nothing"
+        );
     }
 }
 

@@ -35,7 +35,12 @@ async fn encoded_dots_and_slashes_are_not_separators(case: &Case<'_>) {
     ] {
         let answer = case.api.http.get(&*path).token(it.token()).send().await;
         assert!(matches!(answer.status, 404 | 405), "{path}: {}", answer.status);
-        refused(&path, &answer, answer.status, if answer.status == 404 { "route.not_found" } else { "route.method_not_allowed" });
+        refused(
+            &path,
+            &answer,
+            answer.status,
+            if answer.status == 404 { "route.not_found" } else { "route.method_not_allowed" },
+        );
     }
     // Where an id stands, the rest is a bad id.
     for odd in ["%2e%2e", "..", "%2e", &format!("{id}%2f"), &format!("{id};x=1"), &format!("{id}%2f{id}"), "%252e"] {
@@ -68,7 +73,15 @@ async fn repeated_slashes_collapse_and_a_last_one_is_ignored(case: &Case<'_>) {
 
 async fn unknown_paths_are_not_found(case: &Case<'_>) {
     let token = case.admin.token.as_deref().unwrap();
-    for path in ["/", "/nowhere", "/v2", "/v2/credentialvault", "/v3/credentialvault/credentials", "/v2/credentialvault/credentials/1/2/3/4", "/favicon.ico"] {
+    for path in [
+        "/",
+        "/nowhere",
+        "/v2",
+        "/v2/credentialvault",
+        "/v3/credentialvault/credentials",
+        "/v2/credentialvault/credentials/1/2/3/4",
+        "/favicon.ico",
+    ] {
         let answer = case.api.http.get(path).token(token).send().await;
         refused(path, &answer, 404, "route.not_found");
         let answer = case.api.http.get(path).send().await;
@@ -92,7 +105,12 @@ async fn a_method_that_a_path_does_not_take_is_told_which_it_does(case: &Case<'_
             let what = format!("{method} {path}");
             let answer = case.api.http.request(method, &*path).token(it.token()).send().await;
             refused(&what, &answer, 405, "route.method_not_allowed");
-            let allow: Vec<&str> = answer.header("allow").unwrap_or_else(|| panic!("{what}: no Allow")).split(',').map(str::trim).collect();
+            let allow: Vec<&str> = answer
+                .header("allow")
+                .unwrap_or_else(|| panic!("{what}: no Allow"))
+                .split(',')
+                .map(str::trim)
+                .collect();
             for method in &takes {
                 assert!(allow.contains(method), "{what}: {allow:?}");
             }

@@ -65,7 +65,11 @@ async fn nothing_else_authenticates(case: &Case<'_>) {
         let what = format!("{request:?}").replace(&token, "<token>");
         let answer = request.send().await;
         assert_eq!(answer.status, 401, "{what}: {:?}", answer.body);
-        assert!(matches!(answer.code().as_str(), "auth.token_required" | "auth.token_invalid"), "{what}: {}", answer.code());
+        assert!(
+            matches!(answer.code().as_str(), "auth.token_required" | "auth.token_invalid"),
+            "{what}: {}",
+            answer.code()
+        );
         assert!(!String::from_utf8_lossy(&answer.body).contains(&token), "a refusal repeats no token");
     }
 }

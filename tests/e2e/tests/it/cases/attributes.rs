@@ -32,7 +32,10 @@ pub(crate) async fn attributes_are_changed_added_and_removed(case: &Case<'_>) {
     let names: Vec<&str> = changed.attributes.iter().map(|one| one.name.as_str()).collect();
     assert_eq!(names, ["a", "b", "c"]);
     let first = changed.attribute("a");
-    assert_eq!((first.id, first.version, first.masked, first.description.as_deref()), (a.id, 1, true, Some("the first")));
+    assert_eq!(
+        (first.id, first.version, first.masked, first.description.as_deref()),
+        (a.id, 1, true, Some("the first"))
+    );
     assert_eq!(changed.attribute("b"), b, "attributes that are not listed stay");
     assert_eq!(changed.attribute("c").version, 0);
 

@@ -47,7 +47,10 @@ pub(crate) async fn a_holder_of_the_whole_audit_sees_all(case: &Case<'_>) {
     let page = await_entries(&reader, &Query::filter(Filter::new("objectName", "eq", &*created.name)), 1).await;
     let entry = &page.items[0];
     assert_eq!((entry.activity.as_str(), entry.status.as_str()), ("ADD_CREDENTIAL", "Successful"));
-    assert_eq!((entry.user_name.as_str(), entry.created_by.as_str()), (owner.username.as_str(), &*owner.id.to_string()));
+    assert_eq!(
+        (entry.user_name.as_str(), entry.created_by.as_str()),
+        (owner.username.as_str(), &*owner.id.to_string())
+    );
     assert_eq!((entry.source.as_str(), entry.object_type.as_str()), (case.protocol.source(), "credential"));
     assert_eq!(entry.event, "credential.created");
 }
@@ -79,7 +82,10 @@ pub(crate) async fn entries_are_filtered_sorted_and_paged(case: &Case<'_>) {
     let found: Vec<&str> = middle.items.iter().map(|entry| entry.object_name.as_str()).collect();
     assert_eq!(found, names[1..3]);
     assert_eq!(middle.total_filter, Some(5));
-    let none = owner.query_entries(&Query::filter(Filter::And(vec![of_type(), Filter::new("status", "eq", "Unsuccessful")]))).await.ok();
+    let none = owner
+        .query_entries(&Query::filter(Filter::And(vec![of_type(), Filter::new("status", "eq", "Unsuccessful")])))
+        .await
+        .ok();
     assert!(none.items.is_empty());
     owner.query_entries(&Query::filter(Filter::new("password", "eq", "x"))).await.refused(400, "list.field_unknown");
 }
@@ -92,13 +98,17 @@ pub(crate) async fn unknown_user_names_are_not_written_down(case: &Case<'_>) {
     answer.refused(401, "auth.sign_in_failed");
     let page = await_entries(&case.admin, &Query::filter(Filter::new("requestId", "eq", &*request)), 1).await;
     let entry = &page.items[0];
-    assert_eq!((entry.activity.as_str(), entry.status.as_str(), entry.user_name.as_str()), ("LOGIN", "Unsuccessful", ""));
+    assert_eq!(
+        (entry.activity.as_str(), entry.status.as_str(), entry.user_name.as_str()),
+        ("LOGIN", "Unsuccessful", "")
+    );
     assert!(!format!("{entry:?}").contains(&typed), "{entry:?}");
 }
 
 pub(crate) async fn a_change_is_told_without_its_secret(case: &Case<'_>) {
     let owner = case.basic("owner").await;
-    let created = owner.create_described(&case.unique("told"), Some("the old words"), &[NewAttribute::standard("a")]).await.ok();
+    let created =
+        owner.create_described(&case.unique("told"), Some("the old words"), &[NewAttribute::standard("a")]).await.ok();
     let change = CredentialChange { description: Some("the new words".to_owned()), ..CredentialChange::default() };
     let answer = owner.update_credential(created.id, &change).await;
     let request = answer.request_id.clone();

@@ -17,8 +17,13 @@ fn part(token: &str, index: usize) -> Value {
 
 pub(crate) async fn signing_in_answers_a_token_and_the_user(case: &Case<'_>) {
     let user = case.basic("ellie").await;
-    let signed_in =
-        case.anonymous().sign_in(&user.username, &case.password_of(&user)).await.about_user(&user.username).event("session.opened").ok();
+    let signed_in = case
+        .anonymous()
+        .sign_in(&user.username, &case.password_of(&user))
+        .await
+        .about_user(&user.username)
+        .event("session.opened")
+        .ok();
     assert_eq!(signed_in.user.id, user.id);
     assert_eq!(signed_in.user.username, user.username);
     assert!(signed_in.user.roles.iter().any(|(_, name)| name == "AAE_Basic"), "{:?}", signed_in.user.roles);
@@ -26,7 +31,11 @@ pub(crate) async fn signing_in_answers_a_token_and_the_user(case: &Case<'_>) {
     assert!(actions.contains(&"managecredentials") && actions.contains(&"connect"), "{actions:?}");
     assert!(case.anonymous().validate(&signed_in.token).await.ok());
     // A name is without regard to case.
-    case.anonymous().sign_in(&user.username.to_uppercase(), &case.password_of(&user)).await.about_user(&user.username).ok();
+    case.anonymous()
+        .sign_in(&user.username.to_uppercase(), &case.password_of(&user))
+        .await
+        .about_user(&user.username)
+        .ok();
 }
 
 pub(crate) async fn every_failed_sign_in_is_answered_alike(case: &Case<'_>) {
@@ -36,8 +45,10 @@ pub(crate) async fn every_failed_sign_in_is_answered_alike(case: &Case<'_>) {
     case.admin.update_user(disabled.id, &change).await.activity("DISABLE_USER").ok();
     let anonymous = case.anonymous();
     let wrong = anonymous.sign_in(&user.username, &case.secret("wrong")).await.refused(401, "auth.sign_in_failed");
-    let unknown = anonymous.sign_in(&case.unique("nobody"), &case.secret("wrong")).await.refused(401, "auth.sign_in_failed");
-    let off = anonymous.sign_in(&disabled.username, &case.password_of(&disabled)).await.refused(401, "auth.sign_in_failed");
+    let unknown =
+        anonymous.sign_in(&case.unique("nobody"), &case.secret("wrong")).await.refused(401, "auth.sign_in_failed");
+    let off =
+        anonymous.sign_in(&disabled.username, &case.password_of(&disabled)).await.refused(401, "auth.sign_in_failed");
     let empty = anonymous.sign_in(&user.username, "").await;
     assert!(matches!(empty.outcome, Err(ref refused) if refused.status == 401 || refused.status == 400), "{empty:?}");
     assert_eq!(wrong, unknown);
@@ -75,7 +86,8 @@ pub(crate) async fn tokens_are_signed_by_a_published_key_and_carry_identity_alon
     let (_, key) = keys.iter().find(|(id, _)| header["kid"] == json!(id)).expect("the key is published");
     let key = UnparsedPublicKey::new(&ED25519, URL_SAFE_NO_PAD.decode(key).unwrap());
     let (signed, signature) = token.rsplit_once('.').unwrap();
-    key.verify(signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).unwrap()).expect("the signature is that of the published key");
+    key.verify(signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).unwrap())
+        .expect("the signature is that of the published key");
 }
 
 pub(crate) async fn a_forged_token_is_refused(case: &Case<'_>) {
@@ -83,7 +95,8 @@ pub(crate) async fn a_forged_token_is_refused(case: &Case<'_>) {
     let token = user.token.clone().unwrap();
     let (header, claims) = (part(&token, 0), part(&token, 1));
     let encode = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
-    let foreign = Ed25519KeyPair::from_pkcs8(Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap().as_ref()).unwrap();
+    let foreign =
+        Ed25519KeyPair::from_pkcs8(Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap().as_ref()).unwrap();
     let sign = |header: &Value, claims: &Value| {
         let signed = format!("{}.{}", encode(header), encode(claims));
         let signature = URL_SAFE_NO_PAD.encode(foreign.sign(signed.as_bytes()));
@@ -97,7 +110,8 @@ pub(crate) async fn a_forged_token_is_refused(case: &Case<'_>) {
     let mut hmac = header.clone();
     hmac["alg"] = json!("HS256");
     let mut own_key = header.clone();
-    own_key["jwk"] = json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(foreign.public_key().as_ref())});
+    own_key["jwk"] =
+        json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(foreign.public_key().as_ref())});
     let mut unknown = header.clone();
     unknown["kid"] = json!("unknown");
     let forgeries = [
@@ -142,7 +156,8 @@ pub(crate) async fn a_refreshed_token_is_of_the_same_session(case: &Case<'_>) {
 pub(crate) async fn signing_out_ends_every_token_of_the_session_within_a_second(case: &Case<'_>) {
     let user = case.basic("leaver").await;
     let stays = case.anonymous().open(&user.username, &case.password_of(&user)).await;
-    let credential = user.create_credential(&case.unique("kept"), &[coffre_e2e::api::NewAttribute::standard("a")]).await.ok();
+    let credential =
+        user.create_credential(&case.unique("kept"), &[coffre_e2e::api::NewAttribute::standard("a")]).await.ok();
     user.sign_out().await.ok();
     within_a_second("the token is refused", async || {
         user.get_credential(credential.id).await.code() == Some("auth.token_invalid")

@@ -28,17 +28,30 @@ pub(crate) async fn filters_combine(case: &Case<'_>) {
     let sorted = |filter| Query::filter(filter).sort("name", false);
     assert_eq!(names(&owner, sorted(even())).await, [all[0].clone(), all[2].clone()]);
     assert_eq!(names(&owner, sorted(Filter::new("description", "ne", "even"))).await, [all[1].clone(), all[3].clone()]);
-    assert_eq!(names(&owner, sorted(Filter::And(vec![even(), first()]))).await, all[..1], "texts compare without regard to case");
-    assert_eq!(names(&owner, sorted(Filter::Or(vec![first(), Filter::new("name", "eq", &*all[3])]))).await, [all[0].clone(), all[3].clone()]);
+    assert_eq!(
+        names(&owner, sorted(Filter::And(vec![even(), first()]))).await,
+        all[..1],
+        "texts compare without regard to case"
+    );
+    assert_eq!(
+        names(&owner, sorted(Filter::Or(vec![first(), Filter::new("name", "eq", &*all[3])]))).await,
+        [all[0].clone(), all[3].clone()]
+    );
     assert_eq!(names(&owner, sorted(Filter::Not(Box::new(even())))).await, [all[1].clone(), all[3].clone()]);
     assert_eq!(names(&owner, sorted(Filter::new("name", "substring", "N02"))).await, all[2..3]);
-    assert_eq!(names(&owner, sorted(Filter::new("name", "substring", "%%%"))).await, Vec::<String>::new(), "no wildcards");
+    assert_eq!(
+        names(&owner, sorted(Filter::new("name", "substring", "%%%"))).await,
+        Vec::<String>::new(),
+        "no wildcards"
+    );
     assert_eq!(names(&owner, sorted(Filter::new("name", "eq", "' OR '1'='1"))).await, Vec::<String>::new());
 }
 
 pub(crate) async fn ids_sort_as_numbers(case: &Case<'_>) {
     let (owner, _) = owner_of(case, 12).await;
-    let ids = async |query: &Query| -> Vec<i64> { owner.query_credentials(query).await.ok().items.iter().map(|one| one.id).collect() };
+    let ids = async |query: &Query| -> Vec<i64> {
+        owner.query_credentials(query).await.ok().items.iter().map(|one| one.id).collect()
+    };
     let up = ids(&Query::default().sort("id", false)).await;
     assert_eq!(up.len(), 12);
     assert!(up.is_sorted(), "{up:?}");
@@ -86,7 +99,8 @@ pub(crate) async fn an_unknown_field_is_refused(case: &Case<'_>) {
     for field in ["secret", "value", "tenant_id", "name; --", ""] {
         let answer = owner.query_credentials(&Query::filter(Filter::new(field, "eq", "x"))).await;
         assert!(
-            answer.code() == Some("list.field_unknown") || (field.is_empty() && answer.code() == Some("request.invalid")),
+            answer.code() == Some("list.field_unknown")
+                || (field.is_empty() && answer.code() == Some("request.invalid")),
             "{field}: {answer:?}"
         );
     }
@@ -112,7 +126,10 @@ pub(crate) async fn counting_can_be_left_out(case: &Case<'_>) {
 
 pub(crate) async fn a_substring_needs_three_characters(case: &Case<'_>) {
     let owner = case.basic("lister").await;
-    owner.query_credentials(&Query::filter(Filter::new("name", "substring", "ab"))).await.refused(400, "request.invalid");
+    owner
+        .query_credentials(&Query::filter(Filter::new("name", "substring", "ab")))
+        .await
+        .refused(400, "request.invalid");
     owner.query_credentials(&Query::filter(Filter::new("name", "substring", "abc"))).await.ok();
 }
 

@@ -13,7 +13,11 @@ fn new_role(case: &Case<'_>, what: &str, permissions: &[i64]) -> NewRole {
 pub(crate) async fn a_role_lives_from_creation_to_deletion(case: &Case<'_>) {
     let new = NewRole {
         description: Some("runs bots".to_owned()),
-        ..new_role(case, "life", &[permission::MANAGE_CREDENTIALS, permission::CONNECT_TO_API, permission::CONNECT_TO_API])
+        ..new_role(
+            case,
+            "life",
+            &[permission::MANAGE_CREDENTIALS, permission::CONNECT_TO_API, permission::CONNECT_TO_API],
+        )
     };
     let created = case.admin.create_role(&new).await.event("role.created").ok();
     assert_eq!((created.name.as_str(), created.version, created.created_by), (new.name.as_str(), 0, case.admin.id));
@@ -21,7 +25,8 @@ pub(crate) async fn a_role_lives_from_creation_to_deletion(case: &Case<'_>) {
     assert_eq!(ids, [permission::MANAGE_CREDENTIALS, permission::CONNECT_TO_API], "repeated ones count once");
     assert_eq!(case.admin.get_role(created.id).await.ok(), created);
 
-    let change = RoleChange { permissions: Some(vec![permission::MANAGE_LOCKERS]), version: Some(0), ..RoleChange::default() };
+    let change =
+        RoleChange { permissions: Some(vec![permission::MANAGE_LOCKERS]), version: Some(0), ..RoleChange::default() };
     let changed = case.admin.update_role(created.id, &change).await.about(&new.name).ok();
     assert_eq!((changed.version, changed.description.as_deref()), (1, Some("runs bots")));
     assert_eq!(changed.permissions.len(), 1);
@@ -34,11 +39,9 @@ pub(crate) async fn a_role_lives_from_creation_to_deletion(case: &Case<'_>) {
 }
 
 pub(crate) async fn system_roles_are_there_and_cannot_change(case: &Case<'_>) {
-    for (name, permissions) in [
-        ("AAE_Admin", vec![1, 2, 5, 6, 7, 8, 9, 10]),
-        ("AAE_Basic", vec![1, 2, 9]),
-        ("AAE_Locker Admin", vec![3]),
-    ] {
+    for (name, permissions) in
+        [("AAE_Admin", vec![1, 2, 5, 6, 7, 8, 9, 10]), ("AAE_Basic", vec![1, 2, 9]), ("AAE_Locker Admin", vec![3])]
+    {
         let id = case.system_role(name).await;
         let role = case.admin.get_role(id).await.ok();
         let ids: Vec<i64> = role.permissions.iter().map(|one| one.id).collect();
@@ -85,7 +88,10 @@ pub(crate) async fn roles_are_administered_only_with_the_permission(case: &Case<
     case.anonymous().get_role(role).await.refused(401, "auth.token_required");
     // A role gives no more than its maker holds.
     let manager = case.holder("manager", &[permission::MANAGE_USERS]).await;
-    manager.create_role(&new_role(case, "too much", &[permission::VIEW_ALL_AUDIT])).await.refused(403, "authz.grant_exceeds");
+    manager
+        .create_role(&new_role(case, "too much", &[permission::VIEW_ALL_AUDIT]))
+        .await
+        .refused(403, "authz.grant_exceeds");
     manager.create_role(&new_role(case, "enough", &[permission::MANAGE_USERS])).await.ok();
 }
 

@@ -45,13 +45,17 @@ pub(crate) async fn a_value_encrypted_for_transport_is_stored_plain(case: &Case<
     let values = [NewValue::new(created.attributes[0].id, encrypt(&key, first.as_bytes()))];
     let stored = owner.create_values_under(created.id, &values, Some(&key)).await.ok();
     assert_eq!(owner.list_values(created.id).await.ok()[0].value, first);
-    let change =
-        ValueChange { value: encrypt(&key, second.as_bytes()), encryption_key: Some(key.clone()), ..ValueChange::default() };
+    let change = ValueChange {
+        value: encrypt(&key, second.as_bytes()),
+        encryption_key: Some(key.clone()),
+        ..ValueChange::default()
+    };
     owner.update_value(created.id, stored[0].id, &change).await.ok();
     assert_eq!(owner.list_values(created.id).await.ok()[0].value, second);
     // The longest that RSA-OAEP takes.
     let longest = "x".repeat(318);
-    let change = ValueChange { value: encrypt(&key, longest.as_bytes()), encryption_key: Some(key), ..ValueChange::default() };
+    let change =
+        ValueChange { value: encrypt(&key, longest.as_bytes()), encryption_key: Some(key), ..ValueChange::default() };
     owner.update_value(created.id, stored[0].id, &change).await.ok();
     assert_eq!(owner.list_values(created.id).await.ok()[0].value, longest);
     case.anonymous().transport_key().await.refused(401, "auth.token_required");
@@ -75,7 +79,9 @@ pub(crate) async fn an_unreadable_transport_value_is_refused(case: &Case<'_>) {
     let attribute = created.attributes[0].id;
     let mut broken = STANDARD.decode(encrypt(&key, b"x")).unwrap();
     broken[7] ^= 1;
-    for value in [STANDARD.encode(&broken), STANDARD.encode([1; 10]), "not base64!".to_owned(), encrypt(&key, &[0xff, 0xfe])] {
+    for value in
+        [STANDARD.encode(&broken), STANDARD.encode([1; 10]), "not base64!".to_owned(), encrypt(&key, &[0xff, 0xfe])]
+    {
         let answer = owner.create_values_under(created.id, &[NewValue::new(attribute, &*value)], Some(&key)).await;
         assert_eq!(answer.code(), Some("transport.value_unreadable"), "{value}: {answer:?}");
     }

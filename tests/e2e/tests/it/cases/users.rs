@@ -49,7 +49,11 @@ pub(crate) async fn a_user_lives_from_creation_to_deletion(case: &Case<'_>) {
 pub(crate) async fn user_names_are_unique_without_regard_to_case_and_unicode_form(case: &Case<'_>) {
     let first = NewUser { username: format!("Zoé {}", case.unique("n")), ..new_user(case, "n") };
     case.admin.create_user(&first).await.ok();
-    for twin in [first.username.to_uppercase(), first.username.replace('é', "e\u{301}"), first.username.replace('Z', "\u{ff3a}")] {
+    for twin in [
+        first.username.to_uppercase(),
+        first.username.replace('é', "e\u{301}"),
+        first.username.replace('Z', "\u{ff3a}"),
+    ] {
         let twin = NewUser { username: twin, ..new_user(case, "twin") };
         case.admin.create_user(&twin).await.refused(409, "user.name_taken");
     }
@@ -57,7 +61,10 @@ pub(crate) async fn user_names_are_unique_without_regard_to_case_and_unicode_for
     let rename = UserChange { username: Some(first.username.to_lowercase()), ..UserChange::default() };
     case.admin.update_user(other.id, &rename).await.refused(409, "user.name_taken");
     for name in [String::new(), "x".repeat(256), "bell\u{7}".to_owned()] {
-        case.admin.create_user(&NewUser { username: name, ..new_user(case, "odd") }).await.refused(400, "request.invalid");
+        case.admin
+            .create_user(&NewUser { username: name, ..new_user(case, "odd") })
+            .await
+            .refused(400, "request.invalid");
     }
 }
 
@@ -66,7 +73,10 @@ pub(crate) async fn a_weak_password_is_refused(case: &Case<'_>) {
     for password in ["", "elevenchars", &*new.username, &*new.username.to_uppercase()] {
         let answer = case.admin.create_user(&NewUser { password: password.to_owned(), ..new.clone() }).await;
         let code = answer.code().unwrap_or("accepted").to_owned();
-        assert!(code == "auth.password_weak" || (password.is_empty() && code == "request.invalid"), "{password}: {code}");
+        assert!(
+            code == "auth.password_weak" || (password.is_empty() && code == "request.invalid"),
+            "{password}: {code}"
+        );
     }
     let too_long = NewUser { password: "x".repeat(1025), ..new };
     let answer = case.admin.create_user(&too_long).await;
@@ -176,7 +186,10 @@ pub(crate) async fn a_stale_user_version_changes_nothing(case: &Case<'_>) {
     let user = case.user("versioned", &[]).await;
     let change = |name: &str| UserChange { first_name: Some(name.to_owned()), ..UserChange::default() };
     case.admin.update_user(user.id, &UserChange { version: Some(0), ..change("one") }).await.ok();
-    case.admin.update_user(user.id, &UserChange { version: Some(0), ..change("two") }).await.refused(409, "user.version_conflict");
+    case.admin
+        .update_user(user.id, &UserChange { version: Some(0), ..change("two") })
+        .await
+        .refused(409, "user.version_conflict");
     case.admin
         .update_user(user.id, &UserChange { etag: Some("\"0\"".to_owned()), ..change("two") })
         .await

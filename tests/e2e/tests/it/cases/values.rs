@@ -19,15 +19,22 @@ pub(crate) async fn a_value_lives_from_creation_to_deletion(case: &Case<'_>) {
     let attribute = credential.attributes[0].id;
     assert!(owner.list_values(credential.id).await.ok().is_empty(), "values that are not set are left out");
     let first = case.secret("first");
-    let stored = owner.create_values(credential.id, &[NewValue::new(attribute, &*first)]).await.about(&credential.name).ok();
+    let stored =
+        owner.create_values(credential.id, &[NewValue::new(attribute, &*first)]).await.about(&credential.name).ok();
     assert_eq!(stored.len(), 1);
     assert_eq!((stored[0].attribute_id, stored[0].user_id, stored[0].version), (attribute, None, 0));
     assert_eq!(stored[0].value, first, "not masked: echoed");
     let read = owner.list_values(credential.id).await.about(&credential.name).event("credential.value.read").ok();
     assert_eq!(read, stored);
 
-    let refused = owner.create_values(credential.id, &[NewValue::new(attribute, case.secret("again"))]).await.refused(409, "value.exists");
-    assert!(refused.message.contains("PUT") || refused.message.to_lowercase().contains("update"), "it names V3: {refused:?}");
+    let refused = owner
+        .create_values(credential.id, &[NewValue::new(attribute, case.secret("again"))])
+        .await
+        .refused(409, "value.exists");
+    assert!(
+        refused.message.contains("PUT") || refused.message.to_lowercase().contains("update"),
+        "it names V3: {refused:?}"
+    );
 
     let second = case.secret("second");
     let changed = owner.update_value(credential.id, stored[0].id, &to(&*second)).await.about(&credential.name).ok();
@@ -62,7 +69,10 @@ pub(crate) async fn user_provided_values_belong_to_their_user(case: &Case<'_>) {
     let stored = owner.create_values(credential.id, &[NewValue::new(user, &*own)]).await.ok();
     assert_eq!(stored[0].user_id, Some(owner.id), "absent: the caller");
     // A standard value belongs to nobody, another's to the other alone.
-    owner.create_values(credential.id, &[NewValue::new(user, case.secret("x")).of(heir.id)]).await.refused(403, "credential.not_permitted");
+    owner
+        .create_values(credential.id, &[NewValue::new(user, case.secret("x")).of(heir.id)])
+        .await
+        .refused(403, "credential.not_permitted");
     let odd = owner.create_values(credential.id, &[NewValue::new(standard, case.secret("x")).of(heir.id)]).await;
     assert!(matches!(&odd.outcome, Err(refused) if refused.status == 400 || refused.status == 403), "{odd:?}");
     owner.list_values_of(credential.id, None, Some(heir.id)).await.refused(403, "credential.not_permitted");
@@ -70,7 +80,9 @@ pub(crate) async fn user_provided_values_belong_to_their_user(case: &Case<'_>) {
     // The next owner sees no value of the one before.
     owner.transfer_credential(credential.id, heir.id).await.ok();
     assert!(heir.list_values(credential.id).await.ok().is_empty());
-    heir.update_value(credential.id, stored[0].id, &to(case.secret("theirs"))).await.refused(403, "credential.not_permitted");
+    heir.update_value(credential.id, stored[0].id, &to(case.secret("theirs")))
+        .await
+        .refused(403, "credential.not_permitted");
     heir.delete_value(credential.id, stored[0].id).await.refused(403, "credential.not_permitted");
     let own = case.secret("the heir's own");
     heir.create_values(credential.id, &[NewValue::new(user, &*own)]).await.ok();
@@ -91,7 +103,10 @@ pub(crate) async fn values_are_stored_all_or_none(case: &Case<'_>) {
     assert!(matches!(&twice.outcome, Err(refused) if refused.status == 400 || refused.status == 409), "{twice:?}");
     owner.create_values(credential.id, &[]).await.refused(400, "request.invalid");
     assert_eq!(owner.list_values(credential.id).await.ok().len(), 1, "a refusal stores nothing");
-    let stored = owner.create_values(credential.id, &[NewValue::new(b, case.secret("b")), NewValue::new(a, case.secret("a"))]).await.ok();
+    let stored = owner
+        .create_values(credential.id, &[NewValue::new(b, case.secret("b")), NewValue::new(a, case.secret("a"))])
+        .await
+        .ok();
     assert_eq!([stored[0].attribute_id, stored[1].attribute_id], [b, a], "in the order of the request");
 }
 
@@ -113,13 +128,26 @@ pub(crate) async fn lists_of_values_are_narrowed_and_ordered(case: &Case<'_>) {
     let owner = case.basic("owner").await;
     let credential = credential(case, &owner, &[NewAttribute::standard("s"), NewAttribute::user_provided("u")]).await;
     let [s, u] = [0, 1].map(|index| credential.attributes[index].id);
-    owner.create_values(credential.id, &[NewValue::new(u, case.secret("u")), NewValue::new(s, case.secret("s"))]).await.ok();
+    owner
+        .create_values(credential.id, &[NewValue::new(u, case.secret("u")), NewValue::new(s, case.secret("s"))])
+        .await
+        .ok();
     let ids = async |attribute, user| -> Vec<i64> {
-        owner.list_values_of(credential.id, attribute, user).await.ok().into_iter().map(|value| value.attribute_id).collect()
+        owner
+            .list_values_of(credential.id, attribute, user)
+            .await
+            .ok()
+            .into_iter()
+            .map(|value| value.attribute_id)
+            .collect()
     };
     assert_eq!(ids(None, None).await, [s, u], "in the order of the attributes");
     assert_eq!(ids(Some(u), None).await, [u]);
-    assert_eq!(ids(Some(s), Some(owner.id)).await, [s], "a standard value matches any userId that the caller may ask for");
+    assert_eq!(
+        ids(Some(s), Some(owner.id)).await,
+        [s],
+        "a standard value matches any userId that the caller may ask for"
+    );
     assert_eq!(ids(None, Some(owner.id)).await, [s, u]);
     owner.list_values_of(credential.id, Some(i64::MAX), None).await.refused(404, "attribute.not_found");
 }
@@ -152,10 +180,21 @@ pub(crate) async fn values_of_another_owner_are_not_there(case: &Case<'_>) {
     let credential = credential(case, &owner, &[NewAttribute::standard("a")]).await;
     let attribute = credential.attributes[0].id;
     let stored = owner.create_values(credential.id, &[NewValue::new(attribute, case.secret("private"))]).await.ok();
-    for caller in [&other, &case.user("auditor", &[case.role("audit", &[permission::MANAGE_CREDENTIALS, permission::VIEW_ALL_AUDIT]).await]).await] {
+    for caller in [
+        &other,
+        &case
+            .user("auditor", &[case.role("audit", &[permission::MANAGE_CREDENTIALS, permission::VIEW_ALL_AUDIT]).await])
+            .await,
+    ] {
         caller.list_values(credential.id).await.refused(404, "credential.not_found");
-        caller.create_values(credential.id, &[NewValue::new(attribute, case.secret("x"))]).await.refused(404, "credential.not_found");
-        caller.update_value(credential.id, stored[0].id, &to(case.secret("x"))).await.refused(404, "credential.not_found");
+        caller
+            .create_values(credential.id, &[NewValue::new(attribute, case.secret("x"))])
+            .await
+            .refused(404, "credential.not_found");
+        caller
+            .update_value(credential.id, stored[0].id, &to(case.secret("x")))
+            .await
+            .refused(404, "credential.not_found");
         caller.delete_value(credential.id, stored[0].id).await.refused(404, "credential.not_found");
     }
     // A value is reached through its own credential alone.

@@ -57,7 +57,8 @@ pub(crate) async fn of_two_writers_one_wins(case: &Case<'_>) {
     for round in 0..5 {
         let change = |who: &str| CredentialChange { version: Some(round), ..describe(&format!("{who} {round}")) };
         let (one, two) = (change("one"), change("two"));
-        let (first, second) = tokio::join!(owner.update_credential(created.id, &one), owner.update_credential(created.id, &two));
+        let (first, second) =
+            tokio::join!(owner.update_credential(created.id, &one), owner.update_credential(created.id, &two));
         let (won, lost) = if first.outcome.is_ok() { (first, second) } else { (second, first) };
         let won = won.ok();
         lost.refused(409, "credential.version_conflict");
@@ -66,7 +67,8 @@ pub(crate) async fn of_two_writers_one_wins(case: &Case<'_>) {
     }
     let name = case.unique("raced for");
     let attributes = [NewAttribute::standard("a")];
-    let (first, second) = tokio::join!(owner.create_credential(&name, &attributes), owner.create_credential(&name, &attributes));
+    let (first, second) =
+        tokio::join!(owner.create_credential(&name, &attributes), owner.create_credential(&name, &attributes));
     let (won, lost) = if first.outcome.is_ok() { (first, second) } else { (second, first) };
     won.ok();
     lost.refused(409, "credential.name_taken");
@@ -91,9 +93,14 @@ pub(crate) async fn a_stale_attribute_version_changes_nothing(case: &Case<'_>) {
 
 pub(crate) async fn a_stale_value_version_changes_nothing(case: &Case<'_>) {
     let (owner, created) = credential(case).await;
-    let stored = owner.create_values(created.id, &[NewValue::new(created.attributes[0].id, case.secret("zero"))]).await.ok();
+    let stored =
+        owner.create_values(created.id, &[NewValue::new(created.attributes[0].id, case.secret("zero"))]).await.ok();
     let id = stored[0].id;
-    let change = |version, what: &str| ValueChange { value: case.secret(what), version: Some(version), ..ValueChange::default() };
+    let change = |version, what: &str| ValueChange {
+        value: case.secret(what),
+        version: Some(version),
+        ..ValueChange::default()
+    };
     owner.update_value(created.id, id, &change(0, "one")).await.ok();
     owner.update_value(created.id, id, &change(0, "two")).await.refused(409, "value.version_conflict");
     let tagged = ValueChange { value: case.secret("three"), etag: Some("\"0\"".to_owned()), ..ValueChange::default() };

@@ -1,8 +1,15 @@
 //! Answers in one form, whichever protocol they came by. Reading JSON checks the shapes that the contract promises: every documented key,
 //! ids as strings (numbers under `/v1/usermanagement`), times in RFC 3339 with milliseconds and `Z`.
 
-use coffre_proto::{audit, auth, query, vault};
-use serde_json::{Value as Json, json};
+mod json;
+mod query;
+
+use coffre_proto::{audit, auth, vault};
+use serde_json::Value as Json;
+
+use self::json::{check_author, field, flag, list, optional_id, optional_text};
+pub use self::json::{id, number, text, time};
+pub use self::query::{Filter, Page, Query};
 
 /// A refusal: the status that REST has for it, its code word, its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,187 +117,6 @@ pub struct Entry {
     pub created_by: String,
 }
 
-/// A page of a list.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Page<T> {
-    pub items: Vec<T>,
-    pub total: Option<i64>,
-    pub total_filter: Option<i64>,
-    pub next: Option<String>,
-}
-
-/// A condition on the rows of a list.
-#[derive(Clone, Debug)]
-pub enum Filter {
-    Compare(&'static str, String, String),
-    And(Vec<Filter>),
-    Or(Vec<Filter>),
-    Not(Box<Filter>),
-}
-
-impl Filter {
-    /// `field operator value`.
-    pub fn new(field: &str, operator: &'static str, value: impl Into<String>) -> Self {
-        Self::Compare(operator, field.to_owned(), value.into())
-    }
-
-    pub fn json(&self) -> Json {
-        let junction = |operator: &str, operands: Vec<Json>| json!({"operator": operator, "operands": operands});
-        match self {
-            Self::Compare(operator, field, value) => json!({"operator": operator, "field": field, "value": value}),
-            Self::And(all) => junction("and", all.iter().map(Self::json).collect()),
-            Self::Or(any) => junction("or", any.iter().map(Self::json).collect()),
-            Self::Not(one) => junction("not", vec![one.json()]),
-        }
-    }
-
-    pub fn proto(&self) -> query::v1::Filter {
-        use query::v1::{Comparison, Filter as Proto, Junction, comparison::Operator as C, filter::Condition, junction::Operator as J};
-        let junction = |operator: J, operands: Vec<Proto>| Condition::Junction(Junction { operator: operator.into(), operands });
-        let condition = match self {
-            Self::Compare(operator, field, value) => {
-                let operator = match *operator {
-                    "eq" => C::Equal,
-                    "ne" => C::NotEqual,
-                    "lt" => C::Less,
-                    "le" => C::LessOrEqual,
-                    "gt" => C::Greater,
-                    "ge" => C::GreaterOrEqual,
-                    "substring" => C::Substring,
-                    other => panic!("no operator {other}"),
-                };
-                Condition::Comparison(Comparison { operator: operator.into(), field: field.clone(), value: value.clone() })
-            }
-            Self::And(all) => junction(J::And, all.iter().map(Self::proto).collect()),
-            Self::Or(any) => junction(J::Or, any.iter().map(Self::proto).collect()),
-            Self::Not(one) => junction(J::Not, vec![one.proto()]),
-        };
-        Proto { condition: Some(condition) }
-    }
-}
-
-/// What is asked of a list.
-#[derive(Clone, Debug, Default)]
-pub struct Query {
-    pub filter: Option<Filter>,
-    /// Fields, and whether they descend.
-    pub sort: Vec<(&'static str, bool)>,
-    pub offset: i64,
-    /// 0: everything.
-    pub length: i64,
-    pub token: Option<String>,
-    pub without_count: bool,
-}
-
-impl Query {
-    pub fn filter(filter: Filter) -> Self {
-        Self { filter: Some(filter), ..Self::default() }
-    }
-
-    #[must_use]
-    pub fn sort(mut self, field: &'static str, descending: bool) -> Self {
-        self.sort.push((field, descending));
-        self
-    }
-
-    #[must_use]
-    pub fn page(mut self, offset: i64, length: i64) -> Self {
-        (self.offset, self.length) = (offset, length);
-        self
-    }
-
-    #[must_use]
-    pub fn token(mut self, token: Option<String>) -> Self {
-        self.token = token;
-        self
-    }
-
-    pub fn json(&self) -> Json {
-        let sort: Vec<Json> =
-            self.sort.iter().map(|(field, desc)| json!({"field": field, "direction": if *desc { "desc" } else { "asc" }})).collect();
-        let mut page = json!({"offset": self.offset, "length": self.length});
-        if let Some(token) = &self.token {
-            page["token"] = json!(token);
-        }
-        if self.without_count {
-            page["count"] = json!(false);
-        }
-        let mut body = json!({"sort": sort, "page": page});
-        if let Some(filter) = &self.filter {
-            body["filter"] = filter.json();
-        }
-        body
-    }
-
-    pub fn proto(&self) -> query::v1::Query {
-        use query::v1::{SortKey, sort_key::Direction};
-        query::v1::Query {
-            filter: self.filter.as_ref().map(Filter::proto),
-            order_by: self
-                .sort
-                .iter()
-                .map(|(field, desc)| SortKey {
-                    field: (*field).to_owned(),
-                    direction: if *desc { Direction::Descending } else { Direction::Ascending }.into(),
-                })
-                .collect(),
-            page_size: i32::try_from(self.length).unwrap(),
-            page_token: self.token.clone().unwrap_or_default(),
-            skip: self.offset,
-            count: !self.without_count,
-            whole: self.length == 0,
-        }
-    }
-}
-
-// Reading JSON.
-
-fn field<'j>(json: &'j Json, key: &str) -> &'j Json {
-    json.get(key).unwrap_or_else(|| panic!("the documented key `{key}` is missing: {json}"))
-}
-
-pub fn text(json: &Json, key: &str) -> String {
-    field(json, key).as_str().unwrap_or_else(|| panic!("`{key}` is a text: {json}")).to_owned()
-}
-
-fn optional_text(json: &Json, key: &str) -> Option<String> {
-    (!field(json, key).is_null()).then(|| text(json, key))
-}
-
-fn flag(json: &Json, key: &str) -> bool {
-    field(json, key).as_bool().unwrap_or_else(|| panic!("`{key}` is a boolean: {json}"))
-}
-
-/// An id as the paths of the vault print it: a string.
-pub fn id(json: &Json, key: &str) -> i64 {
-    text(json, key).parse().unwrap_or_else(|_| panic!("`{key}` is a decimal in a string: {json}"))
-}
-
-fn optional_id(json: &Json, key: &str) -> Option<i64> {
-    (!field(json, key).is_null()).then(|| id(json, key))
-}
-
-/// An id as `/v1/usermanagement` prints it: a number.
-pub fn number(json: &Json, key: &str) -> i64 {
-    field(json, key).as_i64().unwrap_or_else(|| panic!("`{key}` is a number: {json}"))
-}
-
-/// A time: RFC 3339, UTC, milliseconds, `Z`.
-pub fn time(json: &Json, key: &str) -> String {
-    let time = text(json, key);
-    let shape: String = time.chars().map(|sign| if sign.is_ascii_digit() { '0' } else { sign }).collect();
-    assert_eq!(shape, "0000-00-00T00:00:00.000Z", "`{key}` is a time: {json}");
-    time
-}
-
-fn list<T>(json: &Json, key: &str, read: impl Fn(&Json) -> T) -> Vec<T> {
-    field(json, key).as_array().unwrap_or_else(|| panic!("`{key}` is a list: {json}")).iter().map(read).collect()
-}
-
-fn check_author(json: &Json) {
-    assert_eq!(text(json, "tenantId"), "1", "{json}");
-}
-
 impl Credential {
     pub fn from_json(json: &Json) -> Self {
         check_author(json);
@@ -347,7 +173,10 @@ impl Credential {
 
     /// Its attribute of a name.
     pub fn attribute(&self, name: &str) -> &Attribute {
-        self.attributes.iter().find(|attribute| attribute.name == name).unwrap_or_else(|| panic!("no attribute {name} in {self:?}"))
+        self.attributes
+            .iter()
+            .find(|attribute| attribute.name == name)
+            .unwrap_or_else(|| panic!("no attribute {name} in {self:?}"))
     }
 }
 
@@ -400,7 +229,13 @@ impl StoredValue {
 
     pub fn from_proto(proto: vault::v1::AttributeValue) -> Self {
         assert!(proto.value_set || proto.value.is_empty(), "a value that is left out is empty");
-        Self { id: proto.id, attribute_id: proto.attribute_id, user_id: proto.user_id, value: proto.value, version: proto.version }
+        Self {
+            id: proto.id,
+            attribute_id: proto.attribute_id,
+            user_id: proto.user_id,
+            value: proto.value,
+            version: proto.version,
+        }
     }
 }
 
@@ -432,7 +267,10 @@ impl User {
             description: optional_text(json, "description").filter(|text| !text.is_empty()),
             disabled: flag(json, "disabled"),
             roles: list(json, "roles", |role| (number(role, "id"), text(role, "name"))),
-            permissions: json.get("permissions").map(|_| list(json, "permissions", Permission::from_json)).unwrap_or_default(),
+            permissions: json
+                .get("permissions")
+                .map(|_| list(json, "permissions", Permission::from_json))
+                .unwrap_or_default(),
             version: number(json, "version"),
         }
     }
@@ -534,31 +372,6 @@ impl Entry {
             detail: changes.chain(details).collect::<Vec<_>>().join("; "),
             request_id: event.request_id,
             created_by: actor.user_id.to_string(),
-        }
-    }
-}
-
-impl<T> Page<T> {
-    /// Reads `{"page":{"offset","total","totalFilter"},"list":[…]}`.
-    pub fn from_json(json: &Json, read: impl Fn(&Json) -> T) -> Self {
-        let page = field(json, "page");
-        let count = |key: &str| page.get(key).filter(|value| !value.is_null()).map(|_| number(page, key));
-        number(page, "offset");
-        Self {
-            items: list(json, "list", read),
-            total: count("total"),
-            total_filter: count("totalFilter"),
-            next: page.get("next").and_then(Json::as_str).filter(|token| !token.is_empty()).map(ToOwned::to_owned),
-        }
-    }
-
-    pub fn from_proto(items: Vec<T>, page: Option<query::v1::PageInfo>) -> Self {
-        let page = page.unwrap_or_default();
-        Self {
-            items,
-            total: page.total_size,
-            total_filter: page.filtered_size,
-            next: (!page.next_page_token.is_empty()).then_some(page.next_page_token),
         }
     }
 }

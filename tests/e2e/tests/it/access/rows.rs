@@ -1,49 +1,22 @@
-//! Who may call what: every RPC of the public descriptor has a row here with an answer for each kind of caller, over gRPC and over REST.
+//! One row an RPC.
 
-use std::collections::BTreeSet;
-
-use coffre_e2e::api::{NewAttribute, NewRole, NewUser, NewValue, Protocol, Rest, Session, rest};
+use coffre_e2e::api::{Rest, rest};
 use coffre_e2e::canary;
-use coffre_e2e::case::Case;
 use coffre_e2e::operation::{self, Operation};
+use coffre_proto::audit::v1 as audit;
 use coffre_proto::auth::v1 as auth;
 use coffre_proto::vault::v1 as vault;
-use coffre_proto::{PUBLIC_DESCRIPTORS, audit::v1 as audit};
 use http::Method;
-use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage};
+use prost::Message as _;
 use serde_json::json;
 
-/// What a row may ask for; made afresh for each call, because some calls destroy it.
-struct Fixture {
-    tag: String,
-    credential: i64,
-    attribute: i64,
-    second_attribute: i64,
-    value: i64,
-    heir: i64,
-    user: i64,
-    username: String,
-    password: String,
-    token: String,
-    role: i64,
-    entry: String,
-}
-
-/// The callers, in the order of the answers.
-const CALLERS: [&str; 5] = [
-    "nobody",
-    "somebody without rights",
-    "another user with AAE_Basic",
-    "the owner, with AAE_Basic",
-    "the administrator",
-];
+use super::Fixture;
 
 /// One answer for each caller: a code word, or nothing where the call succeeds.
-type Answers = [&'static str; 5];
+pub(super) type Answers = [&'static str; 5];
 
-const OPEN: Answers = ["", "", "", "", ""];
-const TOKEN: &str = "auth.token_required";
+pub(super) const OPEN: Answers = ["", "", "", "", ""];
+pub(super) const TOKEN: &str = "auth.token_required";
 const TWO_TOKENS: &str = "auth.token_conflict";
 const PERMISSION: &str = "authz.permission_required";
 /// Only holders of *Manage users and roles* or *View and manage settings*: of these five the administrator.
@@ -54,11 +27,11 @@ const NOT_PERMITTED: &str = "credential.not_permitted";
 /// The owner; others do not see it, and the administrator, who administers all lockers, sees it but may not do this.
 const OWNER: Answers = [TOKEN, HIDDEN, HIDDEN, "", NOT_PERMITTED];
 
-struct Row {
-    operation: Operation,
-    message: fn(&Fixture) -> Vec<u8>,
-    rest: fn(&Fixture) -> Rest,
-    answers: Answers,
+pub(super) struct Row {
+    pub(super) operation: Operation,
+    pub(super) message: fn(&Fixture) -> Vec<u8>,
+    pub(super) rest: fn(&Fixture) -> Rest,
+    pub(super) answers: Answers,
 }
 
 fn row(operation: Operation, message: fn(&Fixture) -> Vec<u8>, rest: fn(&Fixture) -> Rest, answers: Answers) -> Row {
@@ -69,7 +42,7 @@ fn path(it: &Fixture, tail: &str) -> String {
     format!("/v2/credentialvault/credentials/{}{tail}", it.credential)
 }
 
-fn rows() -> Vec<Row> {
+pub(super) fn rows() -> Vec<Row> {
     vec![
         row(
             operation::SIGN_IN,
@@ -358,97 +331,4 @@ fn rows() -> Vec<Row> {
             [TOKEN, "audit.entry_not_found", "audit.entry_not_found", "", ""],
         ),
     ]
-}
-
-/// The RPCs that are served: everything public but the lockers, which come later.
-fn served() -> Vec<prost_reflect::MethodDescriptor> {
-    let pool = DescriptorPool::decode(PUBLIC_DESCRIPTORS).unwrap();
-    pool.services()
-        .filter(|service| service.package_name() != "coffre.locker.v1")
-        .flat_map(|service| service.methods().collect::<Vec<_>>())
-        .collect()
-}
-
-fn rpc_name(method: &prost_reflect::MethodDescriptor) -> String {
-    format!("{}/{}", method.parent_service().full_name(), method.name())
-}
-
-#[test]
-fn every_rpc_has_its_row() {
-    let served: BTreeSet<String> = served().iter().map(rpc_name).collect();
-    let rows: BTreeSet<String> = rows().iter().map(|row| row.operation.rpc.to_owned()).collect();
-    assert_eq!(served, rows, "an RPC without an expectation for each kind of caller");
-    let operations: BTreeSet<String> = operation::ALL.iter().map(|one| one.rpc.to_owned()).collect();
-    assert_eq!(served, operations, "an RPC without an expectation of its audit entry");
-}
-
-async fn fixture(case: &Case<'_>, owner: &Session, heir: i64, entry: &str) -> Fixture {
-    let tag = uuid::Uuid::new_v4().simple().to_string();
-    let attributes = [NewAttribute::standard("a"), NewAttribute::standard("b")];
-    let created = owner.create_credential(&format!("access {tag}"), &attributes).await.ok();
-    let value =
-        owner.create_values(created.id, &[NewValue::new(created.attributes[0].id, canary::secret(&tag))]).await.ok();
-    let username = format!("access {tag}");
-    let password = canary::password(&username);
-    let new = NewUser { username: username.clone(), password: password.clone(), ..NewUser::default() };
-    let user = case.admin.create_user(&new).await.ok();
-    let session = case.anonymous().open(&username, &password).await;
-    let role = case.admin.create_role(&NewRole { name: format!("access {tag}"), ..NewRole::default() }).await.ok();
-    Fixture {
-        credential: created.id,
-        attribute: created.attributes[0].id,
-        second_attribute: created.attributes[1].id,
-        value: value[0].id,
-        heir,
-        user: user.id,
-        username,
-        password,
-        token: session.token.unwrap(),
-        role: role.id,
-        entry: entry.to_owned(),
-        tag,
-    }
-}
-
-/// Calls every RPC as every kind of caller.
-pub(crate) async fn each_caller_gets_the_answer_of_its_row(case: &Case<'_>) {
-    let plain = case.user("plain", &[]).await;
-    let (other, owner) = (case.basic("other").await, case.basic("owner").await);
-    let callers = [&case.anonymous(), &plain, &other, &owner, &case.admin];
-    // The transport key is made in the background.
-    crate::cases::transport::transport_key(case, &owner).await;
-    let entry = crate::cases::audit::first_entry_of(&owner).await;
-    let methods = served();
-    let mut wrong = Vec::new();
-    for row in rows() {
-        let method = methods.iter().find(|method| rpc_name(method) == row.operation.rpc).unwrap();
-        // One fixture serves all who are refused; a success may use it up.
-        let mut it = fixture(case, &owner, other.id, &entry).await;
-        for ((caller, expected), who) in callers.iter().zip(row.answers).zip(CALLERS) {
-            // Open calls look at the token in the message, not at the caller.
-            let user = if row.answers == OPEN { "" } else { &caller.username };
-            let found = match case.protocol {
-                Protocol::Rest => {
-                    caller.rest(row.operation, (row.rest)(&it)).await.by(user).code().unwrap_or_default().to_owned()
-                }
-                Protocol::Grpc => {
-                    let message = DynamicMessage::decode(method.input(), &*(row.message)(&it)).unwrap();
-                    caller
-                        .grpc::<DynamicMessage, ()>(row.operation, message)
-                        .await
-                        .by(user)
-                        .code()
-                        .unwrap_or_default()
-                        .to_owned()
-                }
-            };
-            if found != expected {
-                wrong.push(format!("{} as {who}: {found:?} instead of {expected:?}", row.operation.rpc));
-            }
-            if found.is_empty() {
-                it = fixture(case, &owner, other.id, &entry).await;
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong:#?}");
 }

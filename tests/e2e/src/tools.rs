@@ -1,0 +1,22 @@
+//! Programs that users have and the cases call.
+
+use std::path::{Path, PathBuf};
+
+/// `grpcurl`, which `cargo xtask test` builds and names in `COFFRE_TEST_GRPCURL`.
+///
+/// # Panics
+/// Where it is neither named nor built nor in `PATH`.
+pub fn grpcurl() -> PathBuf {
+    if let Some(given) = std::env::var_os("COFFRE_TEST_GRPCURL") {
+        return given.into();
+    }
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools");
+    let built = std::fs::read_dir(tools).into_iter().flatten().flatten().map(|entry| entry.path().join("grpcurl"));
+    let in_path = std::env::var_os("PATH").unwrap_or_default();
+    let found =
+        built.chain(std::env::split_paths(&in_path).map(|folder| folder.join("grpcurl"))).find(|path| path.is_file());
+    found
+        .expect("the story needs grpcurl: `cargo xtask test` builds it, or COFFRE_TEST_GRPCURL names it")
+        .canonicalize()
+        .unwrap()
+}
