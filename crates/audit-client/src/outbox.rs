@@ -8,7 +8,7 @@ use coffre_db::{Database, Error, Journal};
 use coffre_error::{Reason, Refusal, reason_name};
 use coffre_proto::audit::v1::{ActivityType, Outcome, Source};
 use coffre_secret::SecretBytes;
-use coffre_types::Clock;
+use coffre_types::{Clock, Timestamp};
 use tokio::sync::{Notify, watch};
 
 use crate::anonymous::{Aggregate, Quota, Verdict};
@@ -181,19 +181,55 @@ impl Outbox {
             return Ok(());
         }
         let now = record.now();
-        if !record.has_actor() && record.origin().source != Source::System {
+        if !record.has_caller() && record.origin().source != Source::System {
             let word = reason.map_or("", reason_name);
             if self.shared.quota.take(record.origin().client_address, word, now) == Verdict::Counted {
                 self.shared.lag.counted.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }
         }
+        let refused = outcome != Outcome::Successful;
+        let entry = match refused && record.attempted_a_write() {
+            true => record.entry_beside_a_write(reason, now),
+            false => record.entry(outcome, reason, now),
+        };
         let stored = match self.database() {
-            Ok(database) => database.append(vec![record.entry(outcome, reason, now)]).await,
+            Ok(database) => database.append(vec![entry]).await,
             Err(error) => Err(error),
         };
         stored.map_err(|error| self.unavailable(record, &error))?;
         record.mark_recorded();
+        Ok(())
+    }
+
+    /// Commits calls that somebody else refused, with the time of each, in one commit: all of them or none. What is beyond the quota of
+    /// its address is counted; a record of several calls has no quota.
+    ///
+    /// # Errors
+    /// `AUDIT_UNAVAILABLE`.
+    pub async fn append_refused(&self, calls: &[(CallRecord, Timestamp, Option<Reason>)]) -> Result<(), Refusal> {
+        let now = self.shared.clock.now();
+        let recorded = |(record, _, reason): &&(CallRecord, Timestamp, Option<Reason>)| {
+            let word = reason.map_or("", reason_name);
+            let verdict = match record.is_count() {
+                true => Verdict::Record,
+                false => self.shared.quota.take(record.origin().client_address, word, now),
+            };
+            if verdict == Verdict::Counted {
+                self.shared.lag.counted.fetch_add(1, Ordering::Relaxed);
+            }
+            verdict == Verdict::Record
+        };
+        let recorded: Vec<_> = calls.iter().filter(recorded).collect();
+        let Some((first, ..)) = recorded.first() else { return Ok(()) };
+        let entries =
+            recorded.iter().map(|(record, time, reason)| record.entry(Outcome::Unsuccessful, *reason, *time)).collect();
+        let stored = match self.database() {
+            Ok(database) => database.append(entries).await,
+            Err(error) => Err(error),
+        };
+        stored.map_err(|error| self.unavailable(first, &error))?;
+        recorded.iter().for_each(|(record, ..)| record.mark_recorded());
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use coffre_db::JournalEntry;
 use coffre_error::{Reason, reason_name};
 use coffre_proto::audit::v1::{ActivityType, Outcome, Source};
 use coffre_types::{Caller, Clock, EventId, SessionId, Timestamp, UserId, ValueId, Version};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::canonical::Writer;
@@ -58,12 +59,37 @@ pub struct CallRecord {
     origin: Origin,
     facts: Mutex<Facts>,
     recorded: AtomicBool,
+    writes: Mutex<Writes>,
+    write_ended: Notify,
+}
+
+/// The changes of a call that the database has in hand. A change commits its event itself; whoever records the call in any other way
+/// waits for them and lets no further one begin, so that one call never has two stories.
+#[derive(Default)]
+struct Writes {
+    in_hand: usize,
+    attempted: bool,
+    closed: bool,
+}
+
+/// A change that the database has in hand, until it is dropped.
+pub(crate) struct Writing(Arc<CallRecord>);
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        let mut writes = self.0.writes();
+        writes.in_hand = writes.in_hand.saturating_sub(1);
+        drop(writes);
+        self.0.write_ended.notify_waiters();
+    }
 }
 
 struct Facts {
     event: &'static str,
     activity: ActivityType,
     actor: Option<Actor>,
+    /// The actor showed a token or a password that was good.
+    is_caller: bool,
     client_id: Option<Arc<str>>,
     unknown_name_hash: Option<[u8; 32]>,
     object: Option<Object>,
@@ -73,6 +99,8 @@ struct Facts {
     left_out: u64,
     value_seals: Vec<ValueSeal>,
     occurrences: i64,
+    /// What takes the place of the origin's method.
+    method: Option<String>,
 }
 
 struct Actor {
@@ -151,6 +179,7 @@ impl CallRecord {
             event,
             activity,
             actor: None,
+            is_caller: false,
             client_id: None,
             unknown_name_hash: None,
             object: None,
@@ -160,8 +189,17 @@ impl CallRecord {
             left_out: 0,
             value_seals: Vec::new(),
             occurrences: 0,
+            method: None,
         };
-        Self { id, salt, origin, facts: Mutex::new(facts), recorded: AtomicBool::new(false) }
+        Self {
+            id,
+            salt,
+            origin,
+            facts: Mutex::new(facts),
+            recorded: AtomicBool::new(false),
+            writes: Mutex::default(),
+            write_ended: Notify::new(),
+        }
     }
 
     /// Returns the event's id.
@@ -185,6 +223,7 @@ impl CallRecord {
             session_id: Some(caller.session_id),
         });
         facts.client_id.clone_from(&caller.client_id);
+        facts.is_caller = true;
     }
 
     /// Says which user calls, where there is no [`Caller`]: a sign-in.
@@ -254,20 +293,67 @@ impl CallRecord {
         self.facts().value_seals.push(ValueSeal { value_id, version, mac });
     }
 
-    pub(crate) fn occurrences(&self, occurrences: i64) {
+    /// Says how many alike calls the record stands for.
+    pub fn occurrences(&self, occurrences: i64) {
         self.facts().occurrences = occurrences;
     }
 
-    /// Says whether the user behind the call is known.
+    pub(crate) fn is_count(&self) -> bool {
+        self.facts().occurrences > 1
+    }
+
+    /// Says which method was called, where it is not the origin's: a route of the REST API.
+    pub fn method(&self, method: impl Into<String>) {
+        self.facts().method = Some(bounded(method.into()));
+    }
+
+    /// Says whether the user behind the call is known for certain; a name that was merely typed does not count.
     #[must_use]
-    pub fn has_actor(&self) -> bool {
-        self.facts().actor.is_some()
+    pub fn has_caller(&self) -> bool {
+        self.facts().is_caller
     }
 
     /// Says whether the event is committed.
     #[must_use]
     pub fn is_recorded(&self) -> bool {
         self.recorded.load(Ordering::Acquire)
+    }
+
+    /// Hands a change to the database; `None` where the call was given up already, and must change nothing more.
+    pub(crate) fn begin_write(self: &Arc<Self>) -> Option<Writing> {
+        let mut writes = self.writes();
+        if writes.closed {
+            return None;
+        }
+        writes.in_hand += 1;
+        writes.attempted = true;
+        Some(Writing(self.clone()))
+    }
+
+    /// Waits until the database has finished with every change of the call, and lets no further one begin. Says whether one of them
+    /// committed the event. A deadline that passed, or a client that hung up, leaves a change in the database's hands; this is where its
+    /// end is learnt.
+    pub async fn close(&self) -> bool {
+        loop {
+            let ended = self.write_ended.notified();
+            {
+                let mut writes = self.writes();
+                writes.closed = true;
+                if writes.in_hand == 0 {
+                    return self.is_recorded();
+                }
+            }
+            ended.await;
+        }
+    }
+
+    /// Says whether a change was handed to the database, however it ended.
+    pub(crate) fn attempted_a_write(&self) -> bool {
+        self.writes().attempted
+    }
+
+    fn writes(&self) -> MutexGuard<'_, Writes> {
+        self.writes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says that the event is committed.
@@ -284,13 +370,26 @@ impl CallRecord {
     /// Returns the event as it is hashed, chained and kept. What was refused changed nothing: it keeps no changes and no seals.
     #[must_use]
     pub fn entry(&self, outcome: Outcome, reason: Option<Reason>, now: Timestamp) -> JournalEntry {
+        self.entry_as(self.id, outcome, reason, now)
+    }
+
+    /// Returns the event of a call whose change did not commit, as far as is known. It has an id of its own: if the connection broke
+    /// during the COMMIT, the change may stand after all, with its event, and both must be found.
+    pub(crate) fn entry_beside_a_write(&self, reason: Option<Reason>, now: Timestamp) -> JournalEntry {
+        let in_doubt = reason == Some(Reason::StoreUnavailable);
+        let outcome = if in_doubt { Outcome::Unknown } else { Outcome::Unsuccessful };
+        self.entry_as(EventId::now_v7(), outcome, reason, now)
+    }
+
+    fn entry_as(&self, id: EventId, outcome: Outcome, reason: Option<Reason>, now: Timestamp) -> JournalEntry {
         let facts = self.facts();
         let mut out = Writer::with_capacity(384 + facts.facts_bytes + 64 * facts.value_seals.len());
-        out.text(1, self.id.uuid().as_bytes());
+        out.text(1, id.uuid().as_bytes());
         out.text(2, &self.salt);
         out.integer(3, now.micros());
         out.text(4, self.origin.site.service.as_bytes());
-        out.text(5, self.origin.method.trim_start_matches('/').as_bytes());
+        let method = facts.method.as_deref().unwrap_or(self.origin.method);
+        out.text(5, method.trim_start_matches('/').as_bytes());
         out.text(6, facts.event.as_bytes());
         out.integer(7, i64::from(i32::from(facts.activity)));
         out.integer(8, i64::from(i32::from(outcome)));

@@ -43,16 +43,22 @@ impl Access {
     /// `AUTH_PASSWORD_CHANGE_REQUIRED` and `AUTHZ_PERMISSION_REQUIRED`.
     pub fn admit(self, caller: &Caller) -> Result<(), Refusal> {
         if caller.password_change_required && self != Self::PasswordChange {
-            return Err(Refusal::new(
-                Reason::AuthPasswordChangeRequired,
-                "the password was generated or reset: change it first (PUT /v1/authentication/password), then repeat the call",
-            ));
+            return Err(password_change_required());
         }
         match self {
             Self::Permission(permission) if !caller.has(permission) => Err(missing(permission)),
             _ => Ok(()),
         }
     }
+}
+
+/// Refuses whoever must change the password first.
+#[must_use]
+pub fn password_change_required() -> Refusal {
+    Refusal::new(
+        Reason::AuthPasswordChangeRequired,
+        "the password was generated or reset: change it first (PUT /v1/authentication/password), then repeat the call",
+    )
 }
 
 /// Refuses for want of a permission, and names it.

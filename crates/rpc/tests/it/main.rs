@@ -107,3 +107,16 @@ async fn a_call_that_nobody_waits_for_is_recorded_all_the_same() {
     }
     assert_eq!(world.events()[0].reason, "REQUEST_TIMEOUT");
 }
+
+#[tokio::test]
+async fn a_change_that_outlives_its_deadline_has_one_story() {
+    let world = World::start(&[Permission::ManageSettings]).await;
+    world.change_slowly();
+    let mut request = world.request(GetTransportPublicKeyRequest {});
+    request.metadata_mut().insert("grpc-timeout", "20m".parse().unwrap());
+    let refused = KeyServiceClient::new(world.channel()).get_transport_public_key(request).await.unwrap_err();
+    assert_eq!(reason(&refused), Reason::RequestTimeout);
+    let events = world.events();
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0].outcome(), Outcome::Successful, "the change committed, and that is what the record says");
+}

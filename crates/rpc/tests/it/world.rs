@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
-use coffre_audit_client::{ActivityType, Outbox, Site};
+use coffre_audit_client::{ActivityType, Outbox, Site, audited_write};
 use coffre_authn::token::{Identity, sign};
 use coffre_authn::{Authenticator, Settings};
 use coffre_channel::Channel;
@@ -21,7 +21,7 @@ use coffre_proto::vault::v1::{
     GetMasterKeyStatusRequest, GetMasterKeyStatusResponse, GetModeRequest, GetModeResponse,
     GetTransportPublicKeyRequest, GetTransportPublicKeyResponse,
 };
-use coffre_rpc::{Access, Guard, Layered, Limits, Rpc, RpcMetrics, ServiceParts};
+use coffre_rpc::{Access, CallContext, Guard, Layered, Limits, Rpc, RpcMetrics, ServiceParts};
 use coffre_secret::SecretBytes;
 use coffre_types::{Clock as _, Permission, SessionId, SystemClock, TokenKind, UserId};
 use futures_util::{Stream, StreamExt as _, stream};
@@ -40,7 +40,7 @@ static RPCS: [Rpc; 3] = [
     row("/coffre.vault.v1.KeyService/GetTransportPublicKey", "vault.transport_key.read"),
 ];
 
-pub struct World {
+pub(crate) struct World {
     layered: Layered,
     token: String,
     kept: Kept,
@@ -48,15 +48,15 @@ pub struct World {
 }
 
 impl World {
-    pub async fn start(permissions: &[Permission]) -> Self {
+    pub(crate) async fn start(permissions: &[Permission]) -> Self {
         Self::build(permissions, &RPCS, Limits::default()).await
     }
 
-    pub async fn without_rows() -> Self {
+    pub(crate) async fn without_rows() -> Self {
         Self::build(&[Permission::ManageSettings], &[], Limits::default()).await
     }
 
-    pub async fn with_room_for(in_flight: usize) -> Self {
+    pub(crate) async fn with_room_for(in_flight: usize) -> Self {
         Self::build(&[Permission::ManageSettings], &RPCS, Limits { in_flight, ..Limits::default() }).await
     }
 
@@ -73,7 +73,7 @@ impl World {
         let kept = Kept::default();
         let options = Options::new(DatabaseUrl::sqlite(folder.path()), "vault");
         let database = Database::open(options, || Box::new(kept.clone())).unwrap();
-        outbox.attach(database);
+        outbox.attach(database.clone());
 
         let pkcs8 = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new()).unwrap();
         let public_key = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap().public_key().as_ref().to_vec();
@@ -96,7 +96,7 @@ impl World {
 
         let parts = ServiceParts {
             name: "vault",
-            public: Routes::new(KeyServiceServer::new(Keys)),
+            public: Routes::new(KeyServiceServer::new(Keys { database: database.clone(), slow: kept.slow.clone() })),
             internal: Routes::default(),
             rpcs,
             outbox,
@@ -106,11 +106,11 @@ impl World {
         Self { layered, token, kept, _folder: folder }
     }
 
-    pub fn channel(&self) -> Channel {
+    pub(crate) fn channel(&self) -> Channel {
         self.layered.channel("gateway")
     }
 
-    pub fn request<T>(&self, message: T) -> Request<T> {
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         let metadata = request.metadata_mut();
         metadata.insert("authorization", format!("Bearer {}", self.token).parse().unwrap());
@@ -120,11 +120,16 @@ impl World {
         request
     }
 
-    pub fn events(&self) -> Vec<Event> {
+    pub(crate) fn events(&self) -> Vec<Event> {
         self.kept.events.lock().unwrap().iter().map(|entry| Event::decode(entry.bytes().as_ref()).unwrap()).collect()
     }
 
-    pub fn break_journal(&self) {
+    /// From now on the call that hangs begins a change first, which takes longer than its deadline.
+    pub(crate) fn change_slowly(&self) {
+        self.kept.slow.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn break_journal(&self) {
         self.kept.broken.store(true, Ordering::SeqCst);
     }
 }
@@ -134,6 +139,7 @@ impl World {
 struct Kept {
     events: Arc<Mutex<Vec<JournalEntry>>>,
     broken: Arc<AtomicBool>,
+    slow: Arc<AtomicBool>,
 }
 
 impl Journal for Kept {
@@ -152,7 +158,10 @@ impl Journal for Kept {
     fn in_doubt(&mut self) {}
 }
 
-struct Keys;
+struct Keys {
+    database: Database,
+    slow: Arc<AtomicBool>,
+}
 
 #[tonic::async_trait]
 impl KeyService for Keys {
@@ -169,8 +178,17 @@ impl KeyService for Keys {
 
     async fn get_transport_public_key(
         &self,
-        _: Request<GetTransportPublicKeyRequest>,
+        request: Request<GetTransportPublicKeyRequest>,
     ) -> Result<Response<GetTransportPublicKeyResponse>, Status> {
+        if self.slow.load(Ordering::SeqCst) {
+            let call = CallContext::of(&request)?;
+            let changed: Result<(), Error> = audited_write(&self.database, call.record(), |_| {
+                std::thread::sleep(Duration::from_millis(100));
+                Ok(())
+            })
+            .await;
+            drop(changed);
+        }
         std::future::pending().await
     }
 }
