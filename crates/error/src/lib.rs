@@ -26,6 +26,9 @@ use uuid::Uuid;
 /// The `domain` of every `google.rpc.ErrorInfo` of ours (AIP-193).
 pub const DOMAIN: &str = "coffre";
 
+/// How tonic begins the text of a message that cannot be decoded.
+const UNDECODABLE: &str = "failed to decode Protobuf message";
+
 /// A field that broke a rule.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Violation {
@@ -168,6 +171,10 @@ impl Refusal {
         }
     }
 
+    fn unreadable() -> Self {
+        Self::new(Reason::RequestMalformed, "the message could not be read: send it as the proto describes it")
+    }
+
     fn from_foreign(status: &Status) -> Self {
         use tonic::Code;
         match status.code() {
@@ -179,10 +186,13 @@ impl Refusal {
                 Self::new(Reason::ServiceUnavailable, "a service that the call needs does not answer; repeat it")
                     .retry_after(Duration::from_secs(1))
             }
-            Code::OutOfRange | Code::InvalidArgument => {
-                Self::new(Reason::RequestMalformed, "the message could not be read")
+            // tonic answers so what is larger than a service takes.
+            Code::OutOfRange | Code::ResourceExhausted => {
+                Self::new(Reason::RequestTooLarge, "the message is larger than the limit; send less")
             }
-            Code::ResourceExhausted => Self::new(Reason::RequestTooLarge, "the message is larger than the limit"),
+            // tonic answers so what prost cannot decode.
+            Code::Internal if status.message().starts_with(UNDECODABLE) => Self::unreadable(),
+            Code::InvalidArgument => Self::unreadable(),
             Code::Unimplemented => Self::new(Reason::RouteNotFound, "no such call"),
             _ => Self::internal(status.message()),
         }
@@ -243,6 +253,11 @@ mod tests {
         let refusal = Refusal::from_status(&Status::new(tonic::Code::Unknown, "relation \"users\" does not exist"));
         assert_eq!(refusal.reason(), Reason::Internal);
         assert!(!refusal.message().contains("relation"));
+        let refusal =
+            Refusal::from_status(&Status::internal("failed to decode Protobuf message: secret: invalid string"));
+        assert_eq!(refusal.reason(), Reason::RequestMalformed);
+        assert!(!refusal.message().contains("secret"));
+        assert_eq!(Refusal::from_status(&Status::out_of_range("4194305 bytes")).reason(), Reason::RequestTooLarge);
         let refusal = Refusal::from_status(&Status::unavailable("tcp connect error 10.0.0.7"));
         assert_eq!(refusal.reason(), Reason::ServiceUnavailable);
         assert!(!refusal.message().contains("10.0.0.7"));

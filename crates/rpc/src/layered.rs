@@ -262,7 +262,7 @@ impl Inner {
         let response = match self.admit(rpc, request.headers(), &mut context).await {
             Ok(()) => {
                 request.extensions_mut().insert(Arc::new(context));
-                self.within_deadline(request).await
+                in_our_words(self.within_deadline(request).await)
             }
             Err(refusal) => Status::from(refusal).into_http(),
         };
@@ -270,9 +270,13 @@ impl Inner {
         if record.close().await {
             return response;
         }
-        let (outcome, reason) = match refusal_of(&response) {
-            None => (Outcome::Successful, None),
-            Some(refusal) => (Outcome::Unsuccessful, Some(refusal.reason())),
+        let (response, outcome, reason) = match refusal_of(&response) {
+            None => (response, Outcome::Successful, None),
+            // Said again in our own words: what the library below refuses carries neither our reason nor always harmless words.
+            Some(refusal) => {
+                let reason = refusal.reason();
+                (Status::from(refusal).into_http(), Outcome::Unsuccessful, Some(reason))
+            }
         };
         match self.outbox.append(&record, outcome, reason).await {
             Ok(()) => response,

@@ -14,6 +14,7 @@
 
 mod access;
 mod context;
+mod foreign;
 mod front;
 mod layered;
 mod metadata;
