@@ -23,6 +23,7 @@ use tonic::{Code, Status};
 use tower::Service;
 use tracing::Instrument as _;
 
+use crate::foreign::in_our_words;
 use crate::metadata::{Origin, Peer, bearer};
 use crate::metrics::Series;
 use crate::{CallContext, Rpc, RpcMetrics, ServiceParts};
