@@ -70,6 +70,17 @@ struct Question {
     kid: String,
 }
 
+impl Question {
+    fn about(verified: &VerifiedToken) -> Self {
+        Self {
+            session: verified.identity.session_id,
+            user: verified.identity.user_id,
+            epoch: verified.identity.epoch,
+            kid: verified.kid.clone(),
+        }
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         self.watcher.abort();
@@ -91,24 +102,31 @@ impl Authenticator {
         Self(Arc::new(Inner { state, channel, ask_timeout: settings.ask_timeout, asked: Mutex::default(), watcher }))
     }
 
+    /// Returns the caller behind a token as auth knows him now, whatever is kept: before somebody is refused for want of a right that he
+    /// may have been given a moment ago.
+    ///
+    /// # Errors
+    /// As [`Self::authenticate`].
+    pub async fn authenticate_anew(&self, token: &str) -> Result<Arc<Caller>, Refusal> {
+        let verified = self.verified(token).await?;
+        let (state, channel) = (&self.0.state, self.0.channel.clone());
+        // Not a question that is on its way already: its answer may be from before.
+        let question = Question::about(&verified);
+        let resolved = resolve(state, channel, self.0.ask_timeout, &question, verified.identity.kind).await?;
+        if !takes(&resolved, &verified.identity, state.clock.now()) {
+            return Err(invalid());
+        }
+        Ok(resolved.caller.clone())
+    }
+
     /// Returns the caller behind a token.
     ///
     /// # Errors
     /// `AUTH_TOKEN_INVALID` for a token that is not ours, has expired, or whose session has ended; `AUTH_UNAVAILABLE` where what is
     /// known is too old and auth does not answer.
     pub async fn authenticate(&self, token: &str) -> Result<Arc<Caller>, Refusal> {
-        if token.len() > MAX_BYTES {
-            return Err(invalid());
-        }
-        let digest = digest_of(token);
-        let verified = match self.known_token(&digest) {
-            Some(verified) => verified,
-            None => self.verify(token, digest).await?,
-        };
+        let verified = self.verified(token).await?;
         let now = self.0.state.clock.now();
-        if verified.is_expired(now) {
-            return Err(expired());
-        }
         if self.0.state.is_fresh()
             && let Some(resolved) = self.0.state.callers.get(verified.identity.session_id)
             && takes(&resolved, &verified.identity, now)
@@ -145,6 +163,22 @@ impl Authenticator {
         (verified.generation == self.0.state.keys.load().generation()).then_some(verified)
     }
 
+    /// Returns what a token says, once its signature is checked and while it lasts.
+    async fn verified(&self, token: &str) -> Result<Arc<VerifiedToken>, Refusal> {
+        if token.len() > MAX_BYTES {
+            return Err(invalid());
+        }
+        let digest = digest_of(token);
+        let verified = match self.known_token(&digest) {
+            Some(verified) => verified,
+            None => self.verify(token, digest).await?,
+        };
+        if verified.is_expired(self.0.state.clock.now()) {
+            return Err(expired());
+        }
+        Ok(verified)
+    }
+
     async fn verify(&self, token: &str, digest: Digest) -> Result<Arc<VerifiedToken>, Refusal> {
         if !*self.0.state.ready.borrow() {
             timeout(self.0.ask_timeout, self.ready()).await.map_err(|_| unavailable())?;
@@ -174,12 +208,7 @@ impl Authenticator {
     }
 
     async fn ask(&self, verified: &VerifiedToken) -> Resolution {
-        let question = Question {
-            session: verified.identity.session_id,
-            user: verified.identity.user_id,
-            epoch: verified.identity.epoch,
-            kid: verified.kid.clone(),
-        };
+        let question = Question::about(verified);
         let shared = {
             let mut asked = self.0.asked.lock().unwrap_or_else(PoisonError::into_inner);
             match asked.get(&question) {

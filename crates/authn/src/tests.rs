@@ -216,6 +216,21 @@ async fn misses_of_one_session_at_the_same_time_share_a_question() {
 }
 
 #[tokio::test]
+async fn what_auth_says_now_is_asked_for_whatever_is_kept() {
+    let world = World::start().await;
+    let token = world.token();
+    world.authenticator.authenticate(&token).await.unwrap();
+    world.auth.state.lock().unwrap().answer.as_mut().unwrap().permission_ids = vec![7];
+    assert!(!world.authenticator.authenticate(&token).await.unwrap().has(Permission::ManageUsers), "it is kept");
+    assert!(world.authenticator.authenticate_anew(&token).await.unwrap().has(Permission::ManageUsers));
+    assert_eq!(world.asked(), 2);
+    world.end_session();
+    assert_eq!(world.authenticator.authenticate_anew(&token).await.unwrap_err().reason(), Reason::AuthTokenInvalid);
+    world.auth.silent.store(true, Ordering::SeqCst);
+    assert_eq!(world.authenticator.authenticate_anew(&token).await.unwrap_err().reason(), Reason::AuthUnavailable);
+}
+
+#[tokio::test]
 async fn rule_1_3_expiry_and_session_end_are_checked_on_every_hit() {
     let world = World::start().await;
     let token = world.token();
