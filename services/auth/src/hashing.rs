@@ -13,6 +13,8 @@ use crossbeam_channel::{RecvTimeoutError, Sender};
 use tokio::sync::oneshot;
 
 use crate::config::Hashing;
+use crate::domain::throttle::AddressKey;
+use crate::gate::Turn;
 
 const SALT_LEN: usize = 16;
 const HASH_LEN: usize = 32;
@@ -79,7 +81,12 @@ struct Job {
     passes: u32,
     salt: Vec<u8>,
     reply: oneshot::Sender<Result<[u8; HASH_LEN], HashFault>>,
+    /// Given back when the job is done, not when whoever asked goes away: the jobs that wait are never more than the turns.
+    _turn: Option<HashTurn>,
 }
+
+/// A turn at hashing.
+pub(crate) type HashTurn = Turn<AddressKey>;
 
 /// Hashes passwords. Clones share the threads, which end with the last of them.
 #[derive(Clone)]
@@ -107,10 +114,12 @@ impl Hasher {
                     let mut memory = Vec::new();
                     loop {
                         match intake.recv_timeout(IDLE) {
+                            // Whoever asked has gone.
+                            Ok(job) if job.reply.is_closed() => {}
                             Ok(job) => {
                                 let outcome = compute(&job, &mut memory);
                                 done.fetch_add(1, Ordering::Relaxed);
-                                // Whoever asked may have gone.
+                                // Whoever asked may have gone meanwhile.
                                 let _ = job.reply.send(outcome);
                             }
                             Err(RecvTimeoutError::Timeout) => memory = Vec::new(),
@@ -141,19 +150,24 @@ impl Hasher {
     }
 
     /// Hashes a keyed password for storage.
-    pub(crate) async fn hash(&self, secret: SecretBytes) -> Result<String, HashFault> {
+    pub(crate) async fn hash(&self, secret: SecretBytes, turn: Option<HashTurn>) -> Result<String, HashFault> {
         let salt = random::<SALT_LEN>().map_err(|_| HashFault::Random)?.to_vec();
         let (memory_kib, passes) = (self.parameters.memory_kib, self.parameters.passes);
-        let hash = self.run(secret, memory_kib, passes, salt.clone()).await?.to_vec();
+        let hash = self.run(secret, memory_kib, passes, salt.clone(), turn).await?.to_vec();
         Ok(Stored { memory_kib, passes, salt, hash }.text())
     }
 
     /// Compares a keyed password with a stored hash. Without one, or with one that cannot be read, the work is the same and nothing matches.
-    pub(crate) async fn verify(&self, secret: SecretBytes, stored: Option<&str>) -> Result<Verdict, HashFault> {
+    pub(crate) async fn verify(
+        &self,
+        secret: SecretBytes,
+        stored: Option<&str>,
+        turn: Option<HashTurn>,
+    ) -> Result<Verdict, HashFault> {
         let known = stored.and_then(Stored::parse);
         let real = known.is_some();
         let against = known.unwrap_or_else(|| self.dummy.as_ref().clone());
-        let hash = self.run(secret, against.memory_kib, against.passes, against.salt).await?;
+        let hash = self.run(secret, against.memory_kib, against.passes, against.salt, turn).await?;
         let outdated = against.memory_kib != self.parameters.memory_kib || against.passes != self.parameters.passes;
         Ok(Verdict { matches: equal(&hash, &against.hash) & real, outdated })
     }
@@ -164,9 +178,11 @@ impl Hasher {
         memory_kib: u32,
         passes: u32,
         salt: Vec<u8>,
+        turn: Option<HashTurn>,
     ) -> Result<[u8; HASH_LEN], HashFault> {
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job { secret, memory_kib, passes, salt, reply }).map_err(|_| HashFault::Stopped)?;
+        let job = Job { secret, memory_kib, passes, salt, reply, _turn: turn };
+        self.jobs.send(job).map_err(|_| HashFault::Stopped)?;
         answer.await.map_err(|_| HashFault::Stopped)?
     }
 }
@@ -186,6 +202,7 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use super::*;
+    use crate::gate::Gate;
 
     fn hasher() -> Hasher {
         Hasher::start(Hashing { memory_kib: 64, passes: 1, threads: NonZeroUsize::MIN, waiting: 8 }).unwrap()
@@ -198,9 +215,31 @@ mod tests {
     #[tokio::test]
     async fn a_hash_matches_its_password_alone() {
         let hasher = hasher();
-        let stored = hasher.hash(secret("right")).await.unwrap();
-        assert!(hasher.verify(secret("right"), Some(&stored)).await.unwrap().matches);
-        assert!(!hasher.verify(secret("wrong"), Some(&stored)).await.unwrap().matches);
+        let stored = hasher.hash(secret("right"), None).await.unwrap();
+        assert!(hasher.verify(secret("right"), Some(&stored), None).await.unwrap().matches);
+        assert!(!hasher.verify(secret("wrong"), Some(&stored), None).await.unwrap().matches);
+    }
+
+    #[tokio::test]
+    async fn a_turn_lasts_as_long_as_its_job_though_whoever_asked_goes_away() {
+        let hasher =
+            Hasher::start(Hashing { memory_kib: 32 * 1024, passes: 4, threads: NonZeroUsize::MIN, waiting: 8 })
+                .unwrap();
+        let gate = Gate::new(1, 8);
+        let turn = gate.turn([1; 16]).await.unwrap();
+        {
+            let mut asked = Box::pin(hasher.hash(secret("first"), None));
+            let mut gone = Box::pin(hasher.hash(secret("second"), Some(turn)));
+            assert!(
+                futures_util::poll!(asked.as_mut()).is_pending() && futures_util::poll!(gone.as_mut()).is_pending()
+            );
+            drop(gone);
+            let mut next = Box::pin(gate.turn([2; 16]));
+            assert!(futures_util::poll!(next.as_mut()).is_pending(), "its job waits behind the first");
+            asked.await.unwrap();
+            assert!(next.await.is_ok());
+        }
+        assert_eq!(hasher.done(), 1, "and is not computed for nobody");
     }
 
     #[tokio::test]
@@ -208,7 +247,7 @@ mod tests {
         let hasher = hasher();
         for stored in [None, Some(""), Some("$argon2id$v=19$m=4000000000,t=1,p=1$AAAA$AAAA")] {
             let before = hasher.done();
-            assert!(!hasher.verify(secret("any"), stored).await.unwrap().matches);
+            assert!(!hasher.verify(secret("any"), stored, None).await.unwrap().matches);
             assert_eq!(hasher.done(), before + 1);
         }
     }

@@ -103,7 +103,7 @@ pub async fn init(
     let signing_key = signing::generate(&secrets, now, now)?;
     let id = database.write(|tx| users::reserve_id(tx.conn())).await?;
     let hasher = Hasher::start(config.hashing)?;
-    let hash = hasher.hash(secrets.keyed_password(id, administrator.password.expose().as_bytes())).await?;
+    let hash = hasher.hash(secrets.keyed_password(id, administrator.password.expose().as_bytes()), None).await?;
     let new = NewUser {
         username,
         first_name: String::new(),

@@ -103,6 +103,10 @@ fn grant(fault: GrantFault) -> Refusal {
             Reason::AuthzGrantExceeds,
             "this would give the rights of an administrator; only a holder of AAE_Admin can do it",
         ),
+        GrantFault::OfAdministrator => Refusal::new(
+            Reason::AuthzGrantExceeds,
+            "this would take AAE_Admin from an administrator; only a holder of AAE_Admin can do it",
+        ),
         GrantFault::ToSelf => Refusal::new(
             Reason::AuthzSelfGrant,
             "nobody gives himself, or a role he holds, more than he holds already; ask another administrator",
@@ -127,6 +131,7 @@ pub(crate) fn of_session(error: SessionError) -> Refusal {
         SessionError::TokenInvalid => {
             Refusal::new(Reason::AuthTokenInvalid, "the token is not valid, or its session has ended; sign in again")
         }
+        SessionError::PasswordChangeRequired => coffre_rpc::password_change_required(),
         SessionError::Fault(error) => fault(error),
     }
 }
@@ -274,6 +279,7 @@ mod tests {
             (of_sign_in(SignInError::Overloaded), Reason::RequestOverloaded, soon),
             (of_sign_in(SignInError::Fault(Fault::NoSigningKey)), Reason::Internal, None),
             (of_session(SessionError::TokenInvalid), Reason::AuthTokenInvalid, None),
+            (of_session(SessionError::PasswordChangeRequired), Reason::AuthPasswordChangeRequired, None),
             (of_session(SessionError::Fault(Fault::Signing)), Reason::Internal, None),
             (of_password(PasswordError::Wrong), Reason::AuthPasswordWrong, None),
             (of_password(PasswordError::Weak(WeakPassword::Unchanged)), Reason::AuthPasswordWeak, None),
@@ -295,6 +301,7 @@ mod tests {
             (of_user(UserError::Caller(CallerFault::Gone)), Reason::AuthTokenInvalid, None),
             (of_user(UserError::Grant(GrantFault::ToSelf)), Reason::AuthzSelfGrant, None),
             (of_user(UserError::Grant(GrantFault::Exceeds(None))), Reason::AuthzGrantExceeds, None),
+            (of_user(UserError::Grant(GrantFault::OfAdministrator)), Reason::AuthzGrantExceeds, None),
             (of_user(UserError::OwnPassword), Reason::AuthzSelfGrant, None),
             (of_user(UserError::Overloaded), Reason::RequestOverloaded, soon),
             (of_user(UserError::VaultSilent), Reason::ServiceUnavailable, soon),

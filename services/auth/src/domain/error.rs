@@ -54,6 +54,8 @@ pub(crate) enum SignInError {
 pub(crate) enum SessionError {
     #[error("the token is not valid")]
     TokenInvalid,
+    #[error("the password must be changed first")]
+    PasswordChangeRequired,
     #[error(transparent)]
     Fault(#[from] Fault),
 }
@@ -112,6 +114,8 @@ pub(crate) enum GrantFault {
     Exceeds(Option<Permission>),
     /// It would go to the caller.
     ToSelf,
+    /// It would be taken from an administrator, by somebody who is none.
+    OfAdministrator,
 }
 
 /// Why a user stays as it is.

@@ -60,7 +60,7 @@ impl Auth {
             self.count_failure(counted).await?;
             return Err(PasswordError::SessionEnded);
         }
-        let hash = self.hasher.hash(self.secrets.keyed_password(user.id, new.expose().as_bytes())).await?;
+        let hash = self.hasher.hash(self.secrets.keyed_password(user.id, new.expose().as_bytes()), None).await?;
         let (session, now, seen_epoch) = (caller.session_id, self.now(), user.epoch);
         let rules = self.config.throttle;
         let recorded = record.clone();

@@ -114,6 +114,12 @@ impl Giver {
         self.may_give(permissions, added.iter().any(|grant| grant.administrator), to)
     }
 
+    /// Says whether the rank of an administrator may be taken from somebody. Whoever could do it without being one would then choose the
+    /// password of who is none any more, and so get what the rank protects.
+    pub(crate) fn may_strip(&self) -> Result<(), GrantFault> {
+        if self.administrator { Ok(()) } else { Err(GrantFault::OfAdministrator) }
+    }
+
     /// Says whether permissions may be added to a role, `None` being one that is about to be made.
     pub(crate) fn may_grant(&self, role: Option<RoleId>, added: PermissionSet) -> Result<(), GrantFault> {
         let to = if role.is_some_and(|role| self.roles.contains(&role)) { To::Oneself } else { To::Others };

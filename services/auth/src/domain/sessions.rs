@@ -21,7 +21,7 @@ impl Auth {
                 Ok(true)
             }
             Err(SessionError::TokenInvalid) => Ok(false),
-            Err(fault @ SessionError::Fault(_)) => Err(fault),
+            Err(refused @ (SessionError::PasswordChangeRequired | SessionError::Fault(_))) => Err(refused),
         }
     }
 
@@ -33,6 +33,9 @@ impl Auth {
         // A token is refreshed as its own kind alone.
         if verified.identity.kind != TokenKind::Session || standing.client_id.is_some() {
             return Err(SessionError::TokenInvalid);
+        }
+        if standing.password_change_required {
+            return Err(SessionError::PasswordChangeRequired);
         }
         Ok(self.issue(standing.user_id, standing.session_id, standing.epoch, standing.expires_at)?)
     }

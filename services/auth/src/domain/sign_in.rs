@@ -61,7 +61,9 @@ impl Auth {
             return Err(SignInError::Failed);
         };
         let rehashed = match outdated {
-            true => Some(self.hasher.hash(self.secrets.keyed_password(user.id, password.expose().as_bytes())).await?),
+            true => {
+                Some(self.hasher.hash(self.secrets.keyed_password(user.id, password.expose().as_bytes()), None).await?)
+            }
             false => None,
         };
         let now = self.now();
@@ -143,8 +145,8 @@ impl Auth {
         let id = user.as_ref().map_or(UserId::from_trusted(0), |user| user.id);
         let secret = self.secrets.keyed_password(id, password.expose().as_bytes());
         let stored = user.as_ref().and_then(|user| user.password_hash.as_deref());
-        let verdict = self.hasher.verify(secret, stored).await.map_err(|fault| AttemptError::Fault(fault.into()))?;
-        drop(turn);
+        let verdict =
+            self.hasher.verify(secret, stored, Some(turn)).await.map_err(|fault| AttemptError::Fault(fault.into()))?;
         let cause = match &user {
             None => "unknown user",
             Some(_) if !verdict.matches => "wrong password",

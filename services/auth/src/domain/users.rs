@@ -84,8 +84,8 @@ impl Auth {
         // The hash is bound to the user's id, so the id is taken first; the row then appears whole.
         let turn = self.gate.turn(address_key(address)).await.map_err(|_| UserError::Overloaded)?;
         let id = race::write(&self.database, |tx| users::reserve_id(tx.conn())).await?;
-        let hash = self.hasher.hash(self.secrets.keyed_password(id, draft.password.expose().as_bytes())).await?;
-        drop(turn);
+        let hash =
+            self.hasher.hash(self.secrets.keyed_password(id, draft.password.expose().as_bytes()), Some(turn)).await?;
         let recorded = record.clone();
         race::audited(&self.database, record, move |tx| {
             recorded.clear_changes();
@@ -158,8 +158,8 @@ impl Auth {
                 let name = patch.username.as_ref().map_or(before.username.as_str(), |name| name.as_str());
                 password::check(new, name, self.config.password_min_length)?;
                 let turn = self.gate.turn(address_key(address)).await.map_err(|_| UserError::Overloaded)?;
-                let hash = self.hasher.hash(self.secrets.keyed_password(id, new.expose().as_bytes())).await?;
-                drop(turn);
+                let hash =
+                    self.hasher.hash(self.secrets.keyed_password(id, new.expose().as_bytes()), Some(turn)).await?;
                 Some(hash)
             }
         };
@@ -193,6 +193,9 @@ impl Auth {
                 giver.may_assign(Some(id), &added)?;
             }
             let stripped = roles.as_ref().is_some_and(|wanted| !wanted.iter().any(|grant| grant.administrator));
+            if old.administrator && stripped {
+                giver.may_strip()?;
+            }
             if old.administrator && (new.disabled || stripped) {
                 keep_an_administrator(conn, id)?;
             }

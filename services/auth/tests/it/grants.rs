@@ -134,6 +134,32 @@ on_each_engine! {
         }
     }
 
+    async fn what_is_given_can_be_used_at_once_on_every_replica(db: TestDb) {
+        let world = deaf(&db).await;
+        let other = world.replica().await;
+        let admin = world.admin().await;
+        let managers = admin.create_role("managers", &[USERS]).await.unwrap();
+        let (id, user) = world.user("user", &[]).await;
+        let there = other.caller(&user.token);
+        assert_eq!(there.user(id).await.unwrap_err(), Reason::AuthzPermissionRequired);
+        admin.update_user(hold(id, &[managers.id])).await.unwrap();
+        there.user(id).await.expect("nobody is refused for what was kept");
+    }
+
+    async fn rule_3_1_an_administrator_is_stripped_by_an_administrator_alone(db: TestDb) {
+        let world = World::start(&db).await;
+        let admin = world.admin().await;
+        let managers = admin.create_role("managers", &[USERS]).await.unwrap();
+        let (_, manager) = world.user("manager", &[managers.id]).await;
+        let (second, _) = world.user("second", &[ADMIN_ROLE, managers.id]).await;
+        assert_eq!(manager.update_user(hold(second, &[managers.id])).await.unwrap_err(), Reason::AuthzGrantExceeds);
+        manager.update_user(hold(second, &[ADMIN_ROLE])).await.expect("another role");
+        let disable = |disabled| UpdateUserRequest { id: second, disabled: Some(disabled), ..UpdateUserRequest::default() };
+        manager.update_user(disable(true)).await.expect("in an emergency");
+        assert_eq!(manager.update_user(reset(second)).await.unwrap_err(), Reason::AuthzGrantExceeds, "he is one still");
+        admin.update_user(hold(second, &[])).await.unwrap();
+    }
+
     async fn many_changes_of_users_and_roles_at_once_all_succeed(db: TestDb) {
         let world = World::start(&db).await;
         let other = world.replica().await;

@@ -4,7 +4,7 @@ use coffre_error::Reason;
 use coffre_proto::auth::v1::{CreateUserRequest, UpdateUserRequest};
 use coffre_test_support::{TestDb, on_each_engine};
 
-use crate::world::{ADMIN_ROLE, BASIC_ROLE, PASSWORD, World, eventually, password_of};
+use crate::world::{ADMIN_ROLE, BASIC_ROLE, PASSWORD, World, password_of};
 
 const NEW: &str = "an entirely new password";
 
@@ -82,8 +82,11 @@ on_each_engine! {
         let user = world.sign_in("ada", NEW).await;
         assert_eq!(user.user(id).await.unwrap_err(), Reason::AuthPasswordChangeRequired);
         assert_eq!(user.list_roles().await.unwrap_err(), Reason::AuthPasswordChangeRequired);
+        assert_eq!(user.refresh(&user.token).await.unwrap_err(), Reason::AuthPasswordChangeRequired);
+        assert!(user.validate(&user.token).await);
         user.change_password(NEW, "a password of my own").await.unwrap();
-        eventually(async || user.user(id).await.is_ok()).await;
+        user.user(id).await.expect("at once");
+        user.refresh(&user.token).await.unwrap();
 
         let config = coffre_auth::Config { force_password_change: false, ..crate::world::config() };
         drop(world);
