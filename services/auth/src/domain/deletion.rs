@@ -7,17 +7,17 @@
 //! ```
 //!
 //! No transaction spans both services. While a user is marked nothing can be given to it, and the vault's answer is final for as long as it
-//! is. A row that a crash left marked is settled in the background, the same way.
+//! is. A row that a crash or a deadline left marked is settled in the background, the same way, in the name of whoever asked.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use coffre_audit_client::{ActivityType, CallRecord};
+use coffre_audit_client::{ActivityType, CallRecord, Origin, Source};
 use coffre_types::UserId;
 
 use super::error::{Fault, UserError};
 use super::policy::ManageUsers;
-use super::user::roles_text;
+use super::user::{Deletion, roles_text};
 use super::users::{check_etag, keep_an_administrator};
 use super::{Auth, race, turn};
 use crate::store::changes::{self, Subject};
@@ -35,7 +35,7 @@ impl Auth {
         etag: String,
         record: &Arc<CallRecord>,
     ) -> Result<(), UserError> {
-        let (caller, now) = (permit.caller().user_id, self.now());
+        let (caller, now, request_id) = (permit.caller().user_id, self.now(), record.origin().request_id.clone());
         let name = race::write(&self.database, move |tx| {
             let conn = tx.conn();
             turn::take::<UserError>(conn, caller)?;
@@ -44,7 +44,7 @@ impl Auth {
             if user.administrator && !user.disabled {
                 keep_an_administrator(conn, id)?;
             }
-            users::mark_deleting(conn, id, Some(now))?;
+            users::mark_deleting(conn, id, now, caller, &request_id)?;
             Ok::<_, UserError>(user.username)
         })
         .await?;
@@ -63,7 +63,7 @@ impl Auth {
             Ok(Some(holdings)) => UserError::HoldsObjects(holdings),
             Err(super::ports::VaultSilent) => UserError::VaultSilent,
         };
-        race::write(&self.database, move |tx| users::mark_deleting(tx.conn(), id, None)).await?;
+        race::write(&self.database, move |tx| users::unmark_deleting(tx.conn(), id)).await?;
         Err(refused)
     }
 
@@ -88,14 +88,26 @@ impl Auth {
         .await
     }
 
-    /// Finishes or undoes deletions that a crash left behind.
+    /// Finishes or undoes deletions that a crash or a deadline left behind, in the name of whoever asked for them.
     pub(crate) async fn settle_deletions(&self) -> Result<(), Fault> {
         let before = self.now().minus(ABANDONED_AFTER);
-        let left = self.database.read(move |conn| users::deleting_since_before(conn, before)).await?;
-        for id in left {
-            let record = Arc::new(CallRecord::system(self.outbox.site(), "user.deleted", ActivityType::DeleteUser));
+        let left = self.database.read(move |conn| users::deletions_before(conn, before)).await?;
+        for Deletion { user: id, by, request_id } in left {
+            let origin = Origin {
+                site: self.outbox.site(),
+                method: "",
+                request_id: request_id.into(),
+                trace_id: None,
+                client_address: None,
+                source: Source::System,
+            };
+            let record = Arc::new(CallRecord::new(origin, "user.deleted", ActivityType::DeleteUser));
             record.object("user", id, "");
-            match self.finish_deletion(id, 0, &record).await {
+            let by = by.map_or(0, |(by, name)| {
+                record.actor(by, name, None);
+                by.get()
+            });
+            match self.finish_deletion(id, by, &record).await {
                 Ok(()) => tracing::info!(user_id = %id, "an abandoned deletion of a user was finished"),
                 Err(UserError::Fault(fault)) => return Err(fault),
                 Err(refused) => {

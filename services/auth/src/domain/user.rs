@@ -47,6 +47,15 @@ pub(crate) struct SignInRow {
     pub(crate) disabled: bool,
 }
 
+/// A deletion that was begun.
+#[derive(Clone)]
+pub(crate) struct Deletion {
+    pub(crate) user: UserId,
+    /// Who asked for it.
+    pub(crate) by: Option<(UserId, String)>,
+    pub(crate) request_id: String,
+}
+
 /// A user about to be stored.
 #[derive(Clone)]
 pub(crate) struct NewUser {

@@ -7,7 +7,7 @@ use diesel::{QueryableByName, RunQueryDsl as _};
 
 use super::roles;
 use crate::domain::role::SystemRole;
-use crate::domain::user::{HeldRole, NewUser, SignInRow, User};
+use crate::domain::user::{Deletion, HeldRole, NewUser, SignInRow, User};
 
 #[derive(QueryableByName)]
 struct Row {
@@ -292,11 +292,29 @@ pub(crate) fn administrators_besides(conn: &mut Connection, id: UserId) -> Resul
     )
 }
 
-/// Marks a user as being deleted, or takes the mark away.
-pub(crate) fn mark_deleting(conn: &mut Connection, id: UserId, since: Option<Timestamp>) -> Result<(), Error> {
+/// Marks a user as being deleted.
+pub(crate) fn mark_deleting(
+    conn: &mut Connection,
+    id: UserId,
+    since: Timestamp,
+    by: UserId,
+    request_id: &str,
+) -> Result<(), Error> {
     Sql::new("UPDATE users SET deleting_since = ")
-        .bind(since.map(Timestamp::micros))
+        .bind(since.micros())
+        .push(", deleting_by = ")
+        .bind(by.get())
+        .push(", deleting_request = ")
+        .bind(request_id)
         .push(" WHERE deleted_at IS NULL AND id = ")
+        .bind(id.get())
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Takes the mark away.
+pub(crate) fn unmark_deleting(conn: &mut Connection, id: UserId) -> Result<(), Error> {
+    Sql::new("UPDATE users SET deleting_since = NULL, deleting_by = NULL, deleting_request = NULL WHERE deleted_at IS NULL AND id = ")
         .bind(id.get())
         .execute(conn)?;
     Ok(())
@@ -305,7 +323,7 @@ pub(crate) fn mark_deleting(conn: &mut Connection, id: UserId, since: Option<Tim
 /// Leaves a tombstone: the row stays, without password and roles, and its id is never used again.
 pub(crate) fn delete(conn: &mut Connection, id: UserId, by: i64, now: Timestamp) -> Result<(), Error> {
     replace_roles(conn, id, &[])?;
-    Sql::new("UPDATE users SET deleting_since = NULL, password_hash = NULL, epoch = epoch + 1, deleted_at = ")
+    Sql::new("UPDATE users SET deleting_since = NULL, deleting_by = NULL, deleting_request = NULL, password_hash = NULL, epoch = epoch + 1, deleted_at = ")
         .bind(now.micros())
         .push(", updated_at = ")
         .bind(now.micros())
@@ -317,11 +335,33 @@ pub(crate) fn delete(conn: &mut Connection, id: UserId, by: i64, now: Timestamp)
     Ok(())
 }
 
-/// Returns the users whose deletion began before a moment and was never finished.
-pub(crate) fn deleting_since_before(conn: &mut Connection, before: Timestamp) -> Result<Vec<UserId>, Error> {
-    let query =
-        Sql::new("SELECT id FROM users WHERE deleted_at IS NULL AND deleting_since IS NOT NULL AND deleting_since < ")
-            .bind(before.micros())
-            .push(" ORDER BY id LIMIT 100");
-    Ok(dialect::ids(conn, query)?.into_iter().map(UserId::from_trusted).collect())
+#[derive(QueryableByName)]
+struct DeletionRow {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    deleting_by: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    deleting_request: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    by_name: Option<String>,
+}
+
+/// Returns the deletions that began before a moment and were never finished.
+pub(crate) fn deletions_before(conn: &mut Connection, before: Timestamp) -> Result<Vec<Deletion>, Error> {
+    let rows: Vec<DeletionRow> = Sql::new(
+        "SELECT u.id, u.deleting_by, u.deleting_request, b.username AS by_name FROM users u LEFT JOIN users b ON b.id = u.deleting_by \
+         WHERE u.deleted_at IS NULL AND u.deleting_since IS NOT NULL AND u.deleting_since < ",
+    )
+    .bind(before.micros())
+    .push(" ORDER BY u.id LIMIT 100")
+    .load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Deletion {
+            user: UserId::from_trusted(row.id),
+            by: row.deleting_by.map(UserId::from_trusted).zip(row.by_name),
+            request_id: row.deleting_request.unwrap_or_default(),
+        })
+        .collect())
 }

@@ -1,15 +1,18 @@
 //! What holds the house together: both schemas are the same, the layers of the source do not mix, crashes leave nothing half done.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use coffre_auth::InitError;
 use coffre_db::{Engine, Sql};
-use coffre_proto::audit::v1::{ActivityType, Source};
+use coffre_error::Reason;
+use coffre_proto::audit::v1::{ActivityType, Outcome, Source};
+use coffre_proto::auth::v1::DeleteUserRequest;
 use coffre_test_support::{Canary, TestDb, on_each_engine};
 use diesel::RunQueryDsl as _;
 
-use crate::world::{BASIC_ROLE, PASSWORD, World, initialise, open};
+use crate::world::{BASIC_ROLE, PASSWORD, World, initialise, open, outcome, reason};
 
 on_each_engine! {
     async fn rule_2_6_the_second_initialisation_is_refused(db: TestDb) {
@@ -56,6 +59,29 @@ on_each_engine! {
         world.first.app.settle_deletions().await.unwrap();
         assert!(admin.user(kept).await.is_ok());
         assert!(admin.delete_user(kept).await.is_err(), "it is unmarked and still owns something");
+    }
+
+    async fn a_deletion_that_a_deadline_left_behind_is_settled_in_the_name_of_who_asked(db: TestDb) {
+        let world = World::start(&db).await;
+        let admin = world.admin().await;
+        let gone = admin.create_user("gone", &[BASIC_ROLE]).await.unwrap();
+        world.vault.hangs.store(true, Ordering::SeqCst);
+        let mut request = admin.request(DeleteUserRequest { id: gone.id, etag: String::new() });
+        request.set_timeout(Duration::from_secs(1));
+        request.metadata_mut().insert("x-request-id", "the-request".parse().unwrap());
+        world.events();
+        let refused = admin.users().delete_user(request).await.unwrap_err();
+        assert_eq!(reason(&refused), Reason::RequestTimeout);
+        let event = world.last_event();
+        assert_eq!((outcome(&event), event.actor.unwrap().user_name.as_str()), (Outcome::Unsuccessful, "admin"));
+        world.vault.hangs.store(false, Ordering::SeqCst);
+        world.clock.advance(Duration::from_secs(61));
+        world.first.app.settle_deletions().await.unwrap();
+        let event = world.last_event();
+        assert_eq!((event.event.as_str(), event.source(), event.request_id.as_str()), ("user.deleted", Source::System, "the-request"));
+        let actor = event.actor.unwrap();
+        assert_eq!((actor.user_id, actor.user_name.as_str()), (1, "admin"));
+        assert_eq!(world.admin().await.user(gone.id).await.unwrap_err(), Reason::UserNotFound);
     }
 
     async fn a_planted_password_is_in_no_row_and_no_event(db: TestDb) {

@@ -346,6 +346,7 @@ pub fn permission_ids(ids: &[i64]) -> PermissionReferences {
 pub struct FakeVault {
     pub owned: Arc<Mutex<Vec<Holding>>>,
     pub silent: Arc<AtomicBool>,
+    pub hangs: Arc<AtomicBool>,
     pub released: Arc<Mutex<Vec<i64>>>,
 }
 
@@ -355,6 +356,9 @@ impl HoldingsService for FakeVault {
         &self,
         request: Request<ReleaseUserRequest>,
     ) -> Result<Response<ReleaseUserResponse>, Status> {
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         if self.silent.load(Ordering::SeqCst) {
             return Err(Status::unavailable("gone"));
         }

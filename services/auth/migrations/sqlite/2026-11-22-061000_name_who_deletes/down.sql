@@ -1,0 +1,2 @@
+ALTER TABLE users DROP COLUMN deleting_request;
+ALTER TABLE users DROP COLUMN deleting_by;
