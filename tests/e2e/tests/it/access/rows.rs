@@ -15,8 +15,8 @@ use super::Fixture;
 /// One answer for each caller: a code word, or nothing where the call succeeds.
 pub(super) type Answers = [&'static str; 5];
 
-pub(super) const OPEN: Answers = ["", "", "", "", ""];
-pub(super) const TOKEN: &str = "auth.token_required";
+const OPEN: Answers = ["", "", "", "", ""];
+const TOKEN: &str = "auth.token_required";
 const TWO_TOKENS: &str = "auth.token_conflict";
 const PERMISSION: &str = "authz.permission_required";
 /// Only holders of *Manage users and roles* or *View and manage settings*: of these five the administrator.
