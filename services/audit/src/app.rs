@@ -85,7 +85,7 @@ pub async fn build(deps: Deps) -> Result<App, Error> {
     let key = outbox.key().clone();
     let store = Arc::new(Store::new(database, PageTokens::new(&key.derived("page-tokens"))));
     let entries = Entries::new(store.clone(), settle);
-    let intake = Intake::new(store, key, outbox.site().clock.clone());
+    let intake = Intake::new(store, outbox.clone());
     let parts = ServiceParts {
         name: "audit",
         public: Routes::new(AuditServiceServer::new(entries)),

@@ -1,9 +1,13 @@
 //! Messages and the domain's types.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use coffre_audit_client::chain::{Hash, StreamId};
-use coffre_error::Refusal;
-use coffre_proto::audit::internal::v1::StreamHead;
+use coffre_audit_client::{ActivityType, CallRecord, Origin, Site, Source};
+use coffre_error::{Reason, Refusal};
 use coffre_proto::audit::internal::v1::append_segments_response::Disposition as ProtoDisposition;
+use coffre_proto::audit::internal::v1::{RefusedRequest, StreamHead};
 use coffre_proto::audit::v1::Entry as ProtoEntry;
 use coffre_types::{EventId, Timestamp};
 use uuid::Uuid;
@@ -50,4 +54,30 @@ pub(super) fn reported_head(head: StreamHead) -> Result<ReportedHead, Refusal> {
             "a head has a stream id of 16 bytes, a hash of 32 and a number that is not negative",
         )),
     }
+}
+
+/// How far the clock of a gateway may be from ours, and how old a report may be.
+const MAX_AGE: Duration = Duration::from_secs(600);
+
+/// Makes the record of a request that the gateway refused. A number of requests has no caller of its own.
+pub(super) fn refused(
+    request: RefusedRequest,
+    gateway: &Arc<Site>,
+    now: Timestamp,
+) -> (CallRecord, Timestamp, Option<Reason>) {
+    let reason = Some(request.reason()).filter(|reason| *reason != Reason::Unspecified);
+    let origin = Origin {
+        site: gateway.clone(),
+        method: "",
+        request_id: request.request_id.into(),
+        trace_id: request.trace_id.try_into().ok(),
+        client_address: request.client_address.parse().ok(),
+        source: Source::Api,
+    };
+    let record = CallRecord::new(origin, "request.refused", ActivityType::AuditUnsetActivityType);
+    record.method(request.method);
+    record.occurrences(request.occurrences);
+    let told = Timestamp::from_micros(request.time_us);
+    let believable = now.minus(MAX_AGE) <= told && told <= now.plus(MAX_AGE);
+    (record, if believable { told } else { now }, reason)
 }

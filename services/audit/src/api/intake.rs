@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use coffre_audit_client::StreamKey;
+use coffre_audit_client::{Outbox, Site, StreamKey};
 use coffre_error::Refusal;
 use coffre_proto::audit::internal::v1::intake_service_server::IntakeService;
 use coffre_proto::audit::internal::v1::{
-    AppendSegmentsRequest, AppendSegmentsResponse, ReportHeadsRequest, ReportHeadsResponse,
+    AppendSegmentsRequest, AppendSegmentsResponse, ReportHeadsRequest, ReportHeadsResponse, ReportRefusalsRequest,
+    ReportRefusalsResponse,
 };
 use coffre_types::Clock;
 use tonic::{Request, Response, Status};
@@ -15,16 +16,29 @@ use super::{convert, error};
 use crate::domain::intake::Arrival;
 use crate::domain::ports::WriteLog;
 
-/// Answers the relays.
+/// The most refusals of one report that are recorded: what the gateway keeps, and the count of the rest.
+const MAX_REFUSALS: usize = 1001;
+
+/// Answers the relays and the gateway.
 pub(crate) struct Intake {
     log: Arc<dyn WriteLog>,
     key: StreamKey,
     clock: Arc<dyn Clock>,
+    outbox: Outbox,
+    /// Where the gateway's refusals happened.
+    gateway: Arc<Site>,
 }
 
 impl Intake {
-    pub(crate) fn new(log: Arc<dyn WriteLog>, key: StreamKey, clock: Arc<dyn Clock>) -> Self {
-        Self { log, key, clock }
+    pub(crate) fn new(log: Arc<dyn WriteLog>, outbox: Outbox) -> Self {
+        let site = outbox.site();
+        let gateway = Site {
+            service: "gateway",
+            host_name: site.host_name.clone(),
+            environment_name: site.environment_name.clone(),
+            clock: site.clock.clone(),
+        };
+        Self { log, key: outbox.key().clone(), clock: site.clock.clone(), outbox, gateway: Arc::new(gateway) }
     }
 }
 
@@ -55,5 +69,20 @@ impl IntakeService for Intake {
         let heads = heads.into_iter().map(convert::reported_head).collect::<Result<Vec<_>, _>>()?;
         self.log.report(service, heads, self.clock.now()).await.map_err(|error| error::store(&error))?;
         Ok(Response::new(ReportHeadsResponse {}))
+    }
+
+    async fn report_refusals(
+        &self,
+        request: Request<ReportRefusalsRequest>,
+    ) -> Result<Response<ReportRefusalsResponse>, Status> {
+        let now = self.clock.now();
+        let refusals = request.into_inner().refusals;
+        let calls: Vec<_> = refusals
+            .into_iter()
+            .take(MAX_REFUSALS)
+            .map(|refused| convert::refused(refused, &self.gateway, now))
+            .collect();
+        self.outbox.append_refused(&calls).await?;
+        Ok(Response::new(ReportRefusalsResponse {}))
     }
 }

@@ -58,6 +58,7 @@ const SPECIAL: &[(&str, &str, &str)] = &[
     ("vault.mode.read", "read the vault's mode", "read the vault's mode"),
     ("vault.status.read", "read whether the vault is open", "read whether the vault is open"),
     ("vault.transport_key.read", "read the transport key", "read the transport key"),
+    ("request.refused", "make a request that reached no service", "made requests that reached no service"),
     ("call.unknown_caller.counted", "make calls beyond the quota", "made calls beyond the quota"),
 ];
 
@@ -86,6 +87,8 @@ fn subject(out: &mut String, event: &Event) {
         (false, true) => write!(out, "User \"{name}\""),
         (false, false) => write!(out, "User \"{name}\" through API client \"{client}\""),
         (true, false) => write!(out, "API client \"{client}\""),
+        // The gateway acts for others only.
+        (true, true) if event.service == "gateway" => write!(out, "An unknown caller"),
         (true, true) if event.method.is_empty() && event.client_address.is_empty() => write!(out, "The system"),
         (true, true) => write!(out, "An unknown caller"),
     };
@@ -172,6 +175,20 @@ mod tests {
         refused.actor = None;
         let expected = "An unknown caller tried to delete credential 12 and was refused (CREDENTIAL_IN_LOCKER)";
         assert_eq!(sentence(&refused), expected);
+    }
+
+    #[test]
+    fn what_the_gateway_refused_was_done_by_an_unknown_caller() {
+        let mut refused = Event { service: "gateway".into(), ..event("request.refused", None) };
+        refused.outcome = Outcome::Unsuccessful.into();
+        refused.reason = "REQUEST_MALFORMED".into();
+        refused.actor = None;
+        let expected =
+            "An unknown caller tried to make a request that reached no service and was refused (REQUEST_MALFORMED)";
+        assert_eq!(sentence(&refused), expected);
+        refused.occurrences = 12;
+        refused.method.clear();
+        assert_eq!(sentence(&refused), "An unknown caller made requests that reached no service (12 calls)");
     }
 
     #[test]

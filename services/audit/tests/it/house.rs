@@ -89,6 +89,20 @@ impl House {
         rows.into_iter().map(|row| row.event_id).collect()
     }
 
+    /// Returns the events that wait in the service's own outbox, in their order.
+    pub(crate) async fn waiting(&self) -> Vec<Event> {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = Binary)]
+            segment: Vec<u8>,
+        }
+        let query = "SELECT segment FROM outbox_segments ORDER BY id";
+        let rows: Vec<Row> =
+            self.database.read(move |conn| Ok::<_, coffre_db::Error>(Sql::new(query).load(conn)?)).await.unwrap();
+        let segments = rows.into_iter().map(|row| Segment::decode(row.segment.as_slice()).unwrap());
+        segments.flat_map(|segment| segment.events).map(|event| Event::decode(event.as_slice()).unwrap()).collect()
+    }
+
     pub(crate) async fn number(&self, query: &'static str) -> i64 {
         self.database.read(move |conn| dialect::id(conn, Sql::new(query))).await.unwrap()
     }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use coffre_audit_client::chain::GENESIS;
 use coffre_proto::audit::internal::v1::append_segments_response::Disposition::{Forged, Gap, Stored};
 use coffre_proto::audit::internal::v1::intake_service_client::IntakeServiceClient;
-use coffre_proto::audit::internal::v1::{ReportHeadsRequest, StreamHead};
+use coffre_proto::audit::internal::v1::{RefusedRequest, ReportHeadsRequest, ReportRefusalsRequest, StreamHead};
+use coffre_proto::audit::v1::{Event, Outcome, Source};
+use coffre_proto::error::v1::ErrorReason;
 use coffre_test_support::on_each_engine;
 use prost::Message as _;
 
@@ -150,5 +152,36 @@ on_each_engine! {
         expected.sort();
         found.sort();
         assert_eq!(found, expected);
+    }
+
+    async fn what_the_gateway_refused_is_recorded_one_by_one_up_to_the_quota_then_counted(db: TestDb) {
+        let house = house::open(&db).await;
+        let refused = |address: &str, number: i64| RefusedRequest {
+            time_us: house::NOW.micros() - number,
+            method: "GET /v2/credentialvault/credentials/{id}".into(),
+            reason: ErrorReason::RequestMalformed.into(),
+            client_address: address.into(),
+            request_id: format!("r{number}"),
+            trace_id: vec![7; 16],
+            occurrences: 1,
+        };
+        let flood = (0..100).map(|number| refused("192.0.2.1", number));
+        let rest = [refused("192.0.2.2", 100), RefusedRequest { occurrences: 12, ..RefusedRequest::default() }];
+        let refusals: Vec<RefusedRequest> = flood.chain(rest).collect();
+        let mut client = IntakeServiceClient::new(house.intake.clone());
+        client.report_refusals(ReportRefusalsRequest { refusals }).await.unwrap();
+        assert_eq!(house.number("SELECT count(*) AS id FROM outbox_segments").await, 1, "one commit");
+        house.outbox.flush(Duration::ZERO).await;
+        let events = house.waiting().await;
+        assert_eq!(events.len(), 60 + 1 + 1 + 1);
+        let first = &events[0];
+        assert_eq!((first.service.as_str(), first.event.as_str()), ("gateway", "request.refused"));
+        assert_eq!((first.outcome(), first.source()), (Outcome::Unsuccessful, Source::Api));
+        assert_eq!((first.method.as_str(), first.reason.as_str()), ("GET /v2/credentialvault/credentials/{id}", "REQUEST_MALFORMED"));
+        assert_eq!((first.client_address.as_str(), first.request_id.as_str()), ("192.0.2.1", "r0"));
+        assert_eq!((first.time_us, first.trace_id.len()), (house::NOW.micros(), 16));
+        assert_eq!(events[60].client_address, "192.0.2.2", "each address has its own quota");
+        assert_eq!((events[61].occurrences, events[61].reason.as_str()), (12, ""));
+        assert_eq!((events[62].event.as_str(), events[62].occurrences), ("call.unknown_caller.counted", 40));
     }
 }
