@@ -226,9 +226,11 @@ impl CallRecord {
         facts.is_caller = true;
     }
 
-    /// Says which user calls, where there is no [`Caller`]: a sign-in.
+    /// Says which user calls, where there is no [`Caller`]: a sign-in. Without a session it is only the user who was named.
     pub fn actor(&self, user_id: UserId, user_name: impl Into<Arc<str>>, session_id: Option<SessionId>) {
-        self.facts().actor = Some(Actor { user_id, user_name: user_name.into(), session_id });
+        let mut facts = self.facts();
+        facts.actor = Some(Actor { user_id, user_name: user_name.into(), session_id });
+        facts.is_caller = session_id.is_some();
     }
 
     /// Says through which API client the call came.

@@ -55,6 +55,11 @@ pub enum Error {
     /// The database.
     #[error("the audit's database: {0}")]
     Store(#[from] coffre_db::Error),
+    /// The key is not that of the log.
+    #[error(
+        "the key file audit.key is not the one with which this audit log was begun: put back the one that was there"
+    )]
+    WrongKey,
 }
 
 /// The service, ready to be served.
@@ -79,11 +84,14 @@ pub fn options(url: DatabaseUrl) -> Options {
 /// Wires the service.
 ///
 /// # Errors
-/// None today.
+/// [`Error::WrongKey`] where the key is not that of the log, [`Error::Store`] without its database.
 pub async fn build(deps: Deps) -> Result<App, Error> {
     let Deps { database, outbox, settle } = deps;
     let key = outbox.key().clone();
     let store = Arc::new(Store::new(database, PageTokens::new(&key.derived("page-tokens"))));
+    if !store.knows_key(key.derived("key-check")).await? {
+        return Err(Error::WrongKey);
+    }
     let entries = Entries::new(store.clone(), settle);
     let intake = Intake::new(store, outbox.clone());
     let parts = ServiceParts {

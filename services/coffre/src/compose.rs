@@ -7,7 +7,7 @@ use coffre_audit_client::Relay;
 use coffre_authn::{Authenticator, Settings as AuthnSettings};
 use coffre_channel::Channel;
 use coffre_config::{Settings, StatusCodes};
-use coffre_gateway::{Clients, Config as GatewayConfig, Gateway, Readiness};
+use coffre_gateway::{Clients, Config as GatewayConfig, Gateway, Readiness, RestMetrics};
 use coffre_rpc::{Front, FrontOptions, Guard, Layered, Limits, RpcMetrics, ServiceParts};
 use coffre_types::SystemClock;
 use prometheus::Registry;
@@ -91,6 +91,7 @@ pub(crate) async fn compose(
 
     let registry = Registry::new();
     metrics::register(&registry, stores)?;
+    let intake = to_audit.clone();
     let authenticator = Authenticator::start(to_auth, AuthnSettings::default(), clock.clone());
     let guard = Guard {
         authenticator: authenticator.clone(),
@@ -100,8 +101,10 @@ pub(crate) async fn compose(
     };
     let [to_auth, to_vault, to_audit] =
         [&auth.parts, &vault.parts, &audit.parts].map(|parts| Layered::new(parts, guard.clone()));
-    let clients = Clients::new(to_auth.channel("gateway"), to_vault.channel("gateway"), to_audit.channel("gateway"));
-    let gateway = coffre_gateway::router(clients, gateway_config(settings, form, readiness));
+    let clients =
+        Clients::new(to_auth.channel("gateway"), to_vault.channel("gateway"), to_audit.channel("gateway"), intake);
+    let metrics = RestMetrics::register(&registry)?;
+    let gateway = coffre_gateway::router(clients, gateway_config(settings, form, readiness, metrics));
     let options = FrontOptions { reflection: settings.reflection.unwrap_or(form == Form::Dev), drain: settings.drain };
     let front = Front::new(vec![to_auth, to_vault, to_audit], options).context("reflection cannot be offered")?;
     Ok(Process { gateway, front, authenticator, registry, _auth: auth })
@@ -121,7 +124,7 @@ pub(crate) fn auth_config(settings: &Settings, form: Form) -> coffre_auth::Confi
     }
 }
 
-fn gateway_config(settings: &Settings, form: Form, readiness: Readiness) -> GatewayConfig {
+fn gateway_config(settings: &Settings, form: Form, readiness: Readiness, metrics: RestMetrics) -> GatewayConfig {
     let mut config = GatewayConfig {
         status_codes: match settings.status_codes {
             StatusCodes::Standard => coffre_gateway::StatusCodes::Modern,
@@ -130,6 +133,7 @@ fn gateway_config(settings: &Settings, form: Form, readiness: Readiness) -> Gate
         trusted_proxies: settings.trusted_proxies.clone(),
         allowed_hosts: (form == Form::Dev).then(GatewayConfig::loopback_hosts),
         readiness,
+        metrics: Some(metrics),
         ..GatewayConfig::default()
     };
     config.limits.drain_time = settings.drain;

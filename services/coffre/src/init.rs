@@ -38,9 +38,12 @@ pub(crate) async fn command(settings: Settings) -> anyhow::Result<()> {
         None => None,
     };
     let folder = keys_folder(&settings)?;
-    keys::make(&folder)?;
-    let keys = keys::load(&folder)?;
     stores::migrate(&url)?;
+    if stores::is_begun(&url).await? {
+        bail!("this store is initialised already; nothing was changed");
+    }
+    keys::make(&folder, false)?;
+    let keys = keys::load(&folder)?;
     let opened = Stores::open(&url, &settings.environment, &keys.audit)?;
     let made = if_new(&settings, &opened, &keys, Form::Serve).await?;
     opened.stop();
@@ -89,12 +92,12 @@ pub(crate) async fn if_new(
     keys: &Keys,
     form: Form,
 ) -> anyhow::Result<Option<FirstPassword>> {
+    if coffre_auth::is_initialised(&stores.auth.database).await? {
+        return Ok(None);
+    }
     match coffre_vault::init(stores.vault.database.clone(), &stores.vault.outbox, &keys.express).await {
         Ok(()) | Err(coffre_vault::Error::Initialised) => {}
         Err(error) => return Err(error).context("the vault cannot be initialised"),
-    }
-    if coffre_auth::is_initialised(&stores.auth.database).await? {
-        return Ok(None);
     }
     let first = password::first(settings)?;
     let administrator = coffre_auth::FirstAdministrator {

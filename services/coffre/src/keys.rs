@@ -26,9 +26,20 @@ pub(crate) struct Keys {
 
 const FILES: [&str; 3] = ["auth.key", "express.key", "audit.key"];
 
-/// Makes the files that are not there yet. A file that is there stays: a key that was lost is never replaced in silence,
-/// because [`load`] runs afterwards and the store refuses a key that is not its own.
-pub(crate) fn make(folder: &Path) -> anyhow::Result<()> {
+/// Makes the files that are not there yet, for a store that has not begun. A store that has begun needs the keys that it was begun with:
+/// none is made for it.
+pub(crate) fn make(folder: &Path, begun: bool) -> anyhow::Result<()> {
+    if begun {
+        let missing: Vec<&str> = FILES.into_iter().filter(|name| !folder.join(name).exists()).collect();
+        if !missing.is_empty() {
+            bail!(
+                "{} is missing in {}, and this store was begun with it: put back the file that was there",
+                missing.join(", "),
+                folder.display()
+            );
+        }
+        return Ok(());
+    }
     private_folder(folder)?;
     for name in FILES {
         let path = folder.join(name);
@@ -59,7 +70,9 @@ pub(crate) fn load(folder: &Path) -> anyhow::Result<Keys> {
 fn read(path: &Path) -> anyhow::Result<SecretBytes> {
     let file = fs::File::open(path).with_context(|| {
         let path = path.display();
-        format!("the key file {path} cannot be read; `coffre init` makes the keys, once, and keys_dir says where they are")
+        format!(
+            "the key file {path} cannot be read; `coffre init` makes the keys, once, and keys_dir says where they are"
+        )
     })?;
     let mode = file.metadata()?.permissions().mode();
     if mode & 0o077 != 0 {
@@ -101,18 +114,28 @@ mod tests {
     #[test]
     fn made_once_and_kept() {
         let folder = tempfile::tempdir().unwrap();
-        make(folder.path()).unwrap();
+        make(folder.path(), false).unwrap();
         let first = load(folder.path()).unwrap();
-        make(folder.path()).unwrap();
+        make(folder.path(), false).unwrap();
         let second = load(folder.path()).unwrap();
         assert_eq!(first.auth.expose(), second.auth.expose());
         assert_ne!(first.auth.expose(), first.audit.expose());
     }
 
     #[test]
+    fn a_lost_key_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        make(folder.path(), false).unwrap();
+        fs::remove_file(folder.path().join("audit.key")).unwrap();
+        let refused = make(folder.path(), true).unwrap_err().to_string();
+        assert!(refused.contains("audit.key") && refused.contains("put back"), "{refused}");
+        assert!(!folder.path().join("audit.key").exists());
+    }
+
+    #[test]
     fn readable_by_others_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        make(folder.path()).unwrap();
+        make(folder.path(), false).unwrap();
         fs::set_permissions(folder.path().join("auth.key"), Permissions::from_mode(0o644)).unwrap();
         assert!(load(folder.path()).err().unwrap().to_string().contains("chmod 600"));
     }
@@ -120,7 +143,7 @@ mod tests {
     #[test]
     fn a_key_of_another_size_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        make(folder.path()).unwrap();
+        make(folder.path(), false).unwrap();
         fs::write(folder.path().join("audit.key"), b"short").unwrap();
         assert!(load(folder.path()).err().unwrap().to_string().contains("exactly 32 bytes"));
     }

@@ -30,9 +30,9 @@ pub(crate) async fn dev(settings: Settings) -> anyhow::Result<()> {
     let _lock = lock::take(&settings.data_dir)?;
     let url = read::database(&settings, false)?;
     let folder = settings.keys_dir.clone().unwrap_or_else(|| settings.data_dir.join("keys"));
-    keys::make(&folder)?;
-    let keys = keys::load(&folder)?;
     stores::migrate(&url)?;
+    keys::make(&folder, stores::is_begun(&url).await?)?;
+    let keys = keys::load(&folder)?;
     let opened = Stores::open(&url, &settings.environment, &keys.audit)?;
     let first = init::if_new(&settings, &opened, &keys, Form::Dev).await?;
     let listeners = Listeners::bind(&settings).await?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use coffre_audit_client::{Outbox, Site};
-use coffre_db::{Database, DatabaseUrl, Options, SchemaState};
+use coffre_db::{Database, DatabaseUrl, NoJournal, Options, SchemaState};
 use coffre_secret::SecretBytes;
 use coffre_types::SystemClock;
 use diesel_migrations::EmbeddedMigrations;
@@ -27,6 +27,15 @@ pub(crate) fn migrate(url: &DatabaseUrl) -> anyhow::Result<Vec<String>> {
         ran.extend(versions.into_iter().map(|version| format!("{service} {version}")));
     }
     Ok(ran)
+}
+
+/// Says whether somebody initialised the store before: its users are there, and so are its keys.
+pub(crate) async fn is_begun(url: &DatabaseUrl) -> anyhow::Result<bool> {
+    let database = Database::open(Options::new(url.clone(), "auth"), || Box::new(NoJournal))
+        .context("the database of auth cannot be opened")?;
+    let begun = coffre_auth::is_initialised(&database).await;
+    database.stop();
+    Ok(begun?)
 }
 
 /// Refuses a schema that lacks migrations. One that is ahead is fine: migrations only expand.

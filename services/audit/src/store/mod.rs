@@ -11,9 +11,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use coffre_audit_client::chain::StreamId;
-use coffre_db::Database;
 use coffre_db::list::PageTokens;
+use coffre_db::{Database, Sql, dialect};
 use coffre_types::Timestamp;
+use diesel::RunQueryDsl as _;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 use crate::domain::intake::ReportedHead;
@@ -33,5 +34,20 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn new(database: Database, tokens: PageTokens) -> Self {
         Self { database, tokens, reported: Arc::default() }
+    }
+
+    /// Says whether a key is the one under which the log was begun; a log that has not begun takes it.
+    pub(crate) async fn knows_key(&self, check: [u8; 32]) -> Result<bool, coffre_db::Error> {
+        let known = self.database.write(move |tx| {
+            let conn = tx.conn();
+            Sql::new("UPDATE log_head SET key_check = ")
+                .bind(check.as_slice())
+                .push(" WHERE id = 1 AND key_check IS NULL")
+                .execute(conn)?;
+            let same =
+                Sql::new("SELECT count(*) AS id FROM log_head WHERE id = 1 AND key_check = ").bind(check.as_slice());
+            dialect::id(conn, same)
+        });
+        Ok(known.await? == 1)
     }
 }

@@ -9,7 +9,7 @@ use coffre_channel::Channel;
 use coffre_db::{Error, Sql};
 use coffre_error::Reason;
 use coffre_test_support::on_each_engine;
-use coffre_types::UserId;
+use coffre_types::{SessionId, UserId};
 use diesel::RunQueryDsl as _;
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +32,7 @@ fn call(house: &House, address: &str) -> CallRecord {
 
 fn known_call(house: &House) -> CallRecord {
     let record = call(house, "192.0.2.1");
-    record.actor(UserId::from_trusted(3), "bob", None);
+    record.actor(UserId::from_trusted(3), "bob", SessionId::from_bytes(&[3; 16]));
     record
 }
 

@@ -34,10 +34,11 @@ CREATE INDEX entries_activity ON entries (activity, created_at, log_index);
 CREATE INDEX entries_status ON entries (status, created_at, log_index);
 CREATE INDEX entries_request ON entries (request_id);
 
--- One row: how many entries there are. Its lock orders the replicas.
+-- One row: how many entries there are, and by what the key of the streams is known again. Its lock orders the replicas.
 CREATE TABLE log_head (
     id BIGINT NOT NULL PRIMARY KEY,
-    size BIGINT NOT NULL
+    size BIGINT NOT NULL,
+    key_check BYTEA
 );
 INSERT INTO log_head (id, size) VALUES (1, 0);
 
