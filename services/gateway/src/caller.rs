@@ -48,6 +48,15 @@ impl Peer {
         let address = address.to_canonical();
         Self { address, text: header_of(address) }
     }
+
+    /// Says whether it is one of these proxies.
+    pub(crate) fn is_one_of(&self, proxies: &[IpNet]) -> bool {
+        proxies.iter().any(|net| net.contains(&self.address))
+    }
+
+    pub(crate) fn address(&self) -> IpAddr {
+        self.address
+    }
 }
 
 fn header_of(address: IpAddr) -> HeaderValue {
@@ -62,6 +71,12 @@ impl Context {
             traceparent: headers.get(TRACEPARENT).filter(|value| is_traceparent(value.as_bytes())).cloned(),
             client_address: peer.map(|peer| client_address(headers, peer, proxies)),
         }
+    }
+
+    /// Reads the trace id out of the `traceparent`.
+    pub(crate) fn trace_id(&self) -> Option<[u8; 16]> {
+        let text = self.traceparent.as_ref()?.to_str().ok()?.get(3..35)?;
+        u128::from_str_radix(text, 16).ok().map(u128::to_be_bytes)
     }
 }
 
@@ -132,6 +147,8 @@ fn authorization(headers: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
     let raw = only(headers, &X_AUTHORIZATION)?;
     let standard = only(headers, &AUTHORIZATION)?;
     let raw = raw.map(|value| bearer_token(value).unwrap_or_else(|| value.as_bytes()));
+    // A proxy's own Authorization, such as Basic, is not for us where the token came in the other header.
+    let standard = standard.filter(|value| raw.is_none() || bearer_token(value).is_some());
     let token = match (raw, standard) {
         (None, None) => return Ok(None),
         (Some(raw), None) => raw,
@@ -294,8 +311,16 @@ mod tests {
         for value in ["Basic YTpi", "Digest x", "a.b.c"] {
             assert_eq!(token(&[("authorization", value)]), Err(Reason::AuthTokenRequired), "{value}");
         }
-        assert_eq!(token(&[("authorization", "Basic YTpi"), ("x-authorization", "a")]), Err(Reason::AuthTokenRequired));
         assert_eq!(token(&[("x-authorization", "caf\u{e9}")]), Err(Reason::AuthTokenInvalid));
+    }
+
+    #[test]
+    fn another_scheme_beside_a_token_is_not_looked_at() {
+        for value in ["Basic YTpi", "Digest x", "a.b.c"] {
+            let lines = [("authorization", value), ("x-authorization", "a")];
+            assert_eq!(token(&lines), Ok(Some("Bearer a".to_owned())), "{value}");
+            assert_eq!(token(&[("authorization", value), ("x-authorization", "")]), Err(Reason::AuthTokenRequired));
+        }
     }
 
     #[test]

@@ -18,13 +18,19 @@ pub struct Clients {
     auth: Channel,
     vault: Channel,
     audit: Channel,
+    intake: Channel,
 }
 
 impl Clients {
-    /// Calls the services over these channels.
+    /// Calls the services over these channels; `intake` leads to the internal routes of the audit.
     #[must_use]
-    pub fn new(auth: Channel, vault: Channel, audit: Channel) -> Self {
-        Self { auth, vault, audit }
+    pub fn new(auth: Channel, vault: Channel, audit: Channel, intake: Channel) -> Self {
+        Self { auth, vault, audit, intake }
+    }
+
+    /// Returns where the gateway's own refusals are reported.
+    pub(crate) fn intake(&self) -> Channel {
+        self.intake.clone()
     }
 
     pub(crate) fn authentication(&self) -> AuthenticationServiceClient<Channel> {

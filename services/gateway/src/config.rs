@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::metrics::RestMetrics;
+
 /// The settings of the gateway.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -22,6 +24,8 @@ pub struct Config {
     pub version: String,
     /// What `/readyz` says.
     pub readiness: Readiness,
+    /// Where requests are counted.
+    pub metrics: Option<RestMetrics>,
     /// How much and how long.
     pub limits: Limits,
 }
@@ -43,6 +47,7 @@ impl Default for Config {
             docs: true,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             readiness: Readiness::ready(),
+            metrics: None,
             limits: Limits::default(),
         }
     }
@@ -75,6 +80,8 @@ pub struct Limits {
     pub requests: usize,
     /// How many connections are open at once; further ones wait.
     pub connections: usize,
+    /// How many of them one address may have, but for trusted proxies and this machine; further ones are closed.
+    pub connections_per_address: usize,
     /// How long open requests get to end when the gateway stops.
     pub drain_time: Duration,
 }
@@ -90,6 +97,7 @@ impl Default for Limits {
             // At worst each holds a body of the largest size.
             requests: 1024,
             connections: 8192,
+            connections_per_address: 1024,
             drain_time: Duration::from_secs(10),
         }
     }

@@ -8,16 +8,19 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use coffre_channel::Channel;
 use coffre_error::{Reason, Refusal, code};
+use coffre_types::{Clock as _, SystemClock};
 use futures_util::FutureExt as _;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use tokio::sync::Semaphore;
 use tower::{Service, ServiceExt as _};
 use tracing::Instrument as _;
@@ -25,43 +28,111 @@ use tracing::Instrument as _;
 use crate::caller::{Context, Peer, X_REQUEST_ID};
 use crate::config::{Config, StatusCodes};
 use crate::error::{Failure, Refused};
+use crate::metrics::{RestMetrics, Route, Templates};
+use crate::refusals::{self, Refusals};
 
 /// The whole gateway as a tower service. Clones share everything.
 #[derive(Clone)]
 pub struct Gateway(Arc<Inner>);
 
 struct Inner {
-    router: Router,
-    config: Arc<Config>,
+    parts: Parts,
     places: Semaphore,
 }
 
+/// What a gateway is made of.
+pub(crate) struct Parts {
+    pub(crate) router: Router,
+    pub(crate) config: Arc<Config>,
+    pub(crate) templates: Templates,
+    pub(crate) refusals: Refusals,
+    /// The internal routes of the audit.
+    pub(crate) intake: Channel,
+}
+
 impl Gateway {
-    pub(crate) fn new(router: Router, config: Arc<Config>) -> Self {
-        let places = Semaphore::new(config.limits.requests.min(Semaphore::MAX_PERMITS));
-        Self(Arc::new(Inner { router, config, places }))
+    pub(crate) fn new(parts: Parts) -> Self {
+        let places = Semaphore::new(parts.config.limits.requests.min(Semaphore::MAX_PERMITS));
+        Self(Arc::new(Inner { parts, places }))
     }
 
     pub(crate) fn config(&self) -> &Arc<Config> {
-        &self.0.config
+        &self.0.parts.config
+    }
+
+    /// Reports what the gateway refuses itself until `stop`.
+    pub(crate) async fn report(&self, stop: impl Future<Output = ()>) {
+        self.0.parts.refusals.run(self.0.parts.intake.clone(), stop).await;
+    }
+
+    /// Writes the refusal of a request that the HTTP parser did not take, head and body.
+    pub(crate) fn refuse_unread(&self, status: StatusCode, date: &[u8], peer: &Peer) -> Vec<u8> {
+        let began = Instant::now();
+        let parts = &self.0.parts;
+        let context = Context::of(&HeaderMap::new(), Some(peer), &[]);
+        let failure = Failure::unread(status);
+        let body = failure.body();
+        let response = finished(failure.into_response(), context.request_id.clone(), parts.config.status_codes);
+        let route = parts.templates.find(&Method::TRACE, "");
+        parts.answered(route, &response, &context, began);
+        let status = response.status();
+        let mut out =
+            format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or_default()).into_bytes();
+        for (name, value) in response.headers() {
+            out.extend_from_slice(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        out.extend_from_slice(format!("connection: close\r\ncontent-length: {}\r\ndate: ", body.len()).as_bytes());
+        out.extend_from_slice(&[date, b"\r\n\r\n", &body].concat());
+        out
     }
 
     /// Answers one request of a peer.
-    pub(crate) async fn answer<B>(&self, request: Request<B>, peer: Option<&Peer>) -> Response
+    pub(crate) async fn answer<B>(&self, mut request: Request<B>, peer: Option<&Peer>) -> Response
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        let inner = &*self.0;
-        let context = Context::of(request.headers(), peer, &inner.config.trusted_proxies);
-        let request_id = context.request_id.clone();
-        let span = tracing::info_span!("request", request_id = request_id.to_str().unwrap_or_default());
+        let began = Instant::now();
+        let (inner, parts) = (&*self.0, &self.0.parts);
+        let _in_flight = parts.templates.metrics().map(RestMetrics::begin);
+        let context = Context::of(request.headers(), peer, &parts.config.trusted_proxies);
+        let span = tracing::info_span!("request", request_id = context.request_id.to_str().unwrap_or_default());
         async move {
-            let answered = inner.answer(request, context).await;
-            finished(answered, request_id, inner.config.status_codes)
+            let fault = parts.refuse_early(request.headers(), request.uri()).err();
+            if let Some(uri) = plain_path(request.uri().path(), request.uri().query()) {
+                *request.uri_mut() = uri;
+            }
+            let route = parts.templates.find(request.method(), request.uri().path());
+            let answered = match fault {
+                Some(refusal) => Failure::from(refusal).into_response(),
+                None => inner.answer(request, context.clone()).await,
+            };
+            let response = finished(answered, context.request_id.clone(), parts.config.status_codes);
+            parts.answered(route, &response, &context, began);
+            response
         }
         .instrument(span)
         .await
+    }
+}
+
+impl Parts {
+    /// Counts an answer, and notes it for the audit where the gateway refused by itself.
+    fn answered(&self, route: Option<&Route>, response: &Response, context: &Context, began: Instant) {
+        if let Some(route) = route {
+            self.templates.observe(route, response.status(), began.elapsed());
+        }
+        let Some(Refused { reason, own: true }) = response.extensions().get().copied() else { return };
+        if response.status().is_client_error() || reason == Reason::RequestOverloaded {
+            self.refusals.note(refusals::Refusal {
+                time: SystemClock.now(),
+                route: route.map_or_else(|| Arc::from(""), |route| route.name().clone()),
+                reason,
+                client_address: context.client_address.as_ref().and_then(|text| text.to_str().ok()?.parse().ok()),
+                request_id: context.request_id.to_str().unwrap_or_default().to_owned(),
+                trace_id: context.trace_id(),
+            });
+        }
     }
 }
 
@@ -71,9 +142,6 @@ impl Inner {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        if let Err(refusal) = self.refuse_early(request.headers(), request.uri()) {
-            return Failure::from(refusal).into_response();
-        }
         let Ok(_place) = self.places.try_acquire() else {
             let refusal = Refusal::new(
                 Reason::RequestOverloaded,
@@ -81,19 +149,18 @@ impl Inner {
             );
             return Failure::from(refusal).into_response();
         };
-        if let Some(uri) = plain_path(request.uri().path(), request.uri().query()) {
-            *request.uri_mut() = uri;
-        }
         request.extensions_mut().insert(context);
-        let routed = AssertUnwindSafe(self.router.clone().oneshot(request.map(Body::new))).catch_unwind();
-        match tokio::time::timeout(self.config.limits.request_time, routed).await {
+        let routed = AssertUnwindSafe(self.parts.router.clone().oneshot(request.map(Body::new))).catch_unwind();
+        match tokio::time::timeout(self.parts.config.limits.request_time, routed).await {
             Ok(Ok(Ok(response))) => response,
             Ok(Ok(Err(never))) => match never {},
             Ok(Err(_)) => Failure::from(Refusal::internal("a handler panicked")).into_response(),
             Err(_) => Failure::deadline().into_response(),
         }
     }
+}
 
+impl Parts {
     fn refuse_early(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), Refusal> {
         let limit = self.config.limits.header_bytes;
         let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
@@ -101,13 +168,18 @@ impl Inner {
             let message = format!("the headers are larger than {limit} bytes; send less");
             return Err(Refusal::new(Reason::RequestHeadersTooLarge, message));
         }
+        let mut hosts = headers.get_all(HOST).iter();
+        let host = hosts.next();
+        if hosts.next().is_some() {
+            let message = "the header Host is there more than once; send it once";
+            return Err(Refusal::new(Reason::RequestInvalid, message).violation("Host", "is there more than once"));
+        }
         if let Some(allowed) = &self.config.allowed_hosts {
-            let host = headers
-                .get(HOST)
-                .and_then(|host| host.to_str().ok())
-                .or_else(|| uri.authority().map(|host| host.as_str()));
-            let name = host.map(without_port);
-            if !name.is_some_and(|name| allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))) {
+            // A target may name a host of its own (RFC 9112, section 3.2.2); then both must be ours.
+            let is_ours = |host: &str| allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(without_port(host)));
+            let named = host.map(|host| host.to_str().is_ok_and(is_ours));
+            let target = uri.authority().map(|authority| is_ours(authority.as_str()));
+            if named == Some(false) || target == Some(false) || (named, target) == (None, None) {
                 let message = "this server answers only under the names of the loopback interface, such as localhost";
                 return Err(
                     Refusal::new(Reason::RequestInvalid, message).violation("Host", "is not a name of this server")
@@ -179,7 +251,7 @@ fn unaliased(path: &str, (alias, name): (&str, &str)) -> Option<String> {
 
 /// Gives an answer what every answer has.
 fn finished(mut response: Response, request_id: HeaderValue, status_codes: StatusCodes) -> Response {
-    if let Some(Refused(reason)) = response.extensions().get().copied() {
+    if let Some(Refused { reason, .. }) = response.extensions().get().copied() {
         if status_codes == StatusCodes::Documented && reason == Reason::AuthzPermissionRequired {
             *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
         }

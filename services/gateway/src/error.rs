@@ -15,6 +15,8 @@ use utoipa::ToSchema;
 pub(crate) struct Failure {
     status: StatusCode,
     refusal: Refusal,
+    /// The gateway refused, and not a service.
+    own: bool,
 }
 
 /// What every refusal looks like.
@@ -81,7 +83,7 @@ impl Failure {
     /// The client did not send its body in time: the one timeout that is the client's and not ours.
     pub(crate) fn slow_body() -> Self {
         let refusal = Refusal::new(Reason::RequestTimeout, "the body did not arrive in time; send the request again");
-        Self { status: StatusCode::REQUEST_TIMEOUT, refusal }
+        Self { status: StatusCode::REQUEST_TIMEOUT, refusal, own: true }
     }
 
     /// The gateway's own deadline passed.
@@ -90,17 +92,47 @@ impl Failure {
             .retry_after(Duration::from_secs(1))
             .into()
     }
+
+    /// The HTTP parser refused what it read.
+    pub(crate) fn unread(status: StatusCode) -> Self {
+        match status {
+            StatusCode::BAD_REQUEST => Refusal::new(
+                Reason::RequestMalformed,
+                "the request is not HTTP as it should be: look at its first line, its headers and its Content-Length",
+            ),
+            _ => Refusal::new(
+                Reason::RequestHeadersTooLarge,
+                "the path or the headers are too large or too many; send less",
+            ),
+        }
+        .into()
+    }
+
+    /// Writes the body.
+    pub(crate) fn body(&self) -> Vec<u8> {
+        let refusal = &self.refusal;
+        let fields =
+            refusal.violations().iter().map(|v| Detail::Field { field: &v.field, description: &v.description });
+        let facts = refusal.facts().iter().map(|(key, value)| Detail::Fact { key, value });
+        let body = ErrorBody {
+            code: code(refusal.reason()),
+            details: fields.chain(facts).collect(),
+            message: refusal.message(),
+        };
+        serde_json::to_vec(&body).unwrap_or_default()
+    }
 }
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        Self { status: http_status(refusal.reason()), refusal }
+        Self { status: http_status(refusal.reason()), refusal, own: true }
     }
 }
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
-        Refusal::from_status(&status).rename_fields(json_path).into()
+        let refusal = Refusal::from_status(&status).rename_fields(json_path);
+        Self { status: http_status(refusal.reason()), refusal, own: false }
     }
 }
 
@@ -134,23 +166,18 @@ fn camel_case(segment: &str, out: &mut String) {
     }
 }
 
-/// Marks an answer with the reason of its refusal, for the log and for the documented status codes.
+/// Marks an answer with the reason of its refusal: for the log, the audit and the documented status codes.
 #[derive(Clone, Copy)]
-pub(crate) struct Refused(pub(crate) Reason);
+pub(crate) struct Refused {
+    pub(crate) reason: Reason,
+    /// The gateway refused, and not a service.
+    pub(crate) own: bool,
+}
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let Self { status, refusal } = self;
-        let fields =
-            refusal.violations().iter().map(|v| Detail::Field { field: &v.field, description: &v.description });
-        let facts = refusal.facts().iter().map(|(key, value)| Detail::Fact { key, value });
-        let body = ErrorBody {
-            code: code(refusal.reason()),
-            details: fields.chain(facts).collect(),
-            message: refusal.message(),
-        };
-        let bytes = serde_json::to_vec(&body).unwrap_or_default();
-        let mut response = (status, bytes).into_response();
+        let mut response = (self.status, self.body()).into_response();
+        let Self { status, refusal, own } = self;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         match status {
@@ -165,7 +192,7 @@ impl IntoResponse for Failure {
             }
             _ => {}
         }
-        response.extensions_mut().insert(Refused(refusal.reason()));
+        response.extensions_mut().insert(Refused { reason: refusal.reason(), own });
         response
     }
 }

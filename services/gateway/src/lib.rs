@@ -7,6 +7,8 @@
 //! Where to start reading:
 //! - `router.rs`: every route in one list, from which the OpenAPI document comes too
 //! - `edge.rs`: what happens to every request before and after its route
+//! - `wire.rs`: what stands between a connection and the HTTP parser
+//! - `refusals.rs`: what the gateway refuses itself, on its way to the audit
 //! - `caller.rs`: who is calling, as metadata for the services
 //! - `error.rs`: the one table from a refusal to a status and a body
 //! - `json/`: how requests are read and what all answers share
@@ -21,10 +23,15 @@ mod docs;
 mod edge;
 mod error;
 mod json;
+mod metrics;
+mod refusals;
 mod request;
+mod request_line;
 mod router;
 mod routes;
 mod serve;
+mod shares;
+mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -32,5 +39,6 @@ mod tests;
 pub use clients::Clients;
 pub use config::{Config, Limits, Readiness, StatusCodes};
 pub use edge::Gateway;
+pub use metrics::RestMetrics;
 pub use router::{openapi, router};
 pub use serve::serve;

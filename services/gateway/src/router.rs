@@ -9,8 +9,8 @@ use bytes::Bytes;
 use coffre_error::{Reason, Refusal};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode};
-use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -18,8 +18,10 @@ use utoipa_axum::routes;
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::docs;
-use crate::edge::Gateway;
+use crate::edge::{Gateway, Parts};
 use crate::error::Failure;
+use crate::metrics::Templates;
+use crate::refusals::Refusals;
 use crate::request::App;
 use crate::routes::{
     attribute_values, audit, authentication, credentials, keys, operations, permissions, roles, users,
@@ -99,7 +101,36 @@ fn routes() -> OpenApiRouter<App> {
 /// Returns the OpenAPI document of the REST API.
 #[must_use]
 pub fn openapi() -> OpenApi {
-    routes().into_openapi()
+    completed(routes().into_openapi())
+}
+
+/// Paths that the document does not describe.
+const OTHERS: [&str; 3] = ["/openapi.json", "/docs", "/docs/{file}"];
+
+const ANY_REFUSAL: &str =
+    "Any other refusal: 400, 405, 408, 413, 415, 429 with `Retry-After`, 431, 500, 503 with `Retry-After`";
+
+/// Adds the refusals that every call may give to the document.
+fn completed(mut document: OpenApi) -> OpenApi {
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            let takes =
+                operation.request_body.is_some() || operation.parameters.as_ref().is_some_and(|all| !all.is_empty());
+            let responses = &mut operation.responses.responses;
+            if takes {
+                let description = "Something in the path, the query or the body is not as it should be";
+                responses.entry("400".to_owned()).or_insert_with(|| refusal(description));
+            }
+            responses.entry("default".to_owned()).or_insert_with(|| refusal(ANY_REFUSAL));
+        }
+    }
+    document
+}
+
+fn refusal(description: &str) -> RefOr<utoipa::openapi::Response> {
+    let body = Content::new(Some(Ref::from_schema_name("ErrorBody")));
+    ResponseBuilder::new().description(description).content("application/json", body).build().into()
 }
 
 /// Builds the gateway over the services' clients.
@@ -107,6 +138,12 @@ pub fn openapi() -> OpenApi {
 pub fn router(clients: Clients, config: Config) -> Gateway {
     let config = Arc::new(config);
     let (mut router, document) = routes().split_for_parts();
+    let document = completed(document);
+    let others = OTHERS.iter().copied().filter(|path| config.docs || !path.starts_with("/docs"));
+    let templates =
+        Templates::new(document.paths.paths.keys().map(String::as_str).chain(others), config.metrics.clone());
+    let refusals = Refusals::new(config.metrics.clone());
+    let intake = clients.intake();
     let document = Bytes::from(document.to_json().unwrap_or_default());
     router = router.route("/openapi.json", get(async move || openapi_document(document)));
     if config.docs {
@@ -116,7 +153,7 @@ pub fn router(clients: Clients, config: Config) -> Gateway {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(App { clients, config: config.clone() });
-    Gateway::new(router, config)
+    Gateway::new(Parts { router, config, templates, refusals, intake })
 }
 
 fn openapi_document(document: Bytes) -> Response {

@@ -6,25 +6,34 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::caller::Peer;
 use crate::config::Limits;
 use crate::edge::Gateway;
+use crate::shares::Shares;
+use crate::wire::{Turn, Wire};
 
 /// Answers requests until `shutdown` ends, then lets the open ones finish within the drain time.
 ///
 /// # Errors
-/// Never today; the listener's own faults are logged and outlived.
+/// Where the reports to the audit panicked; the listener's own faults are logged and outlived.
 pub async fn serve(listener: TcpListener, gateway: Gateway, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     let limits = gateway.config().limits.clone();
     let places = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
     let (stop, stopping) = watch::channel(());
+    let (quiet, quieted) = oneshot::channel::<()>();
+    let reporting = tokio::spawn({
+        let gateway = gateway.clone();
+        async move { gateway.report(async { quieted.await.unwrap_or_default() }).await }
+    });
     let builder = Arc::new(builder(&limits));
+    let shares = Shares::new(limits.connections_per_address);
     let mut shutdown = pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -40,10 +49,15 @@ pub async fn serve(listener: TcpListener, gateway: Gateway, shutdown: impl Futur
                 continue;
             }
         };
+        let proxied = peer.is_one_of(&gateway.config().trusted_proxies);
+        let Some(share) = (if proxied { Some(Shares::free()) } else { shares.take(peer.address()) }) else {
+            tracing::debug!(address = %peer.address(), "a connection was closed: its address has too many");
+            continue;
+        };
         let (gateway, builder, stopping) = (gateway.clone(), builder.clone(), stopping.clone());
         tokio::spawn(async move {
             converse(&builder, stream, &gateway, &peer, stopping).await;
-            drop(place);
+            drop((place, share));
         });
     }
     gateway.config().readiness.set(false);
@@ -53,7 +67,8 @@ pub async fn serve(listener: TcpListener, gateway: Gateway, shutdown: impl Futur
     if tokio::time::timeout(limits.drain_time, stop.closed()).await.is_err() {
         tracing::warn!("requests were cut off: they did not end within the drain time");
     }
-    Ok(())
+    drop(quiet);
+    reporting.await.map_err(io::Error::other)
 }
 
 type Accepted = (TcpStream, Peer, tokio::sync::OwnedSemaphorePermit);
@@ -65,9 +80,13 @@ async fn next(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<Acc
     Ok((stream, Peer::new(address.ip()), place))
 }
 
+/// How much of a request's head the parser takes. The gateway measures headers itself; this bound is for what it never gets to see.
+fn head_buffer(limits: &Limits) -> usize {
+    limits.header_bytes.saturating_mul(4).max(64 * 1024)
+}
+
 fn builder(limits: &Limits) -> Builder<TokioExecutor> {
-    // The gateway measures headers itself, so that the refusal has a body; this bound is for what it never gets to see.
-    let buffer = limits.header_bytes.saturating_mul(4).max(64 * 1024);
+    let buffer = head_buffer(limits);
     let list = u32::try_from(buffer).unwrap_or(u32::MAX);
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_time).max_buf_size(buffer);
@@ -88,13 +107,28 @@ async fn converse(
     peer: &Peer,
     mut stopping: watch::Receiver<()>,
 ) {
+    let limits = &gateway.config().limits;
+    let turn = Arc::new(Turn::default());
     let answer = service_fn(|request| {
-        let (gateway, peer) = (gateway.clone(), peer.clone());
+        let (gateway, peer, request) = (gateway.clone(), peer.clone(), turn.watch(request));
         async move { Ok::<_, std::convert::Infallible>(gateway.answer(request, Some(&peer)).await) }
     });
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), answer));
+    let refuse = {
+        let (gateway, peer) = (gateway.clone(), peer.clone());
+        move |status: StatusCode, date: &[u8]| gateway.refuse_unread(status, date, &peer)
+    };
+    let wire = Wire::new(stream, turn.clone(), head_buffer(limits), refuse);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), answer));
+    // The parser's own patience begins with the first bytes.
+    let silence = async {
+        tokio::time::sleep(limits.header_time).await;
+        if turn.has_spoken() {
+            std::future::pending::<()>().await;
+        }
+    };
     let ended = tokio::select! {
         ended = &mut connection => ended,
+        () = silence => return,
         // The sender says one thing only, and says it once.
         _ = stopping.changed() => {
             connection.as_mut().graceful_shutdown();

@@ -384,6 +384,66 @@ async fn dev_refuses_foreign_host_names() {
 }
 
 #[tokio::test]
+async fn a_target_with_a_host_of_its_own_is_held_to_the_same_names() {
+    let upstream = upstream();
+    let config = Config { allowed_hosts: Some(Config::loopback_hosts()), ..Config::default() };
+    let gateway = upstream.gateway_with(config);
+    for (host, authority, status) in [
+        ("localhost", "localhost:8080", 200),
+        ("localhost", "evil.example", 400),
+        ("evil.example", "localhost", 400),
+        ("localhost", "localhost.evil.example", 400),
+    ] {
+        let uri = format!("http://{authority}{CREDENTIAL}");
+        let answer = send_with(&gateway, "GET", &uri, &[("host", host)], "").await;
+        assert_eq!(answer.status, status, "{host} {authority}");
+    }
+    let uri = format!("http://localhost{CREDENTIAL}");
+    assert_eq!(send_with(&gateway, "GET", &uri, &[], "").await.status, 200, "HTTP/2 sends no other");
+}
+
+#[tokio::test]
+async fn two_host_headers_are_refused_everywhere() {
+    let upstream = Upstream::default();
+    for hosts in [["localhost", "evil.example"], ["localhost", "localhost"]] {
+        let headers = hosts.map(|host| ("host", host));
+        let answer = send_with(&upstream.gateway(), "GET", CREDENTIAL, &headers, "").await;
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, "request.invalid"));
+    }
+    assert_eq!(upstream.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_proxys_basic_authorization_beside_a_token_does_no_harm() {
+    let upstream = Upstream::default();
+    let headers = [("authorization", "Basic YTpi"), ("x-authorization", "the.token.x")];
+    let answer = send_with(&upstream.gateway(), "GET", CREDENTIAL, &headers, "").await;
+    assert_ne!(answer.status, 401);
+    assert_eq!(upstream.last().metadata.get("authorization").unwrap(), "Bearer the.token.x");
+    let alone = send_with(&upstream.gateway(), "GET", CREDENTIAL, &headers[..1], "").await;
+    assert_eq!((alone.status.as_u16(), alone.code().as_str()), (401, "auth.token_required"));
+}
+
+#[tokio::test]
+async fn requests_are_counted_under_their_route_whatever_the_spelling() {
+    let upstream = Upstream::default();
+    let registry = prometheus::Registry::new();
+    let metrics = Some(crate::RestMetrics::register(&registry).unwrap());
+    let gateway = upstream.gateway_with(Config { metrics, ..Config::default() });
+    for path in ["/v2/credentialvault/credentials/abc", "/v1//credentialvault/credentials/abd/", "/nowhere"] {
+        send(&gateway, "GET", path, "").await;
+    }
+    let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+    for line in [
+        r#"coffre_rest_requests_total{method="GET",route="/v2/credentialvault/credentials/{id}",status="400"} 2"#,
+        r#"coffre_rest_requests_total{method="GET",route="none",status="404"} 1"#,
+        "coffre_rest_in_flight 0",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+}
+
+#[tokio::test]
 async fn operations_need_no_token_and_no_service() {
     let upstream = Upstream::default();
     let config = Config::default();

@@ -111,6 +111,15 @@ fn every_operation_says_what_it_takes_and_how_it_refuses() {
         let responses = operation["responses"].as_object().unwrap();
         let open = operation["security"] == serde_json::json!([{}]);
         assert!(open || responses.contains_key("401"), "{call}: needs a token, but does not tell what comes without");
+        let takes = operation["requestBody"].is_object() || operation["parameters"].is_array();
+        assert!(
+            !takes || responses.contains_key("400"),
+            "{call}: takes something, but does not tell what comes when it is wrong"
+        );
+        assert_eq!(
+            responses["default"]["content"]["application/json"]["schema"]["$ref"],
+            "#/components/schemas/ErrorBody"
+        );
         for (status, response) in responses {
             let schema = &response["content"]["application/json"]["schema"];
             let empty = status == "204";

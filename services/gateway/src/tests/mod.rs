@@ -17,7 +17,7 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use self::upstream::Upstream;
+pub(crate) use self::upstream::Upstream;
 use crate::Gateway;
 
 /// An answer that has fully arrived.

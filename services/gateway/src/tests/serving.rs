@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use coffre_proto::vault::v1::{Credential, GetCredentialResponse};
+use coffre_proto::audit::internal::v1::ReportRefusalsRequest;
+use coffre_proto::vault::v1::{Credential, GetCredentialResponse, ListCredentialsRequest};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -93,7 +94,10 @@ async fn large_headers_are_431_and_a_large_body_is_413() {
     let server = start(&upstream, Config::default()).await;
     for length in [32 * 1024, 256 * 1024] {
         let answer = talk(&server, format!("{GET}X-Long: {}\r\n\r\n", "x".repeat(length)).as_bytes()).await;
-        assert!(answer.starts_with("HTTP/1.1 431"), "{length}: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 431") && answer.contains("request.headers_too_large"),
+            "{length}: {answer}"
+        );
     }
     let body = "x".repeat(2 * 1024 * 1024);
     let head = format!("POST /v1/authentication HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
@@ -140,4 +144,122 @@ async fn stopping_cuts_off_what_does_not_end() {
     }
     server.stop.send(()).unwrap();
     server.ended.await.unwrap().unwrap();
+}
+
+/// The body of an answer that was read to its end.
+fn body(answer: &str) -> serde_json::Value {
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+#[tokio::test]
+async fn a_query_works_as_printed_with_raw_quotes_and_other_raw_bytes() {
+    let upstream = Upstream::default();
+    let server = start(&upstream, Config::default()).await;
+    for (query, names) in [
+        ("consumed=\"false\"&name=\"caf\u{e9}+{x}|<y>\"", vec!["caf\u{e9} {x}|<y>".to_owned()]),
+        ("consumed=%22false%22", Vec::new()),
+    ] {
+        let path = "/v2/credentialvault/credentials";
+        let request = format!("GET {path}?{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let answer = talk(&server, request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let asked: ListCredentialsRequest = upstream.asked();
+        assert_eq!((asked.consumed, asked.names), (Some(false), names));
+    }
+}
+
+#[tokio::test]
+async fn raw_quotes_work_in_every_request_of_a_connection_and_bodies_stay_as_they_are() {
+    let upstream = Upstream::default();
+    let server = start(&upstream, Config::default()).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let body = r#"{"username":"GET /\"a\" HTTP/1.1","password":"p"}"#;
+    let sign_in = format!(
+        "POST /v1/authentication?x=\"y\" HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let list = "GET /v2/credentialvault/credentials?consumed=\"false\" HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for request in [&sign_in, list, list, &sign_in, list] {
+        let before = upstream.calls();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let mut piece = vec![0; 64 * 1024];
+        // An answer has arrived with its last brace: each is written at once, head and body.
+        while !answer.ends_with('}') {
+            let length = stream.read(&mut piece).await.unwrap();
+            assert!(length > 0, "the connection ended: {answer}");
+            answer.push_str(std::str::from_utf8(&piece[..length]).unwrap());
+        }
+        assert_eq!(upstream.calls(), before + 1, "{answer}");
+        if request == sign_in {
+            let asked: coffre_proto::auth::v1::SignInRequest = upstream.asked();
+            assert_eq!(asked.username, "GET /\"a\" HTTP/1.1");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_parser_refuses_has_the_documented_shape_too() {
+    let upstream = Upstream::default();
+    let server = start(&upstream, Config::default()).await;
+    let many: String = (0..150).map(|number| format!("X-{number}: y\r\n")).collect();
+    let long = "x".repeat(66 * 1024);
+    let cases = [
+        (400, format!("{GET}X: y\r\n folded\r\n\r\n")),
+        (400, format!("{GET}Content-Length: 1\r\nContent-Length: 2\r\n\r\n")),
+        (400, format!("{GET}Bad Name: y\r\n\r\n")),
+        (400, "GET /a b HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned()),
+        (400, "garbage\r\n\r\n".to_owned()),
+        (431, format!("{GET}{many}\r\n")),
+        (431, format!("GET /{long} HTTP/1.1\r\nHost: localhost\r\n\r\n")),
+    ];
+    for (status, request) in cases {
+        let answer = talk(&server, request.as_bytes()).await;
+        let start = &request[..request.len().min(60)];
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{start}: {answer}");
+        for header in ["content-type: application/json", "x-request-id: ", "connection: close", "date: ", "nosniff"] {
+            assert!(answer.contains(header), "{start}: {header} is not in {answer}");
+        }
+        let code = if status == 400 { "request.malformed" } else { "request.headers_too_large" };
+        let body = body(&answer);
+        assert_eq!(body["code"], code, "{start}");
+        assert!(body["details"].is_array() && body["message"].is_string(), "{start}");
+    }
+    assert_eq!(upstream.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_ends() {
+    let upstream = Upstream::default();
+    let server = start(&upstream, limits(|limits| limits.header_time = Duration::from_millis(50))).await;
+    assert_eq!(talk(&server, b"").await, "");
+    assert_eq!(talk(&server, b"PRI").await, "");
+}
+
+#[tokio::test]
+async fn what_the_gateway_refuses_itself_is_reported_to_the_audit() {
+    let upstream = Upstream::default();
+    let server = start(&upstream, Config::default()).await;
+    let trace = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\nX-Request-Id: mine\r\n";
+    let head = format!("HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{trace}\r\n");
+    for start in ["GET /v2/credentialvault/credentials/abc", "GET /nowhere", "POST /healthz", "GET /nowhere \x01"] {
+        talk(&server, format!("{start} {head}").as_bytes()).await;
+    }
+    // A service answered this one, and records it.
+    upstream.refuse_for("CredentialService/GetCredential", coffre_error::Reason::CredentialNotFound);
+    talk(&server, format!("{GET}\r\n").as_bytes()).await;
+    server.stop.send(()).unwrap();
+    server.ended.await.unwrap().unwrap();
+    let told: Vec<_> = upstream.asked::<ReportRefusalsRequest>().refusals;
+    let read: Vec<_> = told.iter().map(|told| (told.method.as_str(), told.reason().as_str_name())).collect();
+    let expected = [
+        ("GET /v2/credentialvault/credentials/{id}", "ERROR_REASON_REQUEST_INVALID"),
+        ("", "ERROR_REASON_ROUTE_NOT_FOUND"),
+        ("POST /healthz", "ERROR_REASON_ROUTE_METHOD_NOT_ALLOWED"),
+        ("", "ERROR_REASON_REQUEST_MALFORMED"),
+    ];
+    assert_eq!(read, expected);
+    assert!(told.iter().all(|told| told.client_address == "127.0.0.1" && told.time_us > 0 && told.occurrences == 1));
+    assert_eq!(told[0].request_id, "mine");
+    assert_eq!(told[0].trace_id, 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736_u128.to_be_bytes());
 }

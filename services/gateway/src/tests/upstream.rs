@@ -109,8 +109,13 @@ impl Upstream {
 
     /// Builds a gateway over these services with settings.
     pub(crate) fn gateway_with(&self, config: Config) -> Gateway {
-        let channel = Channel::new(self.clone());
-        router(Clients::new(channel.clone(), channel.clone(), channel), config)
+        let channel = self.channel();
+        router(Clients::new(channel.clone(), channel.clone(), channel.clone(), channel), config)
+    }
+
+    /// Leads to these services.
+    pub(crate) fn channel(&self) -> Channel {
+        Channel::new(self.clone())
     }
 }
 
