@@ -17,6 +17,7 @@ mod bad_messages;
 mod cases;
 mod documented;
 mod faults;
+mod keys;
 mod program;
 mod public_port;
 mod readme;
