@@ -12,6 +12,7 @@ mod access;
 mod grants;
 mod house;
 mod keys;
+mod logs;
 mod passwords;
 mod replicas;
 mod roles;
