@@ -75,6 +75,9 @@ pub(super) fn refused(
         source: Source::Api,
     };
     let record = CallRecord::new(origin, "request.refused", ActivityType::AuditUnsetActivityType);
+    if !request.method.is_empty() {
+        record.detail("route", request.method.as_str());
+    }
     record.method(request.method);
     record.occurrences(request.occurrences);
     let told = Timestamp::from_micros(request.time_us);

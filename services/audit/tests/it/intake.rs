@@ -6,7 +6,7 @@ use coffre_audit_client::chain::GENESIS;
 use coffre_proto::audit::internal::v1::append_segments_response::Disposition::{Forged, Gap, Stored};
 use coffre_proto::audit::internal::v1::intake_service_client::IntakeServiceClient;
 use coffre_proto::audit::internal::v1::{RefusedRequest, ReportHeadsRequest, ReportRefusalsRequest, StreamHead};
-use coffre_proto::audit::v1::{Event, Outcome, Source};
+use coffre_proto::audit::v1::{Outcome, Source};
 use coffre_proto::error::v1::ErrorReason;
 use coffre_test_support::on_each_engine;
 use prost::Message as _;
@@ -180,6 +180,7 @@ on_each_engine! {
         assert_eq!((first.method.as_str(), first.reason.as_str()), ("GET /v2/credentialvault/credentials/{id}", "REQUEST_MALFORMED"));
         assert_eq!((first.client_address.as_str(), first.request_id.as_str()), ("192.0.2.1", "r0"));
         assert_eq!((first.time_us, first.trace_id.len()), (house::NOW.micros(), 16));
+        assert_eq!((first.details[0].key.as_str(), &first.details[0].value), ("route", &first.method));
         assert_eq!(events[60].client_address, "192.0.2.2", "each address has its own quota");
         assert_eq!((events[61].occurrences, events[61].reason.as_str()), (12, ""));
         assert_eq!((events[62].event.as_str(), events[62].occurrences), ("call.unknown_caller.counted", 40));
