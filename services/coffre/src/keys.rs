@@ -71,7 +71,7 @@ fn read(path: &Path) -> anyhow::Result<SecretBytes> {
     let file = fs::File::open(path).with_context(|| {
         let path = path.display();
         format!(
-            "the key file {path} cannot be read; `coffre init` makes the keys, once, and keys_dir says where they are"
+            "the key file {path} cannot be read: run `coffre init` first, or name the folder of the keys with COFFRE_KEYS_DIR"
         )
     })?;
     let mode = file.metadata()?.permissions().mode();
@@ -130,6 +130,13 @@ mod tests {
         let refused = make(folder.path(), true).unwrap_err().to_string();
         assert!(refused.contains("audit.key") && refused.contains("put back"), "{refused}");
         assert!(!folder.path().join("audit.key").exists());
+    }
+
+    #[test]
+    fn without_keys_it_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = load(folder.path()).err().unwrap().to_string();
+        assert!(refused.contains("run `coffre init` first") && refused.contains("COFFRE_KEYS_DIR"), "{refused}");
     }
 
     #[test]
