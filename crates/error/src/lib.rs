@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(refusal.reason(), Reason::Internal);
         assert!(!refusal.message().contains("relation"));
         let refusal =
-            Refusal::from_status(&Status::internal("failed to decode Protobuf message: secret: invalid string"));
+            Refusal::from_status(&Status::new(tonic::Code::Internal, "failed to decode Protobuf message: secret: …"));
         assert_eq!(refusal.reason(), Reason::RequestMalformed);
         assert!(!refusal.message().contains("secret"));
         assert_eq!(Refusal::from_status(&Status::out_of_range("4194305 bytes")).reason(), Reason::RequestTooLarge);

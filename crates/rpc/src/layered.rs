@@ -23,7 +23,6 @@ use tonic::{Code, Status};
 use tower::Service;
 use tracing::Instrument as _;
 
-use crate::foreign::in_our_words;
 use crate::metadata::{Origin, Peer, bearer};
 use crate::metrics::Series;
 use crate::{CallContext, Rpc, RpcMetrics, ServiceParts};
@@ -263,7 +262,7 @@ impl Inner {
         let response = match self.admit(rpc, request.headers(), &mut context).await {
             Ok(()) => {
                 request.extensions_mut().insert(Arc::new(context));
-                in_our_words(self.within_deadline(request).await)
+                self.within_deadline(request).await
             }
             Err(refusal) => Status::from(refusal).into_http(),
         };

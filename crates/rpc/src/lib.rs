@@ -14,7 +14,6 @@
 
 mod access;
 mod context;
-mod foreign;
 mod front;
 mod layered;
 mod metadata;

@@ -15,6 +15,7 @@ pub(crate) fn on_signal() -> std::io::Result<CancellationToken> {
                 _ = interrupt.recv() => {}
             }
             if cancelled.is_cancelled() {
+                #[allow(clippy::disallowed_methods, reason = "the second signal ends at once, whatever is open")]
                 std::process::exit(130);
             }
             tracing::info!("stopping: open calls may end, a second signal ends at once");
