@@ -46,7 +46,7 @@ pub use error::{Constraint, Error};
 pub use journal::{Journal, JournalEntry, NoJournal, Tx};
 pub use migrations::{SchemaState, migrate, schema_state};
 pub use options::{DatabaseUrl, Engine, InvalidUrl, Options};
-pub use sql::{Bind, Sql};
+pub use sql::{Bind, Sql, Typed};
 pub use stats::{LaneStats, Stats};
 
 /// The result of something at the database.

@@ -1,10 +1,13 @@
 //! Reading. Every statement here is always the same text, so that it is prepared once a connection.
 
+use coffre_db::Sql;
 use coffre_types::{CredentialId, UserId};
 use diesel::prelude::*;
 
 use super::Tx;
-use super::rows::{ATTRIBUTE, AttributeRow, CREDENTIAL, CredentialRow, EVERYBODY, VALUE_HEAD, ValueHeadRow};
+use super::rows::{
+    ATTRIBUTE, AttributeRow, CREDENTIAL, CredentialRow, EVERYBODY, ValueHeadRow, WITH_VALUES, WithValuesTypes,
+};
 use super::schema::{attribute_values, attributes, credentials};
 use crate::domain::model::{Attribute, Credential, Value};
 use crate::domain::policy::{Permit, See, Unreleased, Users};
@@ -67,26 +70,18 @@ impl Read for Tx<'_> {
     }
 
     fn with_values(&mut self, id: CredentialId, users: Users) -> Result<Option<WithValues>> {
-        let of_attribute = attribute_values::attribute_id.eq(attributes::id);
-        let joined = credentials::table.inner_join(attributes::table.on(attributes::credential_id.eq(credentials::id)));
-        let this = credentials::id.eq(id.get()).and(credentials::deleted_at.is_null());
-        let columns = (CREDENTIAL, ATTRIBUTE, (VALUE_HEAD, attribute_values::sealed).nullable());
-        let rows: Vec<ValueRow> = match users {
-            Users::All => joined
-                .left_join(attribute_values::table.on(of_attribute))
-                .filter(this)
-                .select(columns)
-                .load(self.conn)?,
-            Users::Nobody | Users::One(_) => {
-                let user = if let Users::One(user) = users { user.get() } else { EVERYBODY };
-                let of_user = attribute_values::user_id.eq(EVERYBODY).or(attribute_values::user_id.eq(user));
-                joined
-                    .left_join(attribute_values::table.on(of_attribute.and(of_user)))
-                    .filter(this)
-                    .select(columns)
-                    .load(self.conn)?
+        let joined = Sql::new(WITH_VALUES);
+        let joined = match users {
+            Users::All => joined,
+            Users::Nobody => joined.push(" AND v.user_id = 0"),
+            // A standard attribute has a value of nobody's, a user-provided one only values of users. Said so, it is one look into the
+            // unique index; `IN (0, ?)` would make SQLite build a table of two rows first, which costs as much as the rest.
+            Users::One(user) => {
+                joined.push(" AND v.user_id = CASE WHEN a.user_provided THEN ").bind(user.get()).push(" ELSE 0 END")
             }
         };
+        let this = joined.push(" WHERE c.deleted_at IS NULL AND c.id = ").bind(id.get());
+        let rows: Vec<ValueRow> = this.cached().typed::<WithValuesTypes>().load(self.conn)?;
         let mut credential = None;
         let (mut attributes, mut values) =
             (Vec::<Attribute>::with_capacity(rows.len()), Vec::<Value>::with_capacity(rows.len()));

@@ -2,6 +2,7 @@
 
 use coffre_types::{AttributeId, CredentialId, Description, LockerId, Name, Timestamp, UserId, ValueId, Version};
 use diesel::Queryable;
+use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Text};
 
 use super::schema::{attribute_values, attributes, credentials};
 use crate::domain::model::{Attribute, Credential, Stamp, Traits, Value};
@@ -182,3 +183,21 @@ impl ValueHeadRow {
         }
     }
 }
+
+/// The columns of [`WITH_VALUES`]: a credential, one of its attributes, a value of it where there is one.
+pub(super) type WithValuesTypes = (CredentialTypes, AttributeTypes, Nullable<(ValueHeadTypes, Binary)>);
+
+type CredentialTypes = (BigInt, Text, Nullable<Text>, BigInt, Nullable<BigInt>, BigInt, BigInt, BigInt, BigInt, BigInt);
+
+type AttributeTypes = (BigInt, BigInt, Text, Nullable<Text>, Bool, Bool, Bool, BigInt, BigInt, BigInt, BigInt, BigInt);
+
+type ValueHeadTypes = (BigInt, BigInt, BigInt, BigInt, BigInt, BigInt, BigInt, BigInt, BigInt);
+
+/// What every read of a value selects, as text: it is the busiest statement of all.
+pub(super) const WITH_VALUES: &str = "\
+SELECT c.id, c.name, c.description, c.owner_id, c.locker_id, c.version, c.created_by, c.created_at, c.updated_by, c.updated_at, \
+a.id, a.credential_id, a.name, a.description, a.user_provided, a.masked, a.password, a.version, \
+a.created_by, a.created_at, a.updated_by, a.updated_at, \
+v.id, v.credential_id, v.attribute_id, v.user_id, v.version, v.created_by, v.created_at, v.updated_by, v.updated_at, v.sealed \
+FROM credentials c INNER JOIN attributes a ON a.credential_id = c.id \
+LEFT JOIN attribute_values v ON v.attribute_id = a.id";
