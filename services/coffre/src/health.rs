@@ -22,7 +22,8 @@ pub(crate) async fn check(settings: Settings) -> anyhow::Result<()> {
     let address = settings.management_addr;
     let asked = async {
         let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: management\r\nconnection: close\r\n\r\n").await?;
+        // In `dev` the port takes no other name than the loopback interface's.
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
         let mut answer = Vec::new();
         stream.take(64 * 1024).read_to_end(&mut answer).await?;
         std::io::Result::Ok(answer)
