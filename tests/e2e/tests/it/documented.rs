@@ -9,7 +9,6 @@
 //! | `"userProvided": <False or true>, - Attribute type "masked": …` (update of a credential) | a boolean, without the words behind it |
 //! | the list of credentials ends in `"completed": false ] }` | compared with the missing brace put in |
 //! | `POST …/credentials/12/username` (example of creating a value) | 404; the path above it, `…/attributevalue`, works |
-//! | `consumed="<true or false>"` | quotes percent-encoded, because `"` is no character of a URI |
 //! | `"X-Authorization" : "Authorization token"` sent along with the sign-in | as printed: it is not looked at there |
 //! | the answer to the update and the transfer still prints `"version": 0` and the old owner | the new version and owner |
 
@@ -157,9 +156,13 @@ async fn replay(case: &Case<'_>) {
     let mut printed = printed_credential();
     printed["completed"] = json!(false);
     let printed = json!({"list": [printed]});
-    for query in
-        ["", "?consumed=false", "?consumed=%22false%22", &format!("?consumed=false&name={}", name.replace(' ', "%20"))]
-    {
+    for query in [
+        "",
+        "?consumed=false",
+        "?consumed=\"false\"",
+        "?consumed=%22false%22",
+        &format!("?consumed=false&name={}", name.replace(' ', "%20")),
+    ] {
         let (status, listed) = call("GET", &format!("/v2/credentialvault/credentials{query}"), None);
         assert_eq!(status, 200, "{query}: {listed}");
         resembles("listed", &printed, &listed);

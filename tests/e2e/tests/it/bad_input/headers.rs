@@ -1,9 +1,9 @@
 //! Headers, and what is no HTTP.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coffre_e2e::case::Case;
-use coffre_e2e::raw;
+use coffre_e2e::{canary, ledger, raw};
 
 use super::{CREDENTIALS, refused};
 
@@ -12,6 +12,7 @@ rest_cases! {
     request_ids_are_taken_or_made,
     odd_trace_contexts_do_no_harm,
     what_is_no_http_is_refused_and_does_no_harm,
+    what_the_gateway_refuses_itself_is_in_the_audit,
 }
 
 async fn exchange(case: &Case<'_>, request: Vec<u8>) -> Option<raw::RawAnswer> {
@@ -91,4 +92,23 @@ async fn what_is_no_http_is_refused_and_does_no_harm(case: &Case<'_>) {
     let answer = case.api.http.request(http::Method::from_bytes(b"BREW").unwrap(), CREDENTIALS).send().await;
     refused("an unknown method", &answer, 405, "route.method_not_allowed");
     case.api.http.get("/healthz").send().await.is(200);
+}
+
+async fn what_the_gateway_refuses_itself_is_in_the_audit(case: &Case<'_>) {
+    let secret = case.secret("in-a-refused-request");
+    let id = format!("refused-{}", case.unique("id").replace(' ', "-"));
+    let request = case.api.http.post(format!("{CREDENTIALS}?name={secret}")).token("no token of anybody");
+    let answer = request.header("x-request-id", &id).body(format!("{{\"name\": \"{secret}\"")).send().await;
+    refused("malformed", &answer, 400, "request.malformed");
+    let begun = Instant::now();
+    let entry = loop {
+        if let Some(mut found) = ledger::entries(&case.admin, &[&id]).await.remove(&id) {
+            break found.remove(0);
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "no entry of a refused request");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert_eq!((entry.event.as_str(), entry.status.as_str()), ("request.refused", "Unsuccessful"));
+    assert_eq!((entry.user_name.as_str(), entry.source.as_str()), ("", "API"));
+    assert!(!canary::is_in(format!("{entry:?}").as_bytes()), "a secret in the audit: {entry:?}");
 }
