@@ -144,7 +144,7 @@ impl Options {
             lock_timeout: Duration::from_secs(4),
             idle_in_transaction_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(2),
-            retries: 6,
+            retries: 16,
             cache_kib: 8192,
             checkpoint_pages: 4000,
         }

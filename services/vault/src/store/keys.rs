@@ -39,7 +39,7 @@ impl Tx<'_> {
     pub fn seal_state(&mut self) -> Result<Option<SealRow>> {
         let row = seal_state::table
             .select((seal_state::generation, seal_state::sealed))
-            .first::<(i64, bool)>(self.conn)
+            .get_result::<(i64, bool)>(self.conn)
             .optional()?;
         Ok(row.map(|(generation, sealed)| SealRow { generation, sealed }))
     }
@@ -85,7 +85,7 @@ impl Tx<'_> {
         Ok(key_slots::table
             .filter(key_slots::kind.eq(i64::from(kind.number())))
             .select(key_slots::slot)
-            .first::<Vec<u8>>(self.conn)
+            .get_result::<Vec<u8>>(self.conn)
             .optional()?)
     }
 

@@ -1,4 +1,7 @@
 //! Reading. Every statement here is always the same text, so that it is prepared once a connection.
+//!
+//! One row is read with `get_result`, not with `first`: SQLite looks at the value that is bound to a `LIMIT` when it plans a statement, and
+//! prepares it again each time a value is bound.
 
 use coffre_db::Sql;
 use coffre_types::{CredentialId, UserId};
@@ -21,7 +24,7 @@ impl Read for Tx<'_> {
             .filter(credentials::id.eq(id.get()))
             .filter(credentials::deleted_at.is_null())
             .select(CREDENTIAL)
-            .first::<CredentialRow>(self.conn)
+            .get_result::<CredentialRow>(self.conn)
             .optional()?;
         Ok(row.map(Credential::from))
     }

@@ -4,7 +4,7 @@ use coffre_types::{AttributeId, CredentialId, Description, LockerId, Name, Times
 use diesel::Queryable;
 use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Text};
 
-use super::schema::{attribute_values, attributes, credentials};
+use super::schema::{attributes, credentials};
 use crate::domain::model::{Attribute, Credential, Stamp, Traits, Value};
 
 #[derive(Queryable)]
@@ -148,28 +148,6 @@ pub(super) struct ValueHeadRow {
     updated_at: i64,
 }
 
-pub(super) const VALUE_HEAD: (
-    attribute_values::id,
-    attribute_values::credential_id,
-    attribute_values::attribute_id,
-    attribute_values::user_id,
-    attribute_values::version,
-    attribute_values::created_by,
-    attribute_values::created_at,
-    attribute_values::updated_by,
-    attribute_values::updated_at,
-) = (
-    attribute_values::id,
-    attribute_values::credential_id,
-    attribute_values::attribute_id,
-    attribute_values::user_id,
-    attribute_values::version,
-    attribute_values::created_by,
-    attribute_values::created_at,
-    attribute_values::updated_by,
-    attribute_values::updated_at,
-);
-
 impl ValueHeadRow {
     pub(super) fn with(self, sealed: Vec<u8>) -> Value {
         Value {
@@ -201,3 +179,15 @@ a.created_by, a.created_at, a.updated_by, a.updated_at, \
 v.id, v.credential_id, v.attribute_id, v.user_id, v.version, v.created_by, v.created_at, v.updated_by, v.updated_at, v.sealed \
 FROM credentials c INNER JOIN attributes a ON a.credential_id = c.id \
 LEFT JOIN attribute_values v ON v.attribute_id = a.id";
+
+/// The columns of [`FIND_VALUE`]: a credential, an attribute of it, a value of that without its sealed bytes.
+pub(super) type FindValueTypes = (CredentialTypes, AttributeTypes, ValueHeadTypes);
+
+/// What every change of a value selects first.
+pub(super) const FIND_VALUE: &str = "\
+SELECT c.id, c.name, c.description, c.owner_id, c.locker_id, c.version, c.created_by, c.created_at, c.updated_by, c.updated_at, \
+a.id, a.credential_id, a.name, a.description, a.user_provided, a.masked, a.password, a.version, \
+a.created_by, a.created_at, a.updated_by, a.updated_at, \
+v.id, v.credential_id, v.attribute_id, v.user_id, v.version, v.created_by, v.created_at, v.updated_by, v.updated_at \
+FROM attribute_values v INNER JOIN attributes a ON a.id = v.attribute_id INNER JOIN credentials c ON c.id = v.credential_id \
+WHERE v.id = ";

@@ -1,14 +1,14 @@
 //! Changing.
 
 use coffre_crypto::value::SealedValue;
-use coffre_db::Bind;
 use coffre_db::dialect::Insert;
+use coffre_db::{Bind, Sql};
 use coffre_types::{AttributeId, CredentialId, Description, TENANT, Timestamp, UserId, ValueId, Version};
 use diesel::dsl::{exists, select};
 use diesel::prelude::*;
 
 use super::rows::{
-    ATTRIBUTE, AttributeRow, CREDENTIAL, CredentialRow, EVERYBODY, VALUE_HEAD, ValueHeadRow, user_column,
+    AttributeRow, CREDENTIAL, CredentialRow, EVERYBODY, FIND_VALUE, FindValueTypes, ValueHeadRow, user_column,
 };
 use super::schema::{attribute_values, attributes, credentials, departed_users};
 use super::{Tx, dialect};
@@ -68,7 +68,7 @@ impl Write for Tx<'_> {
         let found = departed_users::table
             .filter(departed_users::user_id.eq(user.get()))
             .select(departed_users::user_id)
-            .first::<i64>(self.conn)
+            .get_result::<i64>(self.conn)
             .optional()?;
         Ok(found.is_some())
     }
@@ -202,14 +202,15 @@ impl Write for Tx<'_> {
     }
 
     fn find_value(&mut self, credential: CredentialId, id: ValueId) -> Result<Option<(Credential, Attribute, Value)>> {
-        let row = attribute_values::table
-            .inner_join(attributes::table.on(attributes::id.eq(attribute_values::attribute_id)))
-            .inner_join(credentials::table.on(credentials::id.eq(attribute_values::credential_id)))
-            .filter(attribute_values::id.eq(id.get()))
-            .filter(attribute_values::credential_id.eq(credential.get()))
-            .filter(credentials::deleted_at.is_null())
-            .select((CREDENTIAL, ATTRIBUTE, VALUE_HEAD))
-            .first::<(CredentialRow, AttributeRow, ValueHeadRow)>(self.conn)
+        let sql = Sql::new(FIND_VALUE)
+            .bind(id.get())
+            .push(" AND v.credential_id = ")
+            .bind(credential.get())
+            .push(" AND c.deleted_at IS NULL");
+        let row = sql
+            .cached()
+            .typed::<FindValueTypes>()
+            .get_result::<(CredentialRow, AttributeRow, ValueHeadRow)>(self.conn)
             .optional()?;
         Ok(row.map(|(credential, attribute, value)| (credential.into(), attribute.into(), value.with(Vec::new()))))
     }
@@ -219,7 +220,7 @@ impl Write for Tx<'_> {
             .filter(attribute_values::attribute_id.eq(attribute.get()))
             .filter(attribute_values::user_id.eq(user_column(user)))
             .select(attribute_values::id)
-            .first::<i64>(self.conn);
+            .get_result::<i64>(self.conn);
         Ok(id.optional()?.map(ValueId::from_trusted))
     }
 
@@ -254,19 +255,22 @@ impl Write for Tx<'_> {
         stamp: Stamp,
         sealed: &SealedValue,
     ) -> Result<bool> {
-        let changed = diesel::update(
-            attribute_values::table
-                .filter(attribute_values::id.eq(id.get()))
-                .filter(attribute_values::credential_id.eq(permit.credential().get()))
-                .filter(attribute_values::version.eq(before(next))),
-        )
-        .set((
-            attribute_values::sealed.eq(sealed.as_bytes()),
-            attribute_values::version.eq(next.get()),
-            attribute_values::updated_by.eq(stamp.updated_by.get()),
-            attribute_values::updated_at.eq(stamp.updated_at.micros()),
-        ))
-        .execute(self.conn)?;
+        let changed = Sql::new("UPDATE attribute_values SET sealed = ")
+            .bind(sealed.as_bytes())
+            .push(", version = ")
+            .bind(next.get())
+            .push(", updated_by = ")
+            .bind(stamp.updated_by.get())
+            .push(", updated_at = ")
+            .bind(stamp.updated_at.micros())
+            .push(" WHERE id = ")
+            .bind(id.get())
+            .push(" AND credential_id = ")
+            .bind(permit.credential().get())
+            .push(" AND version = ")
+            .bind(before(next))
+            .cached()
+            .execute(self.conn)?;
         Ok(changed == 1)
     }
 
