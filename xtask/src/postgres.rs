@@ -154,7 +154,7 @@ fn initialise(binaries: &Path, account: Option<&Account>, folder: &Path, passwor
     }
     let mut words = as_account(account)?;
     words.push(binaries.join("initdb").display().to_string());
-    words.extend(["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"].map(str::to_owned));
+    words.extend(["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"].map(str::to_owned));
     words.push(format!("--username={USER}"));
     words.push(format!("--pwfile={}", password_file.display()));
     words.push(format!("--pgdata={}", folder.join("data").display()));
