@@ -26,8 +26,14 @@ use uuid::Uuid;
 /// The `domain` of every `google.rpc.ErrorInfo` of ours (AIP-193).
 pub const DOMAIN: &str = "coffre";
 
-/// How tonic begins the text of a message that cannot be decoded.
-const UNDECODABLE: &str = "failed to decode Protobuf message";
+/// How tonic begins what it says of a message that cannot be read, or is not there; it says all of it with INTERNAL.
+const UNREADABLE: [&str; 5] = [
+    "failed to decode Protobuf message",
+    "Missing request message",
+    "Unexpected EOF decoding stream",
+    "protocol error: ",
+    "Error decompressing: ",
+];
 
 /// A field that broke a rule.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -190,8 +196,7 @@ impl Refusal {
             Code::OutOfRange | Code::ResourceExhausted => {
                 Self::new(Reason::RequestTooLarge, "the message is larger than the limit; send less")
             }
-            // tonic answers so what prost cannot decode.
-            Code::Internal if status.message().starts_with(UNDECODABLE) => Self::unreadable(),
+            Code::Internal if UNREADABLE.iter().any(|text| status.message().starts_with(text)) => Self::unreadable(),
             Code::InvalidArgument => Self::unreadable(),
             Code::Unimplemented => Self::new(Reason::RouteNotFound, "no such call"),
             _ => Self::internal(status.message()),
@@ -257,6 +262,8 @@ mod tests {
             Refusal::from_status(&Status::new(tonic::Code::Internal, "failed to decode Protobuf message: secret: …"));
         assert_eq!(refusal.reason(), Reason::RequestMalformed);
         assert!(!refusal.message().contains("secret"));
+        let refusal = Refusal::from_status(&Status::new(tonic::Code::Internal, "Missing request message."));
+        assert_eq!(refusal.reason(), Reason::RequestMalformed);
         assert_eq!(Refusal::from_status(&Status::out_of_range("4194305 bytes")).reason(), Reason::RequestTooLarge);
         let refusal = Refusal::from_status(&Status::unavailable("tcp connect error 10.0.0.7"));
         assert_eq!(refusal.reason(), Reason::ServiceUnavailable);
