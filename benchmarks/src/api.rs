@@ -67,10 +67,15 @@ impl Api {
 
     pub(crate) fn get(&mut self, path: &str) -> Result<Answer> {
         let request = http::get(path, Some(&self.token));
-        self.client.call(&request)
+        self.send(&request)
     }
 
+    /// The server closes a connection that was idle during a measurement; then there is a new one.
     pub(crate) fn send(&mut self, request: &[u8]) -> Result<Answer> {
+        if let Ok(answer) = self.client.call(request) {
+            return Ok(answer);
+        }
+        self.client = Client::connect(self.address)?;
         self.client.call(request)
     }
 
