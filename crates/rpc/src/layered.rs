@@ -27,7 +27,7 @@ use crate::metadata::{Origin, Peer, bearer};
 use crate::metrics::Series;
 use crate::{CallContext, Rpc, RpcMetrics, ServiceParts};
 
-/// The steps, from the outside in. A test holds [`Layered`] to it.
+/// The steps, from the outside in, as [`Layered`] takes them. `tests/it` shows what each does, not that no two are exchanged.
 pub const STEPS: [&str; 9] = [
     // First, so that everything below can name the call.
     "request id",
