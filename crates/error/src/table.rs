@@ -28,6 +28,9 @@ pub const fn grpc_code(reason: Reason) -> Code {
         | Reason::RoleSystem
         | Reason::RoleInUse
         | Reason::CredentialInLocker
+        | Reason::LockerNotEmpty
+        | Reason::LockerLastOwner
+        | Reason::LockerBeingDeleted
         | Reason::AttributeHasValues => Code::FailedPrecondition,
         Reason::RequestOverloaded
         | Reason::AuthUnavailable
@@ -43,6 +46,10 @@ pub const fn grpc_code(reason: Reason) -> Code {
         | Reason::CredentialOwnerUnknown
         | Reason::AttributeNotFound
         | Reason::ValueNotFound
+        | Reason::LockerNotFound
+        | Reason::LockerMemberNotFound
+        | Reason::LockerConsumerNotFound
+        | Reason::CredentialNotInLocker
         | Reason::AuditEntryNotFound => Code::NotFound,
         Reason::RouteMethodNotAllowed => Code::Unimplemented,
         Reason::AuthTokenRequired | Reason::AuthTokenInvalid | Reason::AuthSignInFailed | Reason::AuthTokenKind => {
@@ -55,15 +62,18 @@ pub const fn grpc_code(reason: Reason) -> Code {
         | Reason::AuthzPermissionRequired
         | Reason::AuthzSelfGrant
         | Reason::AuthzGrantExceeds
-        | Reason::CredentialNotPermitted => Code::PermissionDenied,
+        | Reason::CredentialNotPermitted
+        | Reason::LockerNotPermitted => Code::PermissionDenied,
         Reason::UserNameTaken
         | Reason::RoleNameTaken
+        | Reason::LockerNameTaken
         | Reason::CredentialNameTaken
         | Reason::AttributeNameTaken
         | Reason::ValueExists => Code::AlreadyExists,
         Reason::UserVersionConflict
         | Reason::RoleVersionConflict
         | Reason::CredentialVersionConflict
+        | Reason::LockerVersionConflict
         | Reason::AttributeVersionConflict
         | Reason::ValueVersionConflict
         | Reason::StoreConflict => Code::Aborted,
@@ -136,6 +146,16 @@ pub const fn code(reason: Reason) -> &'static str {
         Reason::StoreConflict => "store.conflict",
         Reason::StoreUnavailable => "store.unavailable",
         Reason::ServiceUnavailable => "service.unavailable",
+        Reason::LockerNotFound => "locker.not_found",
+        Reason::LockerNameTaken => "locker.name_taken",
+        Reason::LockerVersionConflict => "locker.version_conflict",
+        Reason::LockerNotPermitted => "locker.not_permitted",
+        Reason::LockerNotEmpty => "locker.not_empty",
+        Reason::LockerLastOwner => "locker.last_owner",
+        Reason::LockerBeingDeleted => "locker.being_deleted",
+        Reason::LockerMemberNotFound => "locker.member_not_found",
+        Reason::LockerConsumerNotFound => "locker.consumer_not_found",
+        Reason::CredentialNotInLocker => "credential.not_in_locker",
         Reason::Unspecified | Reason::Internal => "internal",
     }
 }

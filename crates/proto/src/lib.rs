@@ -46,6 +46,18 @@ pub mod coffre {
         pub mod v1 {
             tonic::include_proto!("coffre.locker.v1");
         }
+        pub mod internal {
+            pub mod v1 {
+                tonic::include_proto!("coffre.locker.internal.v1");
+            }
+        }
+    }
+    pub mod holdings {
+        pub mod internal {
+            pub mod v1 {
+                tonic::include_proto!("coffre.holdings.internal.v1");
+            }
+        }
     }
     pub mod audit {
         pub mod v1 {

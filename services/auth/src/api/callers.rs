@@ -56,6 +56,20 @@ impl CallerService for Callers {
             disabled: user.disabled,
         })))
     }
+
+    async fn look_up_role(
+        &self,
+        _: Request<coffre_proto::auth::internal::v1::LookUpRoleRequest>,
+    ) -> Result<Response<coffre_proto::auth::internal::v1::LookUpRoleResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn describe_users(
+        &self,
+        _: Request<coffre_proto::auth::internal::v1::DescribeUsersRequest>,
+    ) -> Result<Response<coffre_proto::auth::internal::v1::DescribeUsersResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
 }
 
 fn resolved(standing: Standing) -> ResolveCallerResponse {

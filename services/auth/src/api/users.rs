@@ -66,4 +66,18 @@ impl UserService for Users {
         self.0.delete_user(permit, id, etag, call.record()).await.map_err(error::of_user)?;
         Ok(Response::new(DeleteUserResponse {}))
     }
+
+    async fn list_user_holdings(
+        &self,
+        _: Request<coffre_proto::auth::v1::ListUserHoldingsRequest>,
+    ) -> Result<Response<coffre_proto::auth::v1::ListUserHoldingsResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn transfer_user_holdings(
+        &self,
+        _: Request<coffre_proto::auth::v1::TransferUserHoldingsRequest>,
+    ) -> Result<Response<coffre_proto::auth::v1::TransferUserHoldingsResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
 }

@@ -95,4 +95,39 @@ impl CredentialService for Credentials {
         self.0.delete_attribute(call, id, attribute, etag).await.map_err(status)?;
         Ok(Response::new(DeleteAttributeResponse {}))
     }
+
+    async fn assign_credential(
+        &self,
+        _: Request<coffre_proto::vault::v1::AssignCredentialRequest>,
+    ) -> Result<Response<coffre_proto::vault::v1::AssignCredentialResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn withdraw_credential(
+        &self,
+        _: Request<coffre_proto::vault::v1::WithdrawCredentialRequest>,
+    ) -> Result<Response<coffre_proto::vault::v1::WithdrawCredentialResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn list_locker_credentials(
+        &self,
+        _: Request<coffre_proto::vault::v1::ListLockerCredentialsRequest>,
+    ) -> Result<Response<coffre_proto::vault::v1::ListLockerCredentialsResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn explain_access(
+        &self,
+        _: Request<coffre_proto::vault::v1::ExplainAccessRequest>,
+    ) -> Result<Response<coffre_proto::vault::v1::ExplainAccessResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn list_missing_values(
+        &self,
+        _: Request<coffre_proto::vault::v1::ListMissingValuesRequest>,
+    ) -> Result<Response<coffre_proto::vault::v1::ListMissingValuesResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
 }
