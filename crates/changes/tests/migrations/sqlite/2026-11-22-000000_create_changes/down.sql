@@ -1,0 +1,2 @@
+DROP TABLE change_counter;
+DROP TABLE changes;
