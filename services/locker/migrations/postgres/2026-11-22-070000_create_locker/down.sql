@@ -1,0 +1,10 @@
+DROP TABLE outbox_quarantine;
+DROP TABLE outbox_segments;
+DROP TABLE change_counter;
+DROP TABLE changes;
+DROP TABLE departed_roles;
+DROP TABLE departed_users;
+DROP TABLE reservations;
+DROP TABLE consumers;
+DROP TABLE members;
+DROP TABLE lockers;

@@ -1,0 +1,54 @@
+//! Every public RPC, who may call it, and what the audit calls it. What is not here is denied.
+
+use coffre_proto::audit::v1::ActivityType;
+use coffre_rpc::{Access, Rpc};
+use coffre_types::Permission;
+
+const fn row(path: &'static str, access: Access, event: &'static str, activity: ActivityType) -> Rpc {
+    Rpc { path, access, event, activity }
+}
+
+/// One row for each public RPC of the lockers.
+pub const RPCS: &[Rpc] = &[
+    row(
+        "/coffre.locker.v1.LockerService/CreateLocker",
+        Access::Permission(Permission::ManageMyLockers),
+        "locker.created",
+        ActivityType::AddLocker,
+    ),
+    row("/coffre.locker.v1.LockerService/GetLocker", Access::Caller, "locker.read", ActivityType::ReadLocker),
+    row("/coffre.locker.v1.LockerService/ListLockers", Access::Caller, "locker.listed", ActivityType::ReadLocker),
+    row("/coffre.locker.v1.LockerService/UpdateLocker", Access::Caller, "locker.updated", ActivityType::UpdateLocker),
+    row("/coffre.locker.v1.LockerService/DeleteLocker", Access::Caller, "locker.deleted", ActivityType::DeleteLocker),
+    row(
+        "/coffre.locker.v1.LockerService/ListMembers",
+        Access::Caller,
+        "locker.member.listed",
+        ActivityType::ReadLocker,
+    ),
+    row("/coffre.locker.v1.LockerService/SetMember", Access::Caller, "locker.member.set", ActivityType::UpdateLocker),
+    row(
+        "/coffre.locker.v1.LockerService/RemoveMember",
+        Access::Caller,
+        "locker.member.removed",
+        ActivityType::UpdateLocker,
+    ),
+    row(
+        "/coffre.locker.v1.LockerService/ListConsumers",
+        Access::Caller,
+        "locker.consumer.listed",
+        ActivityType::ReadLocker,
+    ),
+    row(
+        "/coffre.locker.v1.LockerService/AddConsumer",
+        Access::Caller,
+        "locker.consumer.added",
+        ActivityType::UpdateLocker,
+    ),
+    row(
+        "/coffre.locker.v1.LockerService/RemoveConsumer",
+        Access::Caller,
+        "locker.consumer.removed",
+        ActivityType::UpdateLocker,
+    ),
+];

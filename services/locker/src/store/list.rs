@@ -1,0 +1,177 @@
+//! The list of lockers: a page of ids by the shared list builder, then rows and how the caller stands to each, in a constant number of
+//! statements.
+
+use std::collections::{HashMap, HashSet};
+
+use coffre_db::list::{Direction, Field, Kind, Listing, PageTokens, Plan};
+use coffre_db::{Error, Sql, dialect};
+use coffre_proto::query::v1::{PageInfo, Query};
+use coffre_types::{LockerId, TENANT};
+use diesel::RunQueryDsl as _;
+use diesel::sql_types::{BigInt, Bool};
+
+use super::Tx;
+use super::rows::{LOCKER, LockerRow, LockerTypes, member};
+use crate::domain::error::LockerError;
+use crate::domain::model::{Details, Locker, Member, Membership, Place, View, Who};
+use crate::domain::policy::{Action, Reach, Rights, consumes};
+
+static LOCKERS: Listing = Listing::new(
+    "lockers",
+    "lockers l",
+    "l.id",
+    &[
+        Field::new("id", "l.id", Kind::Integer),
+        Field::new("name", "l.name", Kind::TextWithKey("l.name_key")),
+        Field::new("description", "l.description", Kind::Text).nullable(),
+        Field::new("createdBy", "l.created_by", Kind::Integer),
+        Field::new("createdOn", "l.created_at", Kind::Time),
+        Field::new("updatedBy", "l.updated_by", Kind::Integer),
+        Field::new("updatedOn", "l.updated_at", Kind::Time),
+        Field::new("version", "l.version", Kind::Integer),
+    ],
+)
+.ordered(&[("id", Direction::Ascending)]);
+
+/// A checked request for a list of lockers.
+#[derive(Debug)]
+pub struct LockerQuery {
+    plan: Plan,
+    consumed: Option<bool>,
+    /// Members and counts are asked for.
+    pub detailed: bool,
+}
+
+impl LockerQuery {
+    /// Checks a request.
+    ///
+    /// # Errors
+    /// Unknown fields, bad literals, too large pages, foreign page tokens.
+    pub fn new(
+        query: &Query,
+        consumed: Option<bool>,
+        detailed: bool,
+        tokens: &PageTokens,
+    ) -> Result<Self, LockerError> {
+        Ok(Self { plan: LOCKERS.plan(query, tokens)?, consumed, detailed })
+    }
+
+    fn scope(&self, who: &Who, reach: Reach) -> Sql {
+        let consumed = consumes(who.permissions) && !who.roles.is_empty();
+        let narrow = self.consumed == Some(true) || reach != Reach::All;
+        // The plus keeps the tenant out of the choice of an index: for an order by name or time SQLite would walk the whole tenant for
+        // the few lockers of one caller.
+        let tenant =
+            if narrow { "l.deleted_at IS NULL AND +l.tenant_id = " } else { "l.deleted_at IS NULL AND l.tenant_id = " };
+        let scope = Sql::new(tenant).bind(TENANT.get());
+        let scope = match (self.consumed, reach) {
+            (Some(true), _) if consumed => consumed_by(scope.push(" AND l.id IN ("), who).push(")"),
+            (Some(true), _) => scope.push(" AND 1 = 0"),
+            (_, Reach::All) => scope,
+            (_, Reach::Shared { member, consumer }) => {
+                let scope = scope.push(" AND l.id IN (");
+                let scope = match (member, consumer && consumed) {
+                    (true, true) => consumed_by(member_of(scope, who).push(" UNION "), who),
+                    (true, false) => member_of(scope, who),
+                    (false, true) => consumed_by(scope, who),
+                    (false, false) => scope.push("SELECT 0 WHERE 1 = 0"),
+                };
+                scope.push(")")
+            }
+        };
+        if self.consumed == Some(false) && consumed {
+            return consumed_by(scope.push(" AND l.id NOT IN ("), who).push(")");
+        }
+        scope
+    }
+}
+
+fn member_of(sql: Sql, who: &Who) -> Sql {
+    sql.push("SELECT m.locker_id FROM members m WHERE m.user_id = ").bind(who.user.get())
+}
+
+fn consumed_by(sql: Sql, who: &Who) -> Sql {
+    sql.push("SELECT c.locker_id FROM consumers c WHERE c.role_id IN (")
+        .binds(who.roles.iter().map(|role| role.get()))
+        .push(")")
+}
+
+/// Lists the lockers that somebody sees (L1, L3), without counts of credentials.
+///
+/// # Errors
+/// `PermissionRequired`, and those of the list.
+pub fn lockers(tx: &mut Tx<'_>, who: &Who, query: &LockerQuery) -> Result<(Vec<View>, PageInfo), LockerError> {
+    let reach = Reach::of(who.permissions)?;
+    let page = query.plan.run(tx.conn, query.scope(who, reach))?;
+    let ids = &page.ids;
+    let rows: Vec<LockerRow> = dialect::in_chunks(ids, |ids| {
+        let sql = Sql::new(LOCKER).push(" FROM lockers l WHERE l.id IN (").binds(ids.iter().copied()).push(")");
+        Ok::<_, Error>(sql.typed::<LockerTypes>().load(tx.conn)?)
+    })?;
+    let mut by_id: HashMap<LockerId, Locker> =
+        rows.into_iter().map(Locker::from).map(|locker| (locker.id, locker)).collect();
+    let memberships = memberships(tx, who, ids)?;
+    let consumed = consumed_of(tx, who, ids)?;
+    let mut views = Vec::with_capacity(ids.len());
+    for id in ids.iter().copied() {
+        // A row that went between the statements is left out.
+        let Some(locker) = by_id.remove(&LockerId::from_trusted(id)) else { continue };
+        let place = Place { member: memberships.get(&id).copied(), consumer: consumed.contains(&id) };
+        views.push(View { locker, place, details: None });
+    }
+    if query.detailed {
+        add_members(tx, who, &mut views)?;
+    }
+    Ok((views, page.info()))
+}
+
+fn memberships(tx: &mut Tx<'_>, who: &Who, ids: &[i64]) -> Result<HashMap<i64, Membership>, Error> {
+    let rows: Vec<(i64, bool, bool)> = dialect::in_chunks(ids, |ids| {
+        let sql = Sql::new("SELECT locker_id, own, manage FROM members WHERE user_id = ")
+            .bind(who.user.get())
+            .push(" AND locker_id IN (")
+            .binds(ids.iter().copied())
+            .push(")");
+        Ok::<_, Error>(sql.typed::<(BigInt, Bool, Bool)>().load(tx.conn)?)
+    })?;
+    Ok(rows.into_iter().map(|(locker, own, manage)| (locker, Membership { own, manage })).collect())
+}
+
+fn consumed_of(tx: &mut Tx<'_>, who: &Who, ids: &[i64]) -> Result<HashSet<i64>, Error> {
+    if who.roles.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let found = dialect::in_chunks(ids, |ids| {
+        let sql = consumed_by(Sql::new("SELECT DISTINCT c.locker_id AS id FROM ("), who);
+        let sql = sql.push(") c WHERE c.locker_id IN (").binds(ids.iter().copied()).push(")");
+        dialect::ids(tx.conn, sql)
+    })?;
+    Ok(found.into_iter().collect())
+}
+
+/// Adds the members of the lockers whose members somebody may see.
+fn add_members(tx: &mut Tx<'_>, who: &Who, views: &mut [View]) -> Result<(), LockerError> {
+    let mut shown = Vec::new();
+    for view in views.iter_mut() {
+        view.details = Some(Details::default());
+        if Rights::of(who, view.locker.id, view.place).may(Action::SeeMembers) {
+            shown.push(view.locker.id.get());
+        }
+    }
+    let rows: Vec<(i64, (i64, bool, bool))> = dialect::in_chunks(&shown, |ids| {
+        let sql = Sql::new("SELECT locker_id, user_id, own, manage FROM members WHERE locker_id IN (")
+            .binds(ids.iter().copied())
+            .push(") ORDER BY locker_id, user_id");
+        Ok::<_, Error>(sql.typed::<(BigInt, (BigInt, Bool, Bool))>().load(tx.conn)?)
+    })?;
+    let mut members: HashMap<i64, Vec<Member>> = HashMap::with_capacity(shown.len());
+    for (locker, row) in rows {
+        members.entry(locker).or_default().push(member(row));
+    }
+    for view in views {
+        if let (Some(details), Some(of)) = (&mut view.details, members.remove(&view.locker.id.get())) {
+            details.members = of;
+        }
+    }
+    Ok(())
+}
