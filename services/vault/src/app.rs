@@ -7,7 +7,9 @@ use coffre_channel::Channel;
 use coffre_crypto::Key256;
 use coffre_db::Database;
 use coffre_db::list::PageTokens;
-use coffre_proto::vault::internal::v1::holdings_service_server::HoldingsServiceServer;
+use coffre_proto::holdings::internal::v1::holdings_service_server::HoldingsServiceServer;
+use coffre_proto::vault::internal::v1::contents_service_server::ContentsServiceServer;
+use coffre_proto::vault::internal::v1::holdings_service_server::HoldingsServiceServer as FormerHoldingsServer;
 use coffre_proto::vault::v1::attribute_value_service_server::AttributeValueServiceServer;
 use coffre_proto::vault::v1::credential_service_server::CredentialServiceServer;
 use coffre_proto::vault::v1::key_service_server::KeyServiceServer;
@@ -18,8 +20,10 @@ use diesel_migrations::EmbeddedMigrations;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-use crate::api::{AttributeValues, Credentials, HoldingsHandler, Keys, RPCS};
+use crate::api::{AttributeValues, Contents, Credentials, FormerHoldings, Holdings, Keys, RPCS};
 use crate::keyring::{self, Keyring, OpenError};
+use crate::lockers::Lockers;
+use crate::shares::ShareCache;
 use crate::store::{POSTGRES, SQLITE, Store};
 use crate::transport::TransportKeys;
 use crate::users::Users;
@@ -40,6 +44,8 @@ pub struct Deps {
     pub express_key: SecretBytes,
     /// The way to auth's internal side; it may be filled later.
     pub auth: Channel,
+    /// The way to locker's internal side; it may be filled later.
+    pub locker: Channel,
 }
 
 /// Why the service cannot be built.
@@ -65,6 +71,12 @@ impl App {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.vault.keyring.is_open()
+    }
+
+    /// Says whether locker was heard lately, for readiness and metrics: otherwise it is asked at every call that hangs on it.
+    #[must_use]
+    pub fn hears_locker(&self) -> bool {
+        self.vault.shares.is_fresh()
     }
 }
 
@@ -103,7 +115,7 @@ pub async fn init(database: Database, outbox: &Outbox, express_key: &SecretBytes
 /// # Errors
 /// [`OpenError::Uninitialised`], [`OpenError::WrongKey`], [`OpenError::Damaged`].
 pub async fn build(deps: Deps) -> Result<App, Error> {
-    let Deps { database, outbox, clock, express_key, auth } = deps;
+    let Deps { database, outbox, clock, express_key, auth, locker } = deps;
     let store = Store::new(database);
     let site = outbox.site();
     let key = Key256::from_secret(&express_key)?;
@@ -117,14 +129,19 @@ pub async fn build(deps: Deps) -> Result<App, Error> {
     let transport = Arc::new(TransportKeys::new(store.clone(), keyring.clone(), clock.clone()));
     let background = Background { keyring: keyring.clone(), transport: transport.clone() };
     let tokens = PageTokens::new(&outbox.key().derived("page-tokens"));
-    let vault = Arc::new(Vault { store, keyring, transport, users: Users::new(auth), clock, tokens });
+    let shares = Arc::new(ShareCache::new(locker.clone(), clock.clone()));
+    let following = coffre_changes::consumer::start(shares.clone());
+    let (users, lockers) = (Users::new(auth), Lockers::new(locker));
+    let vault = Arc::new(Vault { store, keyring, transport, users, shares, following, lockers, clock, tokens });
 
     let values = AttributeValueServiceServer::new(AttributeValues(vault.clone()))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(usize::MAX);
     let credentials = CredentialServiceServer::new(Credentials(vault.clone())).max_encoding_message_size(usize::MAX);
     let public = Routes::new(credentials).add_service(values).add_service(KeyServiceServer::new(Keys(vault.clone())));
-    let internal = Routes::new(HoldingsServiceServer::new(HoldingsHandler { vault: vault.clone(), site }));
+    let internal = Routes::new(HoldingsServiceServer::new(Holdings { vault: vault.clone(), site: site.clone() }))
+        .add_service(ContentsServiceServer::new(Contents(vault.clone())))
+        .add_service(FormerHoldingsServer::new(FormerHoldings { vault: vault.clone(), site }));
     let parts = ServiceParts { name: "vault", public, internal, rpcs: RPCS, outbox };
     Ok(App { parts, background, vault })
 }

@@ -6,6 +6,7 @@
 //! domain  what each call means; the matrix of rights (policy); ports that ask for permits
 //! store   the tables, on SQLite and PostgreSQL
 //! keyring, transport   whether the vault is open; keys that hide values on their way
+//! shares, lockers      what lockers share, kept until locker says that it changed; what else is asked of locker. users: of auth
 //! app     the wiring
 //! ```
 
@@ -15,6 +16,8 @@ mod api;
 mod app;
 pub mod domain;
 pub mod keyring;
+mod lockers;
+mod shares;
 pub mod store;
 pub mod transport;
 mod users;
@@ -22,4 +25,6 @@ pub mod vault;
 
 pub use api::RPCS;
 pub use app::{App, Background, Deps, Error, build, init, migrations};
+pub use lockers::Lockers;
+pub use shares::ShareCache;
 pub use users::Users;

@@ -1,24 +1,37 @@
-//! The use cases as the api calls them: each gathers what it needs (an open keyring, what auth knows) and gives the store one closure.
+//! The use cases as the api calls them: each gathers what it needs (an open keyring, what auth and locker know) and gives the store one
+//! closure.
+//!
+//! What lockers share with a caller is looked up before the closure, in memory. Where it is not at hand the closure runs without it: owners,
+//! and whoever may see all values, are served whatever locker does. Where the answer hangs on it, the closure says so, locker is asked, and
+//! the closure runs once more.
+
+mod access;
+mod holdings;
+mod lockers;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use coffre_audit_client::CallRecord;
+use coffre_changes::consumer::Watching;
 use coffre_crypto::slot::SlotKind;
 use coffre_db::list::PageTokens;
 use coffre_proto::query::v1::PageInfo;
 use coffre_secret::SecretText;
 use coffre_types::{AttributeId, Caller, Clock, CredentialId, UserId, ValueId};
 
+use crate::domain::Asker;
 use crate::domain::credentials::{self, TransferCommand};
 use crate::domain::error::VaultError;
-use crate::domain::holdings;
 use crate::domain::model::{NewCredential, View};
 use crate::domain::patch::CredentialPatch;
+use crate::domain::shares::{Gap, Sharing};
 use crate::domain::values::{self, CreateValues, ListValues, Opened, UpdateValue, Written};
 use crate::keyring::Keyring;
-use crate::store::Store;
+use crate::lockers::Lockers;
+use crate::shares::ShareCache;
 use crate::store::list::{self, CredentialQuery};
+use crate::store::{Store, Tx};
 use crate::transport::TransportKeys;
 use crate::users::Users;
 
@@ -33,6 +46,12 @@ pub struct Call {
     pub record: Arc<CallRecord>,
 }
 
+impl Call {
+    fn asking<'a>(&'a self, sharing: &'a Sharing) -> Asker<'a> {
+        Asker { caller: &self.caller, sharing, record: &self.record }
+    }
+}
+
 /// The vault.
 pub struct Vault {
     /// Its store.
@@ -43,21 +62,64 @@ pub struct Vault {
     pub transport: Arc<TransportKeys>,
     /// What auth knows of users.
     pub users: Users,
+    /// What lockers share.
+    pub shares: Arc<ShareCache>,
+    /// Keeps following what lockers share.
+    pub following: Watching,
+    /// The way to locker.
+    pub lockers: Lockers,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// What makes page tokens.
     pub tokens: PageTokens,
 }
 
+const NOT_ASKED: Sharing = Sharing::Unknown(Gap::NotAsked);
+
 impl Vault {
+    /// Reads, with what lockers share with the caller.
+    async fn read<T, F>(&self, call: Call, f: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Tx<'_>, Asker<'_>) -> Result<T> + Clone + Send + 'static,
+    {
+        let mut sharing = self.shares.at_hand(&call.caller);
+        if sharing == NOT_ASKED {
+            let (first, asking) = (f.clone(), call.clone());
+            match self.store.read(move |tx| first(tx, asking.asking(&NOT_ASKED))).await {
+                Err(VaultError::SharesNotAsked) => {}
+                done => return done,
+            }
+            sharing = self.shares.ask(&call.caller).await;
+        }
+        self.store.read(move |tx| f(tx, call.asking(&sharing))).await
+    }
+
+    /// Changes, with what lockers share with the caller.
+    async fn write<T, F>(&self, call: Call, f: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Tx<'_>, Asker<'_>) -> Result<T> + Clone + Send + 'static,
+    {
+        let mut sharing = self.shares.at_hand(&call.caller);
+        if sharing == NOT_ASKED {
+            let (first, asking) = (f.clone(), call.clone());
+            match self.store.write(&call.record, move |tx| first(tx, asking.asking(&NOT_ASKED))).await {
+                Err(VaultError::SharesNotAsked) => {}
+                done => return done,
+            }
+            sharing = self.shares.ask(&call.caller).await;
+        }
+        self.store.write(&call.record.clone(), move |tx| f(tx, call.asking(&sharing))).await
+    }
+
     /// C1.
     ///
     /// # Errors
     /// See [`credentials::create`].
     pub async fn create_credential(&self, call: Call, new: NewCredential) -> Result<View> {
-        let now = self.clock.now();
-        let Call { caller, record } = call;
-        self.store.write(&record.clone(), move |tx| credentials::create(tx, &caller, &new, now, &record)).await
+        let (now, new) = (self.clock.now(), Arc::new(new));
+        self.write(call, move |tx, by| credentials::create(tx, by, &new, now)).await
     }
 
     /// C3.
@@ -65,8 +127,7 @@ impl Vault {
     /// # Errors
     /// See [`credentials::get`].
     pub async fn credential(&self, call: Call, id: CredentialId) -> Result<View> {
-        let Call { caller, record } = call;
-        self.store.read(move |tx| credentials::get(tx, &caller, id, &record)).await
+        self.read(call, move |tx, by| credentials::get(tx, by, id)).await
     }
 
     /// C2.
@@ -74,8 +135,9 @@ impl Vault {
     /// # Errors
     /// See [`list::credentials`].
     pub async fn credentials(&self, call: Call, query: CredentialQuery) -> Result<(Vec<View>, PageInfo)> {
-        let Call { caller, record } = call;
-        let found = self.store.read(move |tx| list::credentials(tx, &caller, &query)).await?;
+        let record = call.record.clone();
+        let sharing = self.shares.resolve(&call.caller).await;
+        let found = self.store.read(move |tx| list::credentials(tx, call.asking(&sharing), &query)).await?;
         record.detail("credentials", found.0.len().to_string());
         Ok(found)
     }
@@ -85,9 +147,8 @@ impl Vault {
     /// # Errors
     /// See [`credentials::update`].
     pub async fn update_credential(&self, call: Call, patch: CredentialPatch) -> Result<(View, bool)> {
-        let now = self.clock.now();
-        let Call { caller, record } = call;
-        self.store.write(&record.clone(), move |tx| credentials::update(tx, &caller, &patch, now, &record)).await
+        let (now, patch) = (self.clock.now(), Arc::new(patch));
+        self.write(call, move |tx, by| credentials::update(tx, by, &patch, now)).await
     }
 
     /// C5. Auth is asked before the transaction, and only for a caller who may transfer; the transaction finds a user who left meanwhile.
@@ -101,13 +162,15 @@ impl Vault {
         owner: UserId,
         etag: String,
     ) -> Result<(View, bool)> {
-        let Call { caller, record } = call;
-        let (asking, told) = (caller.clone(), record.clone());
-        self.store.read(move |tx| credentials::may_transfer(tx, &asking, id, owner, &told)).await?;
+        self.read(call.clone(), move |tx, by| credentials::may_transfer(tx, by, id, owner)).await?;
         let owner_name = self.users.look_up(owner).await?.ok_or(VaultError::OwnerUnknown(owner))?;
         let command = TransferCommand { id, owner, owner_name, etag };
         let now = self.clock.now();
-        self.store.write(&record.clone(), move |tx| credentials::transfer(tx, &caller, &command, now, &record)).await
+        // Asked for in any case: what an owner may after it gave the credential away hangs on the locker.
+        let sharing = self.shares.resolve(&call.caller).await;
+        self.store
+            .write(&call.record.clone(), move |tx| credentials::transfer(tx, call.asking(&sharing), &command, now))
+            .await
     }
 
     /// C6.
@@ -116,8 +179,7 @@ impl Vault {
     /// See [`credentials::delete`].
     pub async fn delete_credential(&self, call: Call, id: CredentialId, etag: String) -> Result<()> {
         let now = self.clock.now();
-        let Call { caller, record } = call;
-        self.store.write(&record.clone(), move |tx| credentials::delete(tx, &caller, id, &etag, now, &record)).await
+        self.write(call, move |tx, by| credentials::delete(tx, by, id, &etag, now)).await
     }
 
     /// A1.
@@ -132,12 +194,7 @@ impl Vault {
         etag: String,
     ) -> Result<()> {
         let now = self.clock.now();
-        let Call { caller, record } = call;
-        self.store
-            .write(&record.clone(), move |tx| {
-                credentials::delete_attribute(tx, &caller, id, attribute, &etag, now, &record)
-            })
-            .await
+        self.write(call, move |tx, by| credentials::delete_attribute(tx, by, id, attribute, &etag, now)).await
     }
 
     /// V1. With an encryption key the values are decrypted, after a look at whether the caller may write them at all.
@@ -151,13 +208,13 @@ impl Vault {
         encryption_key: &str,
     ) -> Result<(Vec<Written>, Arc<CreateValues>)> {
         let opened = self.keyring.opened().await?;
-        let Call { caller, record } = call;
+        let me = call.caller.user_id;
         let others: BTreeSet<UserId> =
-            command.values.iter().filter_map(|value| value.user).filter(|user| *user != caller.user_id).collect();
+            command.values.iter().filter_map(|value| value.user).filter(|user| *user != me).collect();
         if !encryption_key.is_empty() || !others.is_empty() {
             let targets: Vec<_> = command.values.iter().map(|value| (value.attribute, value.user)).collect();
-            let (asking, told, credential) = (caller.clone(), record.clone(), command.credential);
-            self.store.read(move |tx| values::may_create(tx, &asking, credential, &targets, &told)).await?;
+            let credential = command.credential;
+            self.read(call.clone(), move |tx, by| values::may_create(tx, by, credential, &targets)).await?;
         }
         for user in others {
             if self.users.look_up(user).await?.is_none() {
@@ -177,9 +234,8 @@ impl Vault {
         let command = Arc::new(command);
         let (wanted, keyring) = (command.clone(), self.keyring.clone());
         let written = self
-            .store
-            .write(&record.clone(), move |tx| {
-                let written = values::create(tx, &caller, opened.keyring(), &wanted, now, &record)?;
+            .write(call, move |tx, by| {
+                let written = values::create(tx, by, opened.keyring(), &wanted, now)?;
                 keyring.check(&opened)?;
                 Ok(written)
             })
@@ -193,9 +249,8 @@ impl Vault {
     /// See [`values::list`].
     pub async fn values(&self, call: Call, query: ListValues) -> Result<Vec<Opened>> {
         let keys = self.keyring.opened().await?;
-        let Call { caller, record } = call;
-        let told = record.clone();
-        let found = self.store.read(move |tx| values::list(tx, &caller, &query, &told)).await?;
+        let record = call.record.clone();
+        let found = self.read(call, move |tx, by| values::list(tx, by, &query)).await?;
         let values = found.open(keys.keyring(), &record)?;
         self.keyring.check(&keys).inspect_err(|_| record.clear_changes())?;
         Ok(values)
@@ -213,22 +268,20 @@ impl Vault {
         encryption_key: &str,
     ) -> Result<(Written, Arc<SecretText>)> {
         let opened = self.keyring.opened().await?;
-        let Call { caller, record } = call;
         let secret = if encryption_key.is_empty() {
             secret
         } else {
-            let (asking, told, credential) = (caller.clone(), record.clone(), command.credential);
-            self.store.read(move |tx| credentials::get(tx, &asking, credential, &told)).await?;
+            let credential = command.credential;
+            self.read(call.clone(), move |tx, by| credentials::get(tx, by, credential)).await?;
             let plain = self.transport.decrypt(encryption_key, vec![secret], |_| "value".to_owned()).await?;
             plain.into_iter().next().ok_or_else(|| VaultError::TransportValueUnreadable("value".to_owned()))?
         };
         let now = self.clock.now();
-        let secret = Arc::new(secret);
+        let (command, secret) = (Arc::new(command), Arc::new(secret));
         let (new, keyring) = (secret.clone(), self.keyring.clone());
         let written = self
-            .store
-            .write(&record.clone(), move |tx| {
-                let written = values::update(tx, &caller, opened.keyring(), &command, &new, now, &record)?;
+            .write(call, move |tx, by| {
+                let written = values::update(tx, by, opened.keyring(), &command, &new, now)?;
                 keyring.check(&opened)?;
                 Ok(written)
             })
@@ -241,8 +294,7 @@ impl Vault {
     /// # Errors
     /// See [`values::delete`].
     pub async fn delete_value(&self, call: Call, credential: CredentialId, id: ValueId, etag: String) -> Result<()> {
-        let Call { caller, record } = call;
-        self.store.write(&record.clone(), move |tx| values::delete(tx, &caller, credential, id, &etag, &record)).await
+        self.write(call, move |tx, by| values::delete(tx, by, credential, id, &etag)).await
     }
 
     /// M1: the mode is which slots there are.
@@ -263,14 +315,5 @@ impl Vault {
             Err(VaultError::Sealed) => Ok(false),
             Err(error) => Err(error),
         }
-    }
-
-    /// Lets go of a user who is being deleted.
-    ///
-    /// # Errors
-    /// See [`holdings::release`].
-    pub async fn release_user(&self, user: UserId, record: Arc<CallRecord>) -> Result<()> {
-        let now = self.clock.now();
-        self.store.write(&record.clone(), move |tx| holdings::release(tx, user, now, &record)).await
     }
 }

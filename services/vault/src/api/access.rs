@@ -53,6 +53,36 @@ pub const RPCS: &[Rpc] = &[
         ActivityType::UpdateCredential,
     ),
     row(
+        "/coffre.vault.v1.CredentialService/AssignCredential",
+        Access::Caller,
+        "credential.assigned",
+        ActivityType::UpdateCredential,
+    ),
+    row(
+        "/coffre.vault.v1.CredentialService/WithdrawCredential",
+        Access::Caller,
+        "credential.withdrawn",
+        ActivityType::UpdateCredential,
+    ),
+    row(
+        "/coffre.vault.v1.CredentialService/ListLockerCredentials",
+        Access::Caller,
+        "locker.credential.listed",
+        ActivityType::ReadLocker,
+    ),
+    row(
+        "/coffre.vault.v1.CredentialService/ExplainAccess",
+        Access::Caller,
+        "credential.access.explained",
+        ActivityType::ReadCredential,
+    ),
+    row(
+        "/coffre.vault.v1.CredentialService/ListMissingValues",
+        Access::Caller,
+        "credential.missing.listed",
+        ActivityType::ReadCredential,
+    ),
+    row(
         "/coffre.vault.v1.AttributeValueService/CreateAttributeValues",
         Access::Caller,
         "credential.value.created",

@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 
 use coffre_db::list::PageTokens;
+use coffre_proto::query::v1::Query;
 use coffre_proto::vault::v1 as proto;
 use coffre_secret::SecretText;
 use coffre_types::{AttributeId, CredentialId, Description, LockerId, Name, NameKey, UserId, ValueId, Version};
 
+use crate::domain::contents::AssignCommand;
 use crate::domain::error::VaultError;
 use crate::domain::model::{
     Attribute, MAX_ATTRIBUTES, MAX_VALUE_BYTES, NewAttribute, NewCredential, Stamp, Traits, Value, View,
@@ -146,6 +148,18 @@ pub(super) fn credential_query(message: proto::ListCredentialsRequest, tokens: &
     }
     let names = message.names.iter().map(|name| NameKey::of(name)).collect();
     CredentialQuery::new(&message.query.unwrap_or_default(), message.consumed, names, tokens)
+}
+
+pub(super) fn locker_query(query: &Query, tokens: &PageTokens) -> Result<CredentialQuery> {
+    CredentialQuery::new(query, None, Vec::new(), tokens)
+}
+
+pub(super) fn assign_command(message: proto::AssignCredentialRequest) -> Result<AssignCommand> {
+    Ok(AssignCommand {
+        credential: credential_id("credential_id", message.credential_id)?,
+        locker: locker_id("locker_id", message.locker_id)?,
+        etag: etag(message.etag)?,
+    })
 }
 
 pub(super) fn create_values(message: proto::CreateAttributeValuesRequest) -> Result<(CreateValues, String)> {

@@ -4,16 +4,22 @@ use std::sync::Arc;
 
 use coffre_proto::vault::v1::credential_service_server::CredentialService;
 use coffre_proto::vault::v1::{
-    CreateCredentialRequest, CreateCredentialResponse, DeleteAttributeRequest, DeleteAttributeResponse,
-    DeleteCredentialRequest, DeleteCredentialResponse, GetCredentialRequest, GetCredentialResponse,
-    ListCredentialsRequest, ListCredentialsResponse, TransferCredentialRequest, TransferCredentialResponse,
-    UpdateCredentialRequest, UpdateCredentialResponse,
+    AssignCredentialRequest, AssignCredentialResponse, CreateCredentialRequest, CreateCredentialResponse,
+    DeleteAttributeRequest, DeleteAttributeResponse, DeleteCredentialRequest, DeleteCredentialResponse,
+    ExplainAccessRequest, ExplainAccessResponse, GetCredentialRequest, GetCredentialResponse, ListCredentialsRequest,
+    ListCredentialsResponse, ListLockerCredentialsRequest, ListLockerCredentialsResponse, ListMissingValuesRequest,
+    ListMissingValuesResponse, TransferCredentialRequest, TransferCredentialResponse, UpdateCredentialRequest,
+    UpdateCredentialResponse, WithdrawCredentialRequest, WithdrawCredentialResponse,
 };
 use tonic::{Request, Response, Status};
 
 use super::error::status;
-use super::{convert, enter};
+use super::{convert, enter, explain};
 use crate::vault::Vault;
+
+/// What putting a credential into a locker means (`security.md` 3.2).
+const NOTICE: &str = "The locker's owners and managers choose who consumes the locker: from now on you trust them with the standard values \
+    of this credential, which every consumer reads.";
 
 /// Answers the calls on credentials.
 pub(crate) struct Credentials(pub(crate) Arc<Vault>);
@@ -98,36 +104,57 @@ impl CredentialService for Credentials {
 
     async fn assign_credential(
         &self,
-        _: Request<coffre_proto::vault::v1::AssignCredentialRequest>,
-    ) -> Result<Response<coffre_proto::vault::v1::AssignCredentialResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        request: Request<AssignCredentialRequest>,
+    ) -> Result<Response<AssignCredentialResponse>, Status> {
+        let (call, message) = enter(request)?;
+        let command = convert::assign_command(message).map_err(status)?;
+        let (view, changed) = self.0.assign_credential(call, command).await.map_err(status)?;
+        let credential = Some(convert::credential(view));
+        Ok(Response::new(AssignCredentialResponse { credential, changed, notice: NOTICE.to_owned() }))
     }
 
     async fn withdraw_credential(
         &self,
-        _: Request<coffre_proto::vault::v1::WithdrawCredentialRequest>,
-    ) -> Result<Response<coffre_proto::vault::v1::WithdrawCredentialResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        request: Request<WithdrawCredentialRequest>,
+    ) -> Result<Response<WithdrawCredentialResponse>, Status> {
+        let (call, message) = enter(request)?;
+        let id = convert::credential_id("credential_id", message.credential_id).map_err(status)?;
+        let locker = convert::locker_id("locker_id", message.locker_id).map_err(status)?;
+        let etag = convert::etag(message.etag).map_err(status)?;
+        self.0.withdraw_credential(call, id, locker, etag).await.map_err(status)?;
+        Ok(Response::new(WithdrawCredentialResponse {}))
     }
 
     async fn list_locker_credentials(
         &self,
-        _: Request<coffre_proto::vault::v1::ListLockerCredentialsRequest>,
-    ) -> Result<Response<coffre_proto::vault::v1::ListLockerCredentialsResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        request: Request<ListLockerCredentialsRequest>,
+    ) -> Result<Response<ListLockerCredentialsResponse>, Status> {
+        let (call, message) = enter(request)?;
+        let locker = convert::locker_id("locker_id", message.locker_id).map_err(status)?;
+        let query = convert::locker_query(&message.query.unwrap_or_default(), &self.0.tokens).map_err(status)?;
+        let (views, page) = self.0.locker_credentials(call, locker, query).await.map_err(status)?;
+        let credentials = views.into_iter().map(convert::credential).collect();
+        Ok(Response::new(ListLockerCredentialsResponse { credentials, page: Some(page) }))
     }
 
     async fn explain_access(
         &self,
-        _: Request<coffre_proto::vault::v1::ExplainAccessRequest>,
-    ) -> Result<Response<coffre_proto::vault::v1::ExplainAccessResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        request: Request<ExplainAccessRequest>,
+    ) -> Result<Response<ExplainAccessResponse>, Status> {
+        let (call, message) = enter(request)?;
+        let id = convert::credential_id("credential_id", message.credential_id).map_err(status)?;
+        let user = message.user_id.map(|user| convert::user_id("user_id", user)).transpose().map_err(status)?;
+        let (users, locker) = self.0.explain_access(call, id, user).await.map_err(status)?;
+        Ok(Response::new(explain::explained(users, locker)))
     }
 
     async fn list_missing_values(
         &self,
-        _: Request<coffre_proto::vault::v1::ListMissingValuesRequest>,
-    ) -> Result<Response<coffre_proto::vault::v1::ListMissingValuesResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        request: Request<ListMissingValuesRequest>,
+    ) -> Result<Response<ListMissingValuesResponse>, Status> {
+        let (call, message) = enter(request)?;
+        let id = convert::credential_id("credential_id", message.credential_id).map_err(status)?;
+        let users = self.0.missing_values(call, id).await.map_err(status)?;
+        Ok(Response::new(ListMissingValuesResponse { users: users.into_iter().map(explain::missing).collect() }))
     }
 }

@@ -44,6 +44,33 @@ fn refusal(error: VaultError) -> Refusal {
             ),
         )
         .with("locker_id", locker.to_string()),
+        E::CredentialNotInLocker { locker, holder } => {
+            let place = holder.map_or_else(|| "no locker holds it".to_owned(), |holder| format!("locker {holder} does"));
+            Refusal::new(
+                Reason::CredentialNotInLocker,
+                format!("locker {locker} does not hold this credential: {place}"),
+            )
+        }
+        E::LockerNotFound(locker) => Refusal::new(
+            Reason::LockerNotFound,
+            format!("there is no locker {locker}, or none that you may see"),
+        ),
+        E::LockerNotPermitted(locker) => Refusal::new(
+            Reason::LockerNotPermitted,
+            format!(
+                "you see locker {locker} but may put nothing into it: an own, manage or participate member of the locker may, with \
+                 credentials of its own; an owner of the locker can make you one"
+            ),
+        ),
+        E::LockerBeingDeleted(locker) => Refusal::new(
+            Reason::LockerBeingDeleted,
+            format!("locker {locker} is being deleted and takes nothing any more: choose another one"),
+        ),
+        E::LockerUnavailable | E::SharesNotAsked | E::EntryOvertaken => Refusal::new(
+            Reason::ServiceUnavailable,
+            "the service that knows lockers does not answer, and your rights may hang on a locker; nothing was done: repeat the call",
+        )
+        .retry_after(SOON),
         E::NotPermitted(action) => Refusal::new(Reason::CredentialNotPermitted, not_permitted(action)),
         E::PermissionRequired(permission) => coffre_rpc::missing(permission),
         E::SelfGrant => Refusal::new(
@@ -130,9 +157,15 @@ fn refusal(error: VaultError) -> Refusal {
                 .retry_after(SOON)
         }
         E::List(error) => list(error),
-        E::StillHolds(holdings) => {
-            Refusal::internal(&format!("{} credentials had to be answered as such", holdings.total))
-        }
+        E::StillHolds(holdings) => Refusal::new(
+            Reason::UserHoldsObjects,
+            format!("the user owns {} credentials: hold it before it is deleted, and release it afterwards", holdings.total),
+        ),
+        E::UserNotFound(user) => Refusal::new(Reason::UserNotFound, format!("there is no user {user}")),
+        E::TooManyPeople => Refusal::new(
+            Reason::ListTooLarge,
+            "more than 10 000 users stand to this credential: ask about one of them (userId)",
+        ),
         E::AuthUnavailable => {
             Refusal::new(Reason::AuthUnavailable, "the service that knows users does not answer; repeat the call")
                 .retry_after(SOON)
@@ -165,6 +198,10 @@ fn not_permitted(action: Action) -> String {
         ),
         Action::ReadOther => format!("the permission \"{all}\" is needed to read another user's value"),
         Action::WriteOther => format!("the permission \"{all}\" is needed to write another user's value"),
+        Action::Explain => format!(
+            "its owner, an own or manage member of its locker, or the permission \"{lockers}\" may ask who may do what; \
+             about yourself you may ask (userId)"
+        ),
     };
     format!("you see this credential but may not do this: {who}")
 }

@@ -2,16 +2,21 @@
 
 mod access;
 mod attribute_values;
+mod contents;
 mod convert;
 mod credentials;
 mod error;
+mod explain;
+mod former_holdings;
 mod holdings;
 mod keys;
 
 pub use access::RPCS;
 pub(crate) use attribute_values::AttributeValues;
+pub(crate) use contents::Contents;
 pub(crate) use credentials::Credentials;
-pub(crate) use holdings::HoldingsHandler;
+pub(crate) use former_holdings::FormerHoldings;
+pub(crate) use holdings::Holdings;
 pub(crate) use keys::Keys;
 
 use coffre_error::Refusal;

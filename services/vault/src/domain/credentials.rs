@@ -1,34 +1,28 @@
 //! What the calls on credentials mean (C1, C3 to C6, A1).
 
-use coffre_audit_client::CallRecord;
 use coffre_db::Error;
-use coffre_types::{AttributeId, Caller, CredentialId, Timestamp, UserId, Version, etag};
+use coffre_types::{AttributeId, CredentialId, Timestamp, UserId, Version, etag};
 
+use super::Asker;
 use super::error::VaultError;
 use super::model::{Credential, NewCredential, Stamp, View};
 use super::patch::{CredentialPatch, Planned};
-use super::policy::{Action, Change, Creation, Delete, LockerAnswer, Rights, See};
+use super::policy::{Action, Change, Creation, Delete, Rights, See};
 use super::ports::{Read, Write};
 
 type Result<T> = std::result::Result<T, VaultError>;
 
 /// Finds a credential and how the caller stands to it, and tells the audit.
-pub(super) fn find<T: Read + ?Sized>(
-    tx: &mut T,
-    caller: &Caller,
-    id: CredentialId,
-    record: &CallRecord,
-) -> Result<(Credential, Rights)> {
+pub(super) fn find<T: Read + ?Sized>(tx: &mut T, by: Asker<'_>, id: CredentialId) -> Result<(Credential, Rights)> {
     let credential = tx.credential(id)?.ok_or(VaultError::CredentialNotFound)?;
-    let rights = meet(caller, &credential, record);
+    let rights = meet(by, &credential);
     Ok((credential, rights))
 }
 
 /// Finds out how a caller stands to a credential, and tells the audit what the call is about.
-pub(super) fn meet(caller: &Caller, credential: &Credential, record: &CallRecord) -> Rights {
-    record.object("credential", credential.id, credential.name.as_str());
-    // The next issue asks the locker service here.
-    Rights::of(caller, credential, LockerAnswer::default())
+pub(super) fn meet(by: Asker<'_>, credential: &Credential) -> Rights {
+    by.record.object("credential", credential.id, credential.name.as_str());
+    Rights::of(by.caller, credential, by.sharing)
 }
 
 /// Checks `If-Match` against a version.
@@ -40,10 +34,16 @@ pub(super) fn check_etag(header: &str, version: Version) -> Result<()> {
     }
 }
 
-fn view<T: Read + ?Sized>(tx: &mut T, caller: &Caller, credential: Credential, rights: Rights) -> Result<View> {
+/// Returns a credential as the caller sees it.
+pub(super) fn view<T: Read + ?Sized>(
+    tx: &mut T,
+    by: Asker<'_>,
+    credential: Credential,
+    rights: Rights,
+) -> Result<View> {
     let permit = rights.permit(See)?;
     let attributes = tx.attributes(&permit)?;
-    let completed = tx.count_filled(&permit, caller.user_id)? == attributes.len();
+    let completed = tx.count_filled(&permit, by.caller.user_id)? == attributes.len();
     Ok(View { credential, attributes, completed, rights })
 }
 
@@ -51,26 +51,20 @@ fn view<T: Read + ?Sized>(tx: &mut T, caller: &Caller, credential: Credential, r
 ///
 /// # Errors
 /// `PermissionRequired`, `CredentialNameTaken`, `OwnerUnknown` where the caller is being deleted.
-pub fn create<T: Write>(
-    tx: &mut T,
-    caller: &Caller,
-    new: &NewCredential,
-    now: Timestamp,
-    record: &CallRecord,
-) -> Result<View> {
-    record.clear_changes();
-    let creation = Creation::permit(caller)?;
-    if tx.has_departed(caller.user_id)? {
-        return Err(VaultError::OwnerUnknown(caller.user_id));
+pub fn create<T: Write>(tx: &mut T, by: Asker<'_>, new: &NewCredential, now: Timestamp) -> Result<View> {
+    by.record.clear_changes();
+    let creation = Creation::permit(by.caller)?;
+    if tx.has_departed(by.caller.user_id)? {
+        return Err(VaultError::OwnerUnknown(by.caller.user_id));
     }
-    let stamp = Stamp::new(caller, now);
+    let stamp = Stamp::new(by.caller, now);
     let id = tx.insert_credential(&creation, new, stamp).map_err(name_taken)?;
-    let (credential, rights) = find(tx, caller, id, record)?;
-    record.change("name", None, Some(credential.name.as_str().to_owned()));
-    record.change("description", None, new.description.as_ref().map(|text| text.as_str().to_owned()));
-    let made = view(tx, caller, credential, rights)?;
+    let (credential, rights) = find(tx, by, id)?;
+    by.record.change("name", None, Some(credential.name.as_str().to_owned()));
+    by.record.change("description", None, new.description.as_ref().map(|text| text.as_str().to_owned()));
+    let made = view(tx, by, credential, rights)?;
     for attribute in &made.attributes {
-        record.change("attribute", None, Some(attribute.summary()));
+        by.record.change("attribute", None, Some(attribute.summary()));
     }
     Ok(made)
 }
@@ -86,9 +80,9 @@ fn name_taken(error: Error) -> VaultError {
 ///
 /// # Errors
 /// `CredentialNotFound`, `PermissionRequired`.
-pub fn get<T: Read>(tx: &mut T, caller: &Caller, id: CredentialId, record: &CallRecord) -> Result<View> {
-    let found = tx.overview(id, caller.user_id)?.ok_or(VaultError::CredentialNotFound)?;
-    let rights = meet(caller, &found.credential, record);
+pub fn get<T: Read>(tx: &mut T, by: Asker<'_>, id: CredentialId) -> Result<View> {
+    let found = tx.overview(id, by.caller.user_id)?.ok_or(VaultError::CredentialNotFound)?;
+    let rights = meet(by, &found.credential);
     rights.check(Action::See)?;
     let completed = found.filled == found.attributes.len();
     Ok(View { credential: found.credential, attributes: found.attributes, completed, rights })
@@ -98,15 +92,9 @@ pub fn get<T: Read>(tx: &mut T, caller: &Caller, id: CredentialId, record: &Call
 ///
 /// # Errors
 /// See `UpdateCredential` in the contract.
-pub fn update<T: Write>(
-    tx: &mut T,
-    caller: &Caller,
-    patch: &CredentialPatch,
-    now: Timestamp,
-    record: &CallRecord,
-) -> Result<(View, bool)> {
-    record.clear_changes();
-    let (credential, rights) = find(tx, caller, patch.id, record)?;
+pub fn update<T: Write>(tx: &mut T, by: Asker<'_>, patch: &CredentialPatch, now: Timestamp) -> Result<(View, bool)> {
+    by.record.clear_changes();
+    let (credential, rights) = find(tx, by, patch.id)?;
     let permit = rights.permit(Change)?;
     check_etag(&patch.etag, credential.version)?;
     if patch.version.is_some_and(|version| version != credential.version) {
@@ -119,25 +107,25 @@ pub fn update<T: Write>(
         return Err(VaultError::LockerImmutable(locker));
     }
     let attributes = tx.attributes(&rights.permit(See)?)?;
-    let stamp = credential.stamp.touched(caller, now);
+    let stamp = credential.stamp.touched(by.caller, now);
     let Some(plan) = Planned::new(patch, &credential, &attributes, stamp)? else {
-        return Ok((view(tx, caller, credential, rights)?, false));
+        return Ok((view(tx, by, credential, rights)?, false));
     };
     for attribute in plan.kind_changed() {
         if tx.has_values(&permit, attribute)? {
             return Err(VaultError::AttributeHasValues(attribute));
         }
     }
-    plan.tell(&credential, &attributes, record);
+    plan.tell(&credential, &attributes, by.record);
     if !tx.update_credential(&permit, &plan.credential).map_err(name_taken)? {
         return Err(VaultError::CredentialVersionConflict);
     }
     tx.update_attributes(&permit, &plan.changed)?;
     if !plan.added.is_empty() {
-        tx.insert_attributes(&permit, &plan.added, Stamp::new(caller, now))?;
+        tx.insert_attributes(&permit, &plan.added, Stamp::new(by.caller, now))?;
     }
-    record.object("credential", credential.id, plan.credential.name.as_str());
-    Ok((view(tx, caller, plan.credential, rights)?, true))
+    by.record.object("credential", credential.id, plan.credential.name.as_str());
+    Ok((view(tx, by, plan.credential, rights)?, true))
 }
 
 /// A transfer to a new owner.
@@ -157,14 +145,8 @@ pub struct TransferCommand {
 ///
 /// # Errors
 /// `CredentialNotFound`, `PermissionRequired`, `NotPermitted`, `SelfGrant`.
-pub fn may_transfer<T: Read>(
-    tx: &mut T,
-    caller: &Caller,
-    id: CredentialId,
-    owner: UserId,
-    record: &CallRecord,
-) -> Result<()> {
-    let (_, rights) = find(tx, caller, id, record)?;
+pub fn may_transfer<T: Read>(tx: &mut T, by: Asker<'_>, id: CredentialId, owner: UserId) -> Result<()> {
+    let (_, rights) = find(tx, by, id)?;
     rights.permit_transfer(owner).map(|_| ())
 }
 
@@ -174,37 +156,36 @@ pub fn may_transfer<T: Read>(
 /// See `TransferCredential` in the contract.
 pub fn transfer<T: Write>(
     tx: &mut T,
-    caller: &Caller,
+    by: Asker<'_>,
     command: &TransferCommand,
     now: Timestamp,
-    record: &CallRecord,
 ) -> Result<(View, bool)> {
-    record.clear_changes();
-    let (credential, rights) = find(tx, caller, command.id, record)?;
+    by.record.clear_changes();
+    let (credential, rights) = find(tx, by, command.id)?;
     let permit = rights.permit_transfer(command.owner)?;
     check_etag(&command.etag, credential.version)?;
     let seen = rights.permit(See)?;
     if credential.owner == command.owner {
-        return Ok((view(tx, caller, credential, rights)?, false));
+        return Ok((view(tx, by, credential, rights)?, false));
     }
     if tx.has_departed(command.owner)? {
         return Err(VaultError::OwnerUnknown(command.owner));
     }
-    record.change("ownerId", Some(credential.owner.to_string()), Some(command.owner.to_string()));
-    record.detail("newOwner", command.owner_name.as_str());
+    by.record.change("ownerId", Some(credential.owner.to_string()), Some(command.owner.to_string()));
+    by.record.detail("newOwner", command.owner_name.as_str());
     let next = Credential {
         owner: command.owner,
         version: credential.version.next(),
-        stamp: credential.stamp.touched(caller, now),
+        stamp: credential.stamp.touched(by.caller, now),
         ..credential
     };
     if !tx.transfer_credential(&permit, &next)? {
         return Err(VaultError::CredentialVersionConflict);
     }
-    // Whoever gives it away sees the new state once more, with what is left of the rights.
+    // Whoever gives it away sees the new state once more, with what is left of the rights: what a locker shares counts among them.
     let attributes = tx.attributes(&seen)?;
-    let completed = tx.count_filled(&seen, caller.user_id)? == attributes.len();
-    let rights = Rights::of(caller, &next, LockerAnswer::default());
+    let completed = tx.count_filled(&seen, by.caller.user_id)? == attributes.len();
+    let rights = Rights::of(by.caller, &next, by.sharing);
     Ok((View { credential: next, attributes, completed, rights }, true))
 }
 
@@ -212,24 +193,17 @@ pub fn transfer<T: Write>(
 ///
 /// # Errors
 /// See `DeleteCredential` in the contract.
-pub fn delete<T: Write>(
-    tx: &mut T,
-    caller: &Caller,
-    id: CredentialId,
-    etag: &str,
-    now: Timestamp,
-    record: &CallRecord,
-) -> Result<()> {
-    record.clear_changes();
-    let (credential, rights) = find(tx, caller, id, record)?;
+pub fn delete<T: Write>(tx: &mut T, by: Asker<'_>, id: CredentialId, etag: &str, now: Timestamp) -> Result<()> {
+    by.record.clear_changes();
+    let (credential, rights) = find(tx, by, id)?;
     let permit = rights.permit(Delete)?;
     check_etag(etag, credential.version)?;
     if let Some(locker) = credential.locker {
         return Err(VaultError::CredentialInLocker(locker));
     }
-    let values = tx.delete_credential(&permit, credential.stamp.touched(caller, now))?;
-    record.change("name", Some(credential.name.into_string()), None);
-    record.detail("values", values.to_string());
+    let values = tx.delete_credential(&permit, credential.stamp.touched(by.caller, now))?;
+    by.record.change("name", Some(credential.name.into_string()), None);
+    by.record.detail("values", values.to_string());
     Ok(())
 }
 
@@ -239,15 +213,14 @@ pub fn delete<T: Write>(
 /// See `DeleteAttribute` in the contract.
 pub fn delete_attribute<T: Write>(
     tx: &mut T,
-    caller: &Caller,
+    by: Asker<'_>,
     id: CredentialId,
     attribute: AttributeId,
     etag: &str,
     now: Timestamp,
-    record: &CallRecord,
 ) -> Result<()> {
-    record.clear_changes();
-    let (credential, rights) = find(tx, caller, id, record)?;
+    by.record.clear_changes();
+    let (credential, rights) = find(tx, by, id)?;
     let permit = rights.permit(Change)?;
     check_etag(etag, credential.version)?;
     let attributes = tx.attributes(&rights.permit(See)?)?;
@@ -259,13 +232,16 @@ pub fn delete_attribute<T: Write>(
             "is the credential's only attribute, and a credential keeps at least one; add another first, or delete the credential",
         ));
     }
-    let next =
-        Credential { version: credential.version.next(), stamp: credential.stamp.touched(caller, now), ..credential };
+    let next = Credential {
+        version: credential.version.next(),
+        stamp: credential.stamp.touched(by.caller, now),
+        ..credential
+    };
     if !tx.update_credential(&permit, &next)? {
         return Err(VaultError::CredentialVersionConflict);
     }
     let values = tx.delete_attribute(&permit, attribute)?;
-    record.change("attribute", Some(gone.summary()), None);
-    record.detail("values", values.to_string());
+    by.record.change("attribute", Some(gone.summary()), None);
+    by.record.detail("values", values.to_string());
     Ok(())
 }

@@ -29,9 +29,35 @@ pub enum VaultError {
     /// `If-Match` does not match.
     #[error("the entity tag does not match")]
     PreconditionFailed,
-    /// It cannot be deleted while a locker holds it.
+    /// A locker holds it: it can neither be deleted nor put into another one.
     #[error("locker {0} holds the credential")]
     CredentialInLocker(LockerId),
+    /// It is not in the locker out of which it is to be taken.
+    #[error("the credential is not in locker {locker}")]
+    CredentialNotInLocker {
+        /// The locker that was named.
+        locker: LockerId,
+        /// The locker that holds it.
+        holder: Option<LockerId>,
+    },
+    /// No such locker, or not visible to the caller.
+    #[error("no locker {0}")]
+    LockerNotFound(LockerId),
+    /// The caller sees the locker but puts nothing into it.
+    #[error("not permitted in locker {0}")]
+    LockerNotPermitted(LockerId),
+    /// The locker is being deleted.
+    #[error("locker {0} is being deleted")]
+    LockerBeingDeleted(LockerId),
+    /// Locker could not be asked.
+    #[error("locker does not answer")]
+    LockerUnavailable,
+    /// Locker has to be asked before this can be decided. Never leaves the service.
+    #[error("locker was not asked")]
+    SharesNotAsked,
+    /// The entry of a credential was settled or overtaken by another one. Never leaves the service.
+    #[error("the entry was overtaken")]
+    EntryOvertaken,
     /// The caller sees it but may not do this.
     #[error("not permitted")]
     NotPermitted(Action),
@@ -100,6 +126,12 @@ pub enum VaultError {
     /// The user cannot be released: it owns credentials.
     #[error("the user owns {} credentials", .0.total)]
     StillHolds(Holdings),
+    /// No such user.
+    #[error("no user {0}")]
+    UserNotFound(UserId),
+    /// More people than one answer holds.
+    #[error("too many people")]
+    TooManyPeople,
     /// Auth could not be asked.
     #[error("auth does not answer")]
     AuthUnavailable,

@@ -29,7 +29,13 @@ impl Stamp {
     /// Returns the stamp after a change.
     #[must_use]
     pub fn touched(self, caller: &Caller, now: Timestamp) -> Self {
-        Self { updated_by: caller.user_id, updated_at: now, ..self }
+        self.touched_by(caller.user_id, now)
+    }
+
+    /// Returns the stamp after a change of a user who is no caller here.
+    #[must_use]
+    pub fn touched_by(self, user: UserId, now: Timestamp) -> Self {
+        Self { updated_by: user, updated_at: now, ..self }
     }
 }
 

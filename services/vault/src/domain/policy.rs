@@ -2,14 +2,21 @@
 //!
 //! A caller stands to a credential in one or more ways ([`Standing`]): as its owner, through the locker that holds it, or by an
 //! administrative permission. A standing counts only with its base permission. [`Action::allowed_to`] is the matrix; everything else
-//! here reads it. A [`Permit`] can be made in this file alone, and whatever changes or releases something asks for one.
+//! here reads it. A [`Permit`] can be made in this file alone, and whatever changes or releases something asks for one. `visible` says
+//! which credentials a list shows, `release` which values leave.
+
+mod release;
+mod visible;
 
 use std::marker::PhantomData;
 
 use coffre_types::{Caller, CredentialId, Permission, UserId};
 
 use super::error::VaultError;
-use super::model::{Credential, Value};
+use super::model::Credential;
+use super::shares::{Gap, LockerAnswer, Sharing};
+pub use release::{ReadScope, Unreleased, Users};
+pub use visible::{Contents, Visible, consumed};
 
 /// How a caller stands to a credential.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,10 +51,18 @@ impl Standing {
         }
     }
 
+    /// Returns what it allows, by the matrix.
+    pub fn actions(self) -> impl Iterator<Item = Action> {
+        Action::ALL.into_iter().filter(move |action| action.allowed_to().contains(&self))
+    }
+
     const fn bit(self) -> u8 {
         1 << self as u8
     }
 }
+
+/// Standings that decide by themselves what an answer says the caller may do: a locker adds nothing to it.
+const SELF_SUFFICIENT: u8 = Standing::Owner.bit() | Standing::ValueAdmin.bit();
 
 /// What a caller wants to do with a credential.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,11 +91,13 @@ pub enum Action {
     ReadOther,
     /// Write another's user-provided value.
     WriteOther,
+    /// Learn who may do what with it. Everybody who sees it may learn that of himself.
+    Explain,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::See,
         Self::Change,
         Self::Delete,
@@ -93,6 +110,7 @@ impl Action {
         Self::WriteOwn,
         Self::ReadOther,
         Self::WriteOther,
+        Self::Explain,
     ];
 
     /// The matrix. A participant sees its own credentials only, and those it sees as their owner.
@@ -102,7 +120,7 @@ impl Action {
         match self {
             Self::See => &[Owner, Manager, Consumer, LockerAdmin, ValueAdmin],
             Self::Change | Self::Delete | Self::Assign => &[Owner],
-            Self::Withdraw => &[Owner, Manager, LockerAdmin],
+            Self::Withdraw | Self::Explain => &[Owner, Manager, LockerAdmin],
             Self::Transfer => &[Owner, LockerAdmin],
             Self::ReadStandard => &[Owner, Consumer, ValueAdmin],
             Self::WriteStandard => &[Owner, Manager, ValueAdmin],
@@ -116,15 +134,37 @@ impl Action {
     }
 }
 
-/// What the locker service says about a caller and the locker that holds a credential. Without a locker: nothing.
+/// The standings of one caller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct LockerAnswer {
-    /// An `own` or `manage` member.
-    pub manager: bool,
-    /// A `participate` member.
-    pub participant: bool,
-    /// A user of a consuming role.
-    pub consumer: bool,
+struct Standings {
+    effective: u8,
+    /// Those whose base permission is missing.
+    idle: u8,
+}
+
+impl Standings {
+    fn of(caller: &Caller, owner: bool, locker: LockerAnswer) -> Self {
+        let mut standings = Self::default();
+        for standing in Standing::ALL {
+            let stands = match standing {
+                Standing::Owner => owner,
+                Standing::Manager => locker.manager,
+                Standing::Participant => locker.participant,
+                Standing::Consumer => locker.consumer,
+                Standing::LockerAdmin | Standing::ValueAdmin => caller.has(standing.base()),
+            };
+            if stands && caller.has(standing.base()) {
+                standings.effective |= standing.bit();
+            } else if stands {
+                standings.idle |= standing.bit();
+            }
+        }
+        standings
+    }
+
+    fn missing_base(self, among: &[Standing]) -> Option<Permission> {
+        among.iter().find(|standing| self.idle & standing.bit() != 0).map(|standing| standing.base())
+    }
 }
 
 /// What a caller may do with one credential.
@@ -132,65 +172,58 @@ pub struct LockerAnswer {
 pub struct Rights {
     caller: UserId,
     credential: CredentialId,
-    effective: u8,
-    /// Standings whose base permission is missing.
-    idle: u8,
+    standings: Standings,
+    /// Why it is not known how the caller stands to the locker.
+    gap: Option<Gap>,
 }
 
 impl Rights {
     /// Finds out how a caller stands to a credential.
     #[must_use]
-    pub fn of(caller: &Caller, credential: &Credential, locker: LockerAnswer) -> Self {
-        let (mut effective, mut idle) = (0, 0);
-        for standing in Standing::ALL {
-            let stands = match standing {
-                Standing::Owner => credential.owner == caller.user_id,
-                Standing::Manager => locker.manager,
-                Standing::Participant => locker.participant,
-                Standing::Consumer => locker.consumer,
-                Standing::LockerAdmin | Standing::ValueAdmin => caller.has(standing.base()),
-            };
-            if stands && caller.has(standing.base()) {
-                effective |= standing.bit();
-            } else if stands {
-                idle |= standing.bit();
-            }
-        }
-        Self { caller: caller.user_id, credential: credential.id, effective, idle }
+    pub fn of(caller: &Caller, credential: &Credential, sharing: &Sharing) -> Self {
+        let about = sharing.about(credential.locker);
+        let owner = credential.owner == caller.user_id;
+        let standings = Standings::of(caller, owner, about.unwrap_or_default());
+        // To an owner a locker adds nothing.
+        let gap = about.err().filter(|_| standings.effective & Standing::Owner.bit() == 0);
+        Self { caller: caller.user_id, credential: credential.id, standings, gap }
     }
 
     /// Says whether the caller may.
     #[must_use]
     pub fn may(self, action: Action) -> bool {
-        self.effective & action.mask() != 0
+        self.standings.effective & action.mask() != 0
     }
 
     /// Says whether a standing is effective.
     #[must_use]
     pub fn stands_as(self, standing: Standing) -> bool {
-        self.effective & standing.bit() != 0
+        self.standings.effective & standing.bit() != 0
     }
 
     /// Decides.
     ///
     /// # Errors
     /// Not visible → `CredentialNotFound`. A standing would do but for its base permission → `PermissionRequired`. Visible and
-    /// otherwise not allowed → `NotPermitted`.
+    /// otherwise not allowed → `NotPermitted`. Where the decision, or what the answer tells of further rights, hangs on a locker that was
+    /// not asked yet → `SharesNotAsked`; where it does not answer, and no other standing suffices → `LockerUnavailable`.
     pub fn check(self, action: Action) -> Result<(), VaultError> {
-        if self.may(action) {
-            return Ok(());
+        let may = self.may(action);
+        match self.gap {
+            None if may => return Ok(()),
+            None => {}
+            Some(_) if may && self.standings.effective & SELF_SUFFICIENT != 0 => return Ok(()),
+            Some(Gap::Silent) if may => return Ok(()),
+            Some(gap) => return Err(gap.into()),
         }
-        if let Some(base) = self.missing_base(action) {
+        if let Some(base) = self.standings.missing_base(action.allowed_to()) {
             return Err(VaultError::PermissionRequired(base));
         }
         if self.may(Action::See) {
             return Err(VaultError::NotPermitted(action));
         }
-        Err(self.missing_base(Action::See).map_or(VaultError::CredentialNotFound, VaultError::PermissionRequired))
-    }
-
-    fn missing_base(self, action: Action) -> Option<Permission> {
-        action.allowed_to().iter().find(|standing| self.idle & standing.bit() != 0).map(|standing| standing.base())
+        let unseen = self.standings.missing_base(Action::See.allowed_to());
+        Err(unseen.map_or(VaultError::CredentialNotFound, VaultError::PermissionRequired))
     }
 
     /// Gives the permit for an act.
@@ -212,6 +245,15 @@ impl Rights {
             return Err(VaultError::SelfGrant);
         }
         Ok(permit)
+    }
+
+    /// Gives the permit to learn who may do what: of one user, or (`None`) of everybody.
+    ///
+    /// # Errors
+    /// As for [`Self::check`].
+    pub fn permit_explain(self, user: Option<UserId>) -> Result<Permit<Explain>, VaultError> {
+        self.check(if user == Some(self.caller) { Action::See } else { Action::Explain })?;
+        Ok(Permit { credential: self.credential, act: PhantomData })
     }
 
     /// Gives the permit to write the value of an attribute for everybody (`None`) or for a user.
@@ -273,9 +315,17 @@ acts! {
     Change;
     /// Deleting a credential.
     Delete;
+    /// Putting a credential into a locker.
+    Assign;
+    /// Taking a credential out of its locker.
+    Withdraw;
     /// Giving a credential to another owner.
     Transfer;
 }
+
+/// Learning who may do what with a credential.
+#[derive(Clone, Copy, Debug)]
+pub struct Explain;
 
 /// Writing or deleting a value.
 #[derive(Clone, Copy, Debug)]
@@ -303,107 +353,20 @@ pub struct Permit<A> {
     act: PhantomData<A>,
 }
 
+impl Permit<Transfer> {
+    /// Gives the permit to hand over what a user holds, of whom auth decided that it may be handed over; `None` where the user does not
+    /// own the credential.
+    #[must_use]
+    pub fn hand_over(credential: &Credential, giver: UserId) -> Option<Self> {
+        (credential.owner == giver).then_some(Self { credential: credential.id, act: PhantomData })
+    }
+}
+
 impl<A> Permit<A> {
     /// Returns the credential to which it applies.
     #[must_use]
     pub fn credential(&self) -> CredentialId {
         self.credential
-    }
-}
-
-/// Whose user-provided values are read, besides the standard ones.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Users {
-    /// Nobody's.
-    Nobody,
-    /// One user's.
-    One(UserId),
-    /// Everybody's.
-    All,
-}
-
-/// The proof that values may be read, and which. Only this file makes one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ReadScope {
-    credential: CredentialId,
-    users: Users,
-    released: bool,
-}
-
-impl ReadScope {
-    /// Returns the credential.
-    #[must_use]
-    pub fn credential(&self) -> CredentialId {
-        self.credential
-    }
-
-    /// Returns whose values.
-    #[must_use]
-    pub fn users(&self) -> Users {
-        self.users
-    }
-
-    /// Says whether the secrets leave, or the entries alone.
-    #[must_use]
-    pub fn released(&self) -> bool {
-        self.released
-    }
-}
-
-/// Values that were loaded and not yet released. Only a [`ReadScope`] gets them out.
-#[derive(Debug)]
-pub struct Unreleased(Vec<Value>);
-
-impl Unreleased {
-    /// Takes values as they were loaded.
-    #[must_use]
-    pub fn new(values: Vec<Value>) -> Self {
-        Self(values)
-    }
-
-    /// Returns those that the scope covers, in the order of their attributes.
-    #[must_use]
-    pub fn release(self, scope: &ReadScope) -> Vec<Value> {
-        let mut values = self.0;
-        values.retain(|value| {
-            value.credential == scope.credential
-                && match (scope.users, value.user) {
-                    (_, None) | (Users::All, _) => true,
-                    (Users::One(reader), Some(user)) => reader == user,
-                    (Users::Nobody, Some(_)) => false,
-                }
-        });
-        values.sort_unstable_by_key(|value| (value.attribute, value.user, value.id));
-        values
-    }
-}
-
-/// Which credentials a list shows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Visible {
-    /// All of them.
-    All,
-    /// Those of an owner.
-    OwnedBy(UserId),
-    /// None: no standing of the caller can be effective without lockers.
-    None,
-}
-
-impl Visible {
-    /// Says which credentials a caller sees.
-    ///
-    /// # Errors
-    /// `PermissionRequired` where the caller holds none of the permissions through which a credential could be seen.
-    pub fn to(caller: &Caller) -> Result<Self, VaultError> {
-        if caller.has(Permission::AdministerAllLockers) || caller.has(Permission::ManageAllValues) {
-            Ok(Self::All)
-        } else if caller.has(Permission::ManageMyCredentials) {
-            Ok(Self::OwnedBy(caller.user_id))
-        } else if caller.has(Permission::ManageMyLockers) {
-            Ok(Self::None)
-        } else {
-            Err(VaultError::PermissionRequired(Permission::ManageMyCredentials))
-        }
     }
 }
 

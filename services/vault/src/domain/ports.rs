@@ -1,11 +1,15 @@
 //! What a transaction of the store can do. Whatever changes or releases something asks for a permit.
 
+use std::collections::BTreeSet;
+
 use coffre_crypto::value::SealedValue;
 use coffre_db::Error;
-use coffre_types::{AttributeId, CredentialId, UserId, ValueId, Version};
+use coffre_types::{AttributeId, CredentialId, Timestamp, UserId, ValueId, Version};
 
 use super::model::{Attribute, Credential, NewAttribute, NewCredential, Stamp, Value};
-use super::policy::{Change, Creation, Delete, Permit, See, Transfer, Unreleased, Users, WriteValue};
+use super::policy::{
+    Assign, Change, Creation, Delete, Explain, Permit, See, Transfer, Unreleased, Users, Withdraw, WriteValue,
+};
 
 /// The result of asking the store.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -52,11 +56,26 @@ pub trait Read {
     fn count_filled(&mut self, permit: &Permit<See>, user: UserId) -> Result<usize>;
     /// Finds a credential with its attributes, the standard values and those of some users, in one statement: the way of a bot.
     fn with_values(&mut self, id: CredentialId, users: Users) -> Result<Option<WithValues>>;
+    /// Returns the number of the credential's next entry into a locker.
+    fn entry_epoch(&mut self, permit: &Permit<Assign>) -> Result<i64>;
+    /// Says which users have stored which of their own values.
+    fn stored_by(&mut self, permit: &Permit<Explain>) -> Result<BTreeSet<(UserId, AttributeId)>>;
+}
+
+/// What was noted of a user's departure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Departure {
+    /// The latest attempt to delete the user that was heard of.
+    pub attempt: i64,
+    /// Nothing can be given to the user.
+    pub held: bool,
+    /// It was deleted.
+    pub released: bool,
 }
 
 /// Changing.
 pub trait Write: Read {
-    /// Says whether a user was released and can own nothing any more.
+    /// Says whether a user is held, because it departs or has departed: nothing can be given to it.
     fn has_departed(&mut self, user: UserId) -> Result<bool>;
 
     /// Adds a credential with its attributes. Its owner is who made it.
@@ -65,6 +84,13 @@ pub trait Write: Read {
     fn update_credential(&mut self, permit: &Permit<Change>, next: &Credential) -> Result<bool>;
     /// Writes owner, version and stamp where the version is still the one before; says whether it was.
     fn transfer_credential(&mut self, permit: &Permit<Transfer>, next: &Credential) -> Result<bool>;
+    /// Writes locker, version and stamp where the version is still the one before, the entry epoch is this, and no locker holds the
+    /// credential; raises the epoch. Says whether it was so.
+    fn assign_credential(&mut self, permit: &Permit<Assign>, next: &Credential, epoch: i64) -> Result<bool>;
+    /// Takes a credential out of its locker where the version is still the one before; says whether it was.
+    fn withdraw_credential(&mut self, permit: &Permit<Withdraw>, next: &Credential) -> Result<bool>;
+    /// Raises the entry epoch of a credential where it is this.
+    fn raise_entry_epoch(&mut self, id: CredentialId, epoch: i64) -> Result<()>;
     /// Deletes a credential with its attributes and values and leaves a tombstone; says how many values went.
     fn delete_credential(&mut self, permit: &Permit<Delete>, stamp: Stamp) -> Result<usize>;
 
@@ -101,8 +127,12 @@ pub trait Write: Read {
     fn owned_by(&mut self, user: UserId, limit: usize) -> Result<Vec<Credential>>;
     /// Counts the credentials that a user owns.
     fn count_owned_by(&mut self, user: UserId) -> Result<i64>;
-    /// Deletes a user's own values and keeps it from owning anything; says which values went.
-    fn release_user(&mut self, user: UserId, now: coffre_types::Timestamp) -> Result<Vec<ValueId>>;
+    /// Returns what was noted of a user's departure.
+    fn departure(&mut self, user: UserId) -> Result<Option<Departure>>;
+    /// Notes the latest attempt to delete a user who was not released, and whether the user is held.
+    fn note_departure(&mut self, user: UserId, attempt: i64, held: bool, now: Timestamp) -> Result<()>;
+    /// Deletes a user's own values and notes that it was released; says which values went.
+    fn release_user(&mut self, user: UserId, now: Timestamp) -> Result<Vec<ValueId>>;
 }
 
 /// A value to add.

@@ -10,6 +10,7 @@ use coffre_db::Error;
 use coffre_secret::SecretText;
 use coffre_types::{AttributeId, Caller, CredentialId, TENANT, Timestamp, UserId, ValueId, Version};
 
+use super::Asker;
 use super::credentials::{check_etag, find, meet};
 use super::error::VaultError;
 use super::model::{Attribute, Stamp, Value};
@@ -53,15 +54,14 @@ pub struct Written {
 /// As for [`create`].
 pub fn may_create<T: Read>(
     tx: &mut T,
-    caller: &Caller,
+    by: Asker<'_>,
     credential: CredentialId,
     targets: &[(AttributeId, Option<UserId>)],
-    record: &CallRecord,
 ) -> Result<()> {
-    let (_, rights) = find(tx, caller, credential, record)?;
+    let (_, rights) = find(tx, by, credential)?;
     let attributes = tx.attributes(&rights.permit(See)?)?;
     for (index, (attribute, user)) in targets.iter().enumerate() {
-        let (_, user) = target(caller, &attributes, index, *attribute, *user)?;
+        let (_, user) = target(by.caller, &attributes, index, *attribute, *user)?;
         rights.permit_write(user)?;
     }
     Ok(())
@@ -93,20 +93,19 @@ fn target<'a>(
 /// See `CreateAttributeValues` in the contract.
 pub fn create<T: Write>(
     tx: &mut T,
-    caller: &Caller,
+    by: Asker<'_>,
     keyring: &OpenKeyring,
     command: &CreateValues,
     now: Timestamp,
-    record: &CallRecord,
 ) -> Result<Vec<Written>> {
-    record.clear_changes();
-    let (credential, rights) = find(tx, caller, command.credential, record)?;
+    by.record.clear_changes();
+    let (credential, rights) = find(tx, by, command.credential)?;
     let attributes = tx.attributes(&rights.permit(See)?)?;
     let mut targets = Vec::with_capacity(command.values.len());
     let mut places = BTreeSet::new();
     let mut checked = BTreeSet::new();
     for (index, value) in command.values.iter().enumerate() {
-        let (attribute, user) = target(caller, &attributes, index, value.attribute, value.user)?;
+        let (attribute, user) = target(by.caller, &attributes, index, value.attribute, value.user)?;
         let permit = rights.permit_write(user)?;
         if !places.insert((attribute.id, user)) {
             return Err(VaultError::invalid(
@@ -125,13 +124,13 @@ pub fn create<T: Write>(
         targets.push((attribute, user, permit));
     }
     let ids = tx.take_value_ids(targets.len())?;
-    let stamp = Stamp::new(caller, now);
+    let stamp = Stamp::new(by.caller, now);
     let mut written = Vec::with_capacity(targets.len());
     for (((attribute, user, permit), id), new) in targets.into_iter().zip(ids).zip(&command.values) {
         let place = place(credential.id, attribute.id, user, id, Version::FIRST);
         let sealed = keyring.seal(&place, new.secret.expose().as_bytes())?;
-        record.value_seal(id, Version::FIRST, keyring.value_mac(id.get(), 0, sealed.as_bytes()));
-        record.change("value", None, Some(words(attribute.name.as_str(), id, user, Version::FIRST)));
+        by.record.value_seal(id, Version::FIRST, keyring.value_mac(id.get(), 0, sealed.as_bytes()));
+        by.record.change("value", None, Some(words(attribute.name.as_str(), id, user, Version::FIRST)));
         let row = NewValueRow { id, attribute: attribute.id, user, stamp, sealed };
         tx.insert_value(&permit, &row).map_err(|error| match error {
             Error::Unique(_) => VaultError::ValueExists { attribute: attribute.id, value: None },
@@ -221,15 +220,15 @@ pub struct Found {
 ///
 /// # Errors
 /// See `ListAttributeValues` in the contract.
-pub fn list<T: Read>(tx: &mut T, caller: &Caller, query: &ListValues, record: &CallRecord) -> Result<Found> {
-    record.clear_changes();
+pub fn list<T: Read>(tx: &mut T, by: Asker<'_>, query: &ListValues) -> Result<Found> {
+    by.record.clear_changes();
     let users = match query.user {
         Some(user) => Users::One(user),
-        None if caller.has(Standing::ValueAdmin.base()) => Users::All,
-        None => Users::One(caller.user_id),
+        None if by.caller.has(Standing::ValueAdmin.base()) => Users::All,
+        None => Users::One(by.caller.user_id),
     };
     let found = tx.with_values(query.credential, users)?.ok_or(VaultError::CredentialNotFound)?;
-    let scope = meet(caller, &found.credential, record).permit_read(query.user)?;
+    let scope = meet(by, &found.credential).permit_read(query.user)?;
     let attributes = found.attributes;
     if let Some(wanted) = query.attribute.filter(|wanted| attributes.iter().all(|known| known.id != *wanted)) {
         return Err(VaultError::AttributeNotFound(wanted.get()));
@@ -237,7 +236,7 @@ pub fn list<T: Read>(tx: &mut T, caller: &Caller, query: &ListValues, record: &C
     let mut values = found.values.release(&scope);
     values.retain(|value| query.attribute.is_none_or(|wanted| wanted == value.attribute));
     if scope.released() {
-        tell_read(record, &attributes, &values);
+        tell_read(by.record, &attributes, &values);
     }
     Ok(Found { values, released: scope.released() })
 }
@@ -298,17 +297,16 @@ pub struct UpdateValue {
 /// Finds a value and gives the permit to write it.
 fn find_value<T: Write>(
     tx: &mut T,
-    caller: &Caller,
+    by: Asker<'_>,
     credential: CredentialId,
     id: ValueId,
-    record: &CallRecord,
 ) -> Result<(Attribute, Value, Permit<WriteValue>)> {
     let Some((credential, attribute, value)) = tx.find_value(credential, id)? else {
         // Whether the credential is there, and visible, decides what the caller learns.
-        find(tx, caller, credential, record)?.1.check(Action::See)?;
+        find(tx, by, credential)?.1.check(Action::See)?;
         return Err(VaultError::ValueNotFound);
     };
-    let permit = meet(caller, &credential, record).permit_write(value.user)?;
+    let permit = meet(by, &credential).permit_write(value.user)?;
     Ok((attribute, value, permit))
 }
 
@@ -318,27 +316,26 @@ fn find_value<T: Write>(
 /// See `UpdateAttributeValue` in the contract.
 pub fn update<T: Write>(
     tx: &mut T,
-    caller: &Caller,
+    by: Asker<'_>,
     keyring: &OpenKeyring,
     command: &UpdateValue,
     secret: &SecretText,
     now: Timestamp,
-    record: &CallRecord,
 ) -> Result<Written> {
-    record.clear_changes();
-    let (attribute, value, permit) = find_value(tx, caller, command.credential, command.id, record)?;
+    by.record.clear_changes();
+    let (attribute, value, permit) = find_value(tx, by, command.credential, command.id)?;
     check_update(command, &value)?;
     let version = value.version.next();
     let place = place(value.credential, value.attribute, value.user, value.id, version);
     let sealed = keyring.seal(&place, secret.expose().as_bytes())?;
-    record.value_seal(value.id, version, keyring.value_mac(value.id.get(), version.get(), sealed.as_bytes()));
+    by.record.value_seal(value.id, version, keyring.value_mac(value.id.get(), version.get(), sealed.as_bytes()));
     let name = attribute.name.as_str();
-    record.change(
+    by.record.change(
         "value",
         Some(words(name, value.id, value.user, value.version)),
         Some(words(name, value.id, value.user, version)),
     );
-    let stamp = value.stamp.touched(caller, now);
+    let stamp = value.stamp.touched(by.caller, now);
     if !tx.update_value(&permit, value.id, version, stamp, &sealed)? {
         return Err(VaultError::ValueVersionConflict);
     }
@@ -363,19 +360,12 @@ fn check_update(command: &UpdateValue, value: &Value) -> Result<()> {
 ///
 /// # Errors
 /// See `DeleteAttributeValue` in the contract.
-pub fn delete<T: Write>(
-    tx: &mut T,
-    caller: &Caller,
-    credential: CredentialId,
-    id: ValueId,
-    etag: &str,
-    record: &CallRecord,
-) -> Result<()> {
-    record.clear_changes();
-    let (attribute, value, permit) = find_value(tx, caller, credential, id, record)?;
+pub fn delete<T: Write>(tx: &mut T, by: Asker<'_>, credential: CredentialId, id: ValueId, etag: &str) -> Result<()> {
+    by.record.clear_changes();
+    let (attribute, value, permit) = find_value(tx, by, credential, id)?;
     check_etag(etag, value.version)?;
     let name = attribute.name.as_str();
-    record.change("value", Some(words(name, value.id, value.user, value.version)), None);
+    by.record.change("value", Some(words(name, value.id, value.user, value.version)), None);
     if !tx.delete_value(&permit, id)? {
         return Err(VaultError::ValueNotFound);
     }

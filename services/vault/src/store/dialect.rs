@@ -1,7 +1,25 @@
 //! What truly differs between the engines.
 
+use std::fmt::Write as _;
+
 use coffre_db::{Engine, Error, Sql, dialect};
-use coffre_types::ValueId;
+use coffre_types::{LockerId, ValueId};
+
+/// Adds `IN` and a set of lockers, bound as one value: a caller may reach any number of them.
+pub(super) fn in_lockers(engine: Engine, sql: Sql, lockers: &[LockerId]) -> Sql {
+    let (open, close, before, after) = match engine {
+        Engine::Postgres => ('{', '}', " = ANY(CAST(", " AS BIGINT[]))"),
+        Engine::Sqlite => ('[', ']', " IN (SELECT value FROM json_each(", "))"),
+    };
+    let mut set = String::with_capacity(2 + 8 * lockers.len());
+    set.push(open);
+    for (index, locker) in lockers.iter().enumerate() {
+        // Writing to a text does not fail.
+        let _ = write!(set, "{}{locker}", if index > 0 { "," } else { "" });
+    }
+    set.push(close);
+    sql.push(before).bind(set).push(after)
+}
 
 /// Takes numbers for new values, before their rows are there: a value is sealed for its number.
 ///

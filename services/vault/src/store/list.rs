@@ -1,21 +1,24 @@
-//! The list of credentials: a page of ids by the shared list builder, then rows, attributes and completeness for the whole page in a
+//! The lists of credentials: a page of ids by the shared list builder, then rows, attributes and completeness for the whole page in a
 //! constant number of statements.
 
 use std::collections::HashMap;
 
 use coffre_db::list::{Direction, Field, Kind, Listing, PageTokens, Plan};
-use coffre_db::{Error, Sql, dialect};
+use coffre_db::{Engine, Error, Sql, dialect};
 use coffre_proto::query::v1::{PageInfo, Query};
-use coffre_types::{Caller, CredentialId, NameKey, TENANT};
+use coffre_types::{Caller, CredentialId, LockerId, NameKey, TENANT, UserId};
 use diesel::dsl::count_star;
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 
 use super::Tx;
+use super::dialect::in_lockers;
 use super::rows::{ATTRIBUTE, AttributeRow, CREDENTIAL, CredentialRow, EVERYBODY};
 use super::schema::{attribute_values, attributes, credentials};
+use crate::domain::Asker;
 use crate::domain::error::VaultError;
 use crate::domain::model::{Attribute, Credential, View};
-use crate::domain::policy::{LockerAnswer, Rights, Visible};
+use crate::domain::policy::{Contents, Rights, Visible, consumed};
 
 static CREDENTIALS: Listing = Listing::new(
     "credentials",
@@ -37,11 +40,19 @@ static CREDENTIALS: Listing = Listing::new(
 .ordered(&[("id", Direction::Ascending)]);
 
 /// A checked request for a list of credentials.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct CredentialQuery {
     plan: Plan,
     consumed: Option<bool>,
     names: Vec<NameKey>,
+}
+
+/// Which rows a list is about.
+enum Rows {
+    /// Those that the caller sees.
+    Visible(Visible),
+    /// Those that it sees of one locker.
+    In(LockerId, Contents),
 }
 
 impl CredentialQuery {
@@ -58,23 +69,42 @@ impl CredentialQuery {
         Ok(Self { plan: CREDENTIALS.plan(query, tokens)?, consumed, names })
     }
 
-    fn scope(&self, visible: Visible) -> Sql {
+    fn scope(&self, engine: Engine, rows: &Rows, caller: &Caller, consumed: &[LockerId]) -> Sql {
+        let all = matches!(rows, Rows::Visible(Visible::All)) && self.consumed != Some(true);
         // The plus keeps the tenant out of the choice of an index: for an order by name or time SQLite would walk the whole tenant for
-        // the few rows of one owner.
-        let tenant = if matches!(visible, Visible::OwnedBy(_)) && self.names.is_empty() {
-            "c.deleted_at IS NULL AND +c.tenant_id = "
-        } else {
+        // the few rows of one caller.
+        let tenant = if all || !self.names.is_empty() {
             "c.deleted_at IS NULL AND c.tenant_id = "
+        } else {
+            "c.deleted_at IS NULL AND +c.tenant_id = "
         };
         let mut scope = Sql::new(tenant).bind(TENANT.get());
-        match visible {
-            Visible::All => {}
-            Visible::OwnedBy(owner) => scope = scope.push(" AND c.owner_id = ").bind(owner.get()),
-            Visible::None => scope = scope.push(" AND 1 = 0"),
-        }
-        if self.consumed == Some(true) {
-            // Without lockers nobody consumes anything.
-            scope = scope.push(" AND 1 = 0");
+        scope = match rows {
+            Rows::Visible(Visible::All) => scope,
+            Rows::Visible(Visible::Reached { owner, lockers }) => self.reached(engine, scope, *owner, lockers),
+            Rows::In(locker, contents) => {
+                let scope = scope.push(" AND c.locker_id = ").bind(locker.get());
+                match contents {
+                    Contents::All => scope,
+                    Contents::OwnedBy(owner) => scope.push(" AND c.owner_id = ").bind(owner.get()),
+                    Contents::Nothing => scope.push(" AND 1 = 0"),
+                }
+            }
+        };
+        match self.consumed {
+            None => {}
+            // From the values that the caller has stored: there are never more than it has made itself.
+            Some(true) => {
+                scope = scope.push(" AND c.id IN (SELECT v.credential_id FROM attribute_values v WHERE ");
+                scope = scope.push("v.user_id <> 0 AND v.user_id = ").bind(caller.user_id.get());
+                scope = in_lockers(engine, scope.push(") AND c.locker_id"), consumed);
+            }
+            Some(false) if consumed.is_empty() => {}
+            Some(false) => {
+                scope = scope.push(" AND NOT EXISTS (SELECT 1 FROM attribute_values v WHERE v.credential_id = c.id");
+                scope = scope.push(" AND v.user_id <> 0 AND v.user_id = ").bind(caller.user_id.get());
+                scope = in_lockers(engine, scope.push(" AND c.locker_id"), consumed).push(")");
+            }
         }
         if !self.names.is_empty() {
             let names = self.names.iter().map(NameKey::as_str);
@@ -82,31 +112,91 @@ impl CredentialQuery {
         }
         scope
     }
+
+    /// Narrows to what an owner owns and what lies in some lockers.
+    fn reached(&self, engine: Engine, scope: Sql, owner: Option<UserId>, lockers: &[LockerId]) -> Sql {
+        match owner {
+            None if lockers.is_empty() => scope.push(" AND 1 = 0"),
+            Some(owner) if lockers.is_empty() => scope.push(" AND c.owner_id = ").bind(owner.get()),
+            None => in_lockers(engine, scope.push(" AND c.locker_id"), lockers),
+            // Few names are found by their index, and then looked at.
+            Some(owner) if !self.names.is_empty() => {
+                let scope = scope.push(" AND (c.owner_id = ").bind(owner.get());
+                in_lockers(engine, scope.push(" OR c.locker_id"), lockers).push(")")
+            }
+            // Two looks into two indexes: whatever the order, only what the caller sees is touched.
+            Some(owner) => {
+                let scope = scope
+                    .push(" AND c.id IN (SELECT o.id FROM credentials o WHERE o.deleted_at IS NULL AND o.owner_id = ");
+                let scope = scope.bind(owner.get()).push(
+                    " UNION SELECT l.id FROM credentials l WHERE l.deleted_at IS NULL AND l.locker_id IS NOT NULL AND l.locker_id",
+                );
+                in_lockers(engine, scope, lockers).push(")")
+            }
+        }
+    }
 }
 
 /// Lists the credentials that a caller sees (C2).
 ///
 /// # Errors
-/// `PermissionRequired`, and those of the list.
+/// `PermissionRequired`, `SharesNotAsked`, `LockerUnavailable`, and those of the list.
 pub fn credentials(
     tx: &mut Tx<'_>,
-    caller: &Caller,
+    by: Asker<'_>,
     query: &CredentialQuery,
 ) -> Result<(Vec<View>, PageInfo), VaultError> {
-    let visible = Visible::to(caller)?;
-    let page = query.plan.run(tx.conn, query.scope(visible))?;
+    let rows = Rows::Visible(Visible::to(by.caller, by.sharing.all()?)?);
+    run(tx, by, query, &rows)
+}
+
+/// Lists the credentials of a locker that a caller sees (L14).
+///
+/// # Errors
+/// As for [`credentials`].
+pub fn in_locker(
+    tx: &mut Tx<'_>,
+    by: Asker<'_>,
+    locker: LockerId,
+    contents: Contents,
+    query: &CredentialQuery,
+) -> Result<(Vec<View>, PageInfo), VaultError> {
+    run(tx, by, query, &Rows::In(locker, contents))
+}
+
+/// Counts the credentials in each of some lockers.
+///
+/// # Errors
+/// What the database says.
+pub fn count_in(tx: &mut Tx<'_>, lockers: &[LockerId]) -> Result<Vec<i64>, VaultError> {
+    let sql = Sql::new("SELECT c.locker_id, count(*) FROM credentials c WHERE c.deleted_at IS NULL AND c.locker_id");
+    let sql = in_lockers(dialect::engine(tx.conn), sql, lockers).push(" GROUP BY c.locker_id");
+    let rows: Vec<(i64, i64)> = sql.typed::<(BigInt, BigInt)>().load(tx.conn).map_err(Error::from)?;
+    let counts: HashMap<i64, i64> = rows.into_iter().collect();
+    Ok(lockers.iter().map(|locker| counts.get(&locker.get()).copied().unwrap_or(0)).collect())
+}
+
+fn run(
+    tx: &mut Tx<'_>,
+    by: Asker<'_>,
+    query: &CredentialQuery,
+    rows: &Rows,
+) -> Result<(Vec<View>, PageInfo), VaultError> {
+    let consumed = if query.consumed.is_some() { consumed(by.caller, by.sharing.all()?) } else { Vec::new() };
+    let scope = query.scope(dialect::engine(tx.conn), rows, by.caller, &consumed);
+    let page = query.plan.run(tx.conn, scope)?;
     let rows: Vec<CredentialRow> = dialect::in_chunks(&page.ids, |ids| {
         let rows = credentials::table.filter(credentials::id.eq_any(ids.to_vec())).select(CREDENTIAL).load(tx.conn)?;
         Ok::<_, Error>(rows)
     })?;
     let mut attributes = load_attributes(tx, &page.ids)?;
-    let filled = count_filled(tx, &page.ids, caller)?;
+    let filled = count_filled(tx, &page.ids, by.caller)?;
     let mut by_id: HashMap<i64, Credential> =
         rows.into_iter().map(Credential::from).map(|credential| (credential.id.get(), credential)).collect();
     let views = page.ids.iter().filter_map(|id| {
         // A row that went between the statements is left out.
         let credential = by_id.remove(id)?;
-        let rights = Rights::of(caller, &credential, LockerAnswer::default());
+        let rights = Rights::of(by.caller, &credential, by.sharing);
         let attributes = attributes.remove(&credential.id).unwrap_or_default();
         let completed = filled.get(id).copied().unwrap_or(0) == attributes.len();
         Some(View { credential, attributes, completed, rights })

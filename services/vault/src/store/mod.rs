@@ -15,7 +15,7 @@ mod write;
 use std::sync::Arc;
 
 use coffre_audit_client::{CallRecord, audited_write};
-use coffre_db::{Connection, Database};
+use coffre_db::{Connection, Database, JournalEntry};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 use crate::domain::error::VaultError;
@@ -75,5 +75,23 @@ impl Store {
         f: impl Fn(&mut Tx<'_>) -> Result<T, VaultError> + Send + 'static,
     ) -> Result<T, VaultError> {
         self.database.write(move |tx| f(&mut Tx { conn: tx.conn() })).await
+    }
+
+    /// Changes several things at once, each with an entry of its own in the audit.
+    ///
+    /// # Errors
+    /// What the closure returns, or the database.
+    pub async fn write_recorded<T: Send + 'static>(
+        &self,
+        f: impl Fn(&mut Tx<'_>) -> Result<(T, Vec<JournalEntry>), VaultError> + Send + 'static,
+    ) -> Result<T, VaultError> {
+        let change = move |tx: &mut coffre_db::Tx<'_>| {
+            let (done, entries) = f(&mut Tx { conn: tx.conn() })?;
+            for entry in entries {
+                tx.journal(entry);
+            }
+            Ok(done)
+        };
+        self.database.write(change).await
     }
 }

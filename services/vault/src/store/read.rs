@@ -3,8 +3,10 @@
 //! One row is read with `get_result`, not with `first`: SQLite looks at the value that is bound to a `LIMIT` when it plans a statement, and
 //! prepares it again each time a value is bound.
 
+use std::collections::BTreeSet;
+
 use coffre_db::Sql;
-use coffre_types::{CredentialId, UserId};
+use coffre_types::{AttributeId, CredentialId, UserId};
 use diesel::prelude::*;
 
 use super::Tx;
@@ -13,7 +15,7 @@ use super::rows::{
 };
 use super::schema::{attribute_values, attributes, credentials};
 use crate::domain::model::{Attribute, Credential, Value};
-use crate::domain::policy::{Permit, See, Unreleased, Users};
+use crate::domain::policy::{Assign, Explain, Permit, See, Unreleased, Users};
 use crate::domain::ports::{Overview, Read, Result, WithValues};
 
 type ValueRow = (CredentialRow, AttributeRow, Option<(ValueHeadRow, Vec<u8>)>);
@@ -96,5 +98,22 @@ impl Read for Tx<'_> {
         attributes.sort_unstable_by_key(|attribute| attribute.id);
         attributes.dedup_by_key(|attribute| attribute.id);
         Ok(credential.map(|credential| WithValues { credential, attributes, values: Unreleased::new(values) }))
+    }
+
+    fn entry_epoch(&mut self, permit: &Permit<Assign>) -> Result<i64> {
+        Ok(credentials::table
+            .filter(credentials::id.eq(permit.credential().get()))
+            .select(credentials::entry_epoch)
+            .get_result::<i64>(self.conn)?)
+    }
+
+    fn stored_by(&mut self, permit: &Permit<Explain>) -> Result<BTreeSet<(UserId, AttributeId)>> {
+        let rows = attribute_values::table
+            .filter(attribute_values::credential_id.eq(permit.credential().get()))
+            .filter(attribute_values::user_id.ne(EVERYBODY))
+            .select((attribute_values::user_id, attribute_values::attribute_id))
+            .load::<(i64, i64)>(self.conn)?;
+        let ids = |(user, attribute)| (UserId::from_trusted(user), AttributeId::from_trusted(attribute));
+        Ok(rows.into_iter().map(ids).collect())
     }
 }

@@ -10,6 +10,7 @@ diesel::table! {
         description -> Nullable<Text>,
         owner_id -> BigInt,
         locker_id -> Nullable<BigInt>,
+        entry_epoch -> BigInt,
         version -> BigInt,
         created_by -> BigInt,
         created_at -> BigInt,
@@ -58,7 +59,10 @@ diesel::table! {
     departed_users (user_id) {
         user_id -> BigInt,
         tenant_id -> BigInt,
+        attempt -> BigInt,
+        held -> Bool,
         departed_at -> BigInt,
+        released_at -> Nullable<BigInt>,
     }
 }
 

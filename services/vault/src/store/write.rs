@@ -3,7 +3,7 @@
 use coffre_crypto::value::SealedValue;
 use coffre_db::dialect::Insert;
 use coffre_db::{Bind, Sql};
-use coffre_types::{AttributeId, CredentialId, Description, TENANT, Timestamp, UserId, ValueId, Version};
+use coffre_types::{AttributeId, CredentialId, Description, LockerId, TENANT, Timestamp, UserId, ValueId, Version};
 use diesel::dsl::{exists, select};
 use diesel::prelude::*;
 
@@ -13,8 +13,8 @@ use super::rows::{
 use super::schema::{attribute_values, attributes, credentials, departed_users};
 use super::{Tx, dialect};
 use crate::domain::model::{Attribute, Credential, NewAttribute, NewCredential, Stamp, Value};
-use crate::domain::policy::{Change, Creation, Delete, Permit, Transfer, WriteValue};
-use crate::domain::ports::{NewValueRow, Result, Write};
+use crate::domain::policy::{Assign, Change, Creation, Delete, Permit, Transfer, Withdraw, WriteValue};
+use crate::domain::ports::{Departure, NewValueRow, Result, Write};
 
 fn text(description: Option<&Description>) -> Option<&str> {
     description.map(Description::as_str)
@@ -67,6 +67,7 @@ impl Write for Tx<'_> {
     fn has_departed(&mut self, user: UserId) -> Result<bool> {
         let found = departed_users::table
             .filter(departed_users::user_id.eq(user.get()))
+            .filter(departed_users::held.eq(true))
             .select(departed_users::user_id)
             .get_result::<i64>(self.conn)
             .optional()?;
@@ -128,6 +129,52 @@ impl Write for Tx<'_> {
         ))
         .execute(self.conn)?;
         Ok(changed == 1)
+    }
+
+    fn assign_credential(&mut self, permit: &Permit<Assign>, next: &Credential, epoch: i64) -> Result<bool> {
+        let changed = diesel::update(
+            credentials::table
+                .filter(credentials::id.eq(permit.credential().get()))
+                .filter(credentials::version.eq(before(next.version)))
+                .filter(credentials::entry_epoch.eq(epoch))
+                .filter(credentials::locker_id.is_null())
+                .filter(credentials::deleted_at.is_null()),
+        )
+        .set((
+            credentials::locker_id.eq(next.locker.map(LockerId::get)),
+            credentials::entry_epoch.eq(epoch.saturating_add(1)),
+            credentials::version.eq(next.version.get()),
+            credentials::updated_by.eq(next.stamp.updated_by.get()),
+            credentials::updated_at.eq(next.stamp.updated_at.micros()),
+        ))
+        .execute(self.conn)?;
+        Ok(changed == 1)
+    }
+
+    fn withdraw_credential(&mut self, permit: &Permit<Withdraw>, next: &Credential) -> Result<bool> {
+        let changed = diesel::update(
+            credentials::table
+                .filter(credentials::id.eq(permit.credential().get()))
+                .filter(credentials::version.eq(before(next.version)))
+                .filter(credentials::deleted_at.is_null()),
+        )
+        .set((
+            credentials::locker_id.eq(None::<i64>),
+            credentials::version.eq(next.version.get()),
+            credentials::updated_by.eq(next.stamp.updated_by.get()),
+            credentials::updated_at.eq(next.stamp.updated_at.micros()),
+        ))
+        .execute(self.conn)?;
+        Ok(changed == 1)
+    }
+
+    fn raise_entry_epoch(&mut self, id: CredentialId, epoch: i64) -> Result<()> {
+        diesel::update(
+            credentials::table.filter(credentials::id.eq(id.get())).filter(credentials::entry_epoch.eq(epoch)),
+        )
+        .set(credentials::entry_epoch.eq(epoch.saturating_add(1)))
+        .execute(self.conn)?;
+        Ok(())
     }
 
     fn delete_credential(&mut self, permit: &Permit<Delete>, stamp: Stamp) -> Result<usize> {
@@ -303,6 +350,23 @@ impl Write for Tx<'_> {
             .get_result(self.conn)?)
     }
 
+    fn departure(&mut self, user: UserId) -> Result<Option<Departure>> {
+        let row = departed_users::table
+            .filter(departed_users::user_id.eq(user.get()))
+            .select((departed_users::attempt, departed_users::held, departed_users::released_at))
+            .get_result::<(i64, bool, Option<i64>)>(self.conn)
+            .optional()?;
+        Ok(row.map(|(attempt, held, released)| Departure { attempt, held, released: released.is_some() }))
+    }
+
+    fn note_departure(&mut self, user: UserId, attempt: i64, held: bool, now: Timestamp) -> Result<()> {
+        Insert::into("departed_users", &["user_id", "tenant_id", "attempt", "held", "departed_at"])
+            .row([user.get().into(), TENANT.get().into(), attempt.into(), held.into(), now.micros().into()])
+            .or_update(&["user_id"], &["attempt", "held", "departed_at"])
+            .execute(self.conn)
+            .map(|_| ())
+    }
+
     fn release_user(&mut self, user: UserId, now: Timestamp) -> Result<Vec<ValueId>> {
         // The second condition lets SQLite take the index of own values.
         let own = attribute_values::table
@@ -310,9 +374,10 @@ impl Write for Tx<'_> {
             .filter(attribute_values::user_id.ne(EVERYBODY));
         let ids = own.select(attribute_values::id).order(attribute_values::id).load::<i64>(self.conn)?;
         diesel::delete(own).execute(self.conn)?;
-        Insert::into("departed_users", &["user_id", "tenant_id", "departed_at"])
-            .row([user.get().into(), TENANT.get().into(), now.micros().into()])
-            .or_ignore(&["user_id"])
+        let at = || Bind::from(now.micros());
+        Insert::into("departed_users", &["user_id", "tenant_id", "attempt", "held", "departed_at", "released_at"])
+            .row([user.get().into(), TENANT.get().into(), 0_i64.into(), true.into(), at(), at()])
+            .or_update(&["user_id"], &["held", "released_at"])
             .execute(self.conn)?;
         Ok(ids.into_iter().map(ValueId::from_trusted).collect())
     }

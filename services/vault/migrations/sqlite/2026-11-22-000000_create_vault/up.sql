@@ -1,4 +1,5 @@
 -- Credentials stay as tombstones; their ids and those of attributes and values are never used again.
+-- `entry_epoch` counts the entries into lockers that were made or given up: one that began under an older number never commits.
 CREATE TABLE credentials (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant_id BIGINT NOT NULL DEFAULT 1,
@@ -7,6 +8,7 @@ CREATE TABLE credentials (
     description TEXT,
     owner_id BIGINT NOT NULL,
     locker_id BIGINT,
+    entry_epoch BIGINT NOT NULL DEFAULT 0,
     version BIGINT NOT NULL,
     created_by BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
@@ -57,11 +59,15 @@ CREATE UNIQUE INDEX attribute_values_user ON attribute_values (attribute_id, use
 CREATE INDEX attribute_values_credential ON attribute_values (credential_id, user_id);
 CREATE INDEX attribute_values_own ON attribute_values (user_id) WHERE user_id <> 0;
 
--- Users who were released: they can own nothing any more.
+-- Users who leave or have left: nothing can be given to them while they are held. `attempt` is the latest attempt to delete the user that was
+-- heard of; one that was given up stays, not held, so that nothing of it that comes late counts.
 CREATE TABLE departed_users (
     user_id BIGINT NOT NULL PRIMARY KEY,
     tenant_id BIGINT NOT NULL DEFAULT 1,
-    departed_at BIGINT NOT NULL
+    attempt BIGINT NOT NULL,
+    held BOOLEAN NOT NULL,
+    departed_at BIGINT NOT NULL,
+    released_at BIGINT
 );
 
 -- The root key, wrapped once for each key that may open the vault.
