@@ -3,7 +3,7 @@
 //! PostgreSQL comes from `COFFRE_TEST_DATABASE_URL` (a server on which databases may be created), or else from a private server that is
 //! started once a test process and goes with it. A machine without PostgreSQL fails the tests; it does not skip them.
 //!
-//! ```ignore
+//! ```text
 //! coffre_test_support::on_each_engine! {
 //!     async fn a_change_is_read_back(db: TestDb) {
 //!         let options = Options::new(DatabaseUrl::parse(db.url()).unwrap(), "auth");
