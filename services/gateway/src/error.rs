@@ -1,5 +1,6 @@
 //! How a refusal becomes an HTTP answer: the only table of statuses, and the only shape of an error body.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
@@ -136,8 +137,17 @@ impl From<Status> for Failure {
     }
 }
 
+/// For conversions that cannot fail where others can.
+impl From<Infallible> for Failure {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
 /// Turns `attributes[0].user_provided` into `attributes[0].userProvided`, with the names that the published JSON chose otherwise.
 fn json_path(field: &str) -> String {
+    // The body of a member is the member itself.
+    let field = field.strip_prefix("member.").unwrap_or(field);
     let mut path = String::with_capacity(field.len());
     for (position, segment) in field.split('.').enumerate() {
         if position > 0 {
@@ -145,6 +155,9 @@ fn json_path(field: &str) -> String {
         }
         match segment {
             "attribute_id" => path.push_str("credentialAttributeId"),
+            "recipient_id" => path.push_str("userId"),
+            // A consumer is named `{"id"}`.
+            "role_id" => path.push_str("id"),
             "password" if position > 0 && field.starts_with("attributes") => path.push_str("passwordFlag"),
             _ => camel_case(segment, &mut path),
         }
@@ -290,6 +303,10 @@ mod tests {
         assert_eq!(json_path("attributes[3].password"), "attributes[3].passwordFlag");
         assert_eq!(json_path("password"), "password");
         assert_eq!(json_path("values[1].attribute_id"), "values[1].credentialAttributeId");
+        assert_eq!(json_path("member.permissions[0]"), "permissions[0]");
+        assert_eq!(json_path("member.user_id"), "userId");
+        assert_eq!(json_path("recipient_id"), "userId");
+        assert_eq!(json_path("role_id"), "id");
         let status = Status::from(Refusal::invalid("first_name", "is too long"));
         let refusal = Refusal::from_status(&status).rename_fields(json_path);
         assert_eq!(refusal.message(), "firstName: is too long");

@@ -36,7 +36,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use clients::Clients;
+pub use clients::{Channels, Clients};
 pub use config::{Config, Limits, Readiness, StatusCodes};
 pub use edge::Gateway;
 pub use metrics::RestMetrics;

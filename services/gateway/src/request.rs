@@ -1,5 +1,6 @@
 //! The parts of a request as handlers take them, and the answers as they give them.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -7,6 +8,7 @@ use axum::extract::{FromRequest, FromRequestParts, RawPathParams};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use coffre_error::{Reason, Refusal};
+use coffre_proto::query::v1::{PageInfo, Query};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, EXPECT, IF_MATCH, LOCATION};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
@@ -17,7 +19,7 @@ use serde::Serialize;
 use crate::clients::Clients;
 use crate::config::{Config, StatusCodes};
 use crate::error::Failure;
-use crate::json::{Json, Object, invalid, parse, plain_id};
+use crate::json::{Json, Listed, Object, Paged, invalid, parse, plain_id, read_query};
 
 /// How much of a body that is too large is still read, so that the client gets to read the answer.
 const DRAINED_BYTES: usize = 8 * 1024 * 1024;
@@ -273,6 +275,42 @@ pub(crate) fn created(path: &str, id: i64, version: i64, body: &impl Serialize) 
 
 fn etag(version: i64) -> HeaderValue {
     HeaderValue::from_maybe_shared(format!("\"{version}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"0\""))
+}
+
+/// Answers a GET of a list.
+///
+/// # Errors
+/// Where a row is not as a service should send it.
+pub(crate) fn listed<T, R>(rows: Vec<R>) -> Result<Response, Failure>
+where
+    T: TryFrom<R> + Serialize,
+    Failure: From<T::Error>,
+{
+    Ok(json(StatusCode::OK, &Listed { list: converted::<T, R>(rows)? }))
+}
+
+/// Answers a `POST …/list`: reads its query, asks for the rows, and writes them with their page.
+///
+/// # Errors
+/// Where the query has another form, the service refuses, or a row is not as it should send it.
+pub(crate) async fn paged<T, R, F>(body: Option<Json>, ask: impl FnOnce(Query) -> F) -> Result<Response, Failure>
+where
+    T: TryFrom<R> + Serialize,
+    Failure: From<T::Error>,
+    F: Future<Output = Result<(Vec<R>, Option<PageInfo>), Failure>>,
+{
+    let query = read_query(body)?;
+    let offset = query.skip;
+    let (rows, page) = ask(query).await?;
+    Ok(json(StatusCode::OK, &Paged::new(offset, page, converted::<T, R>(rows)?)))
+}
+
+/// Turns the messages of a service into JSON.
+///
+/// # Errors
+/// Where one is not as a service should send it.
+pub(crate) fn converted<T: TryFrom<R>, R>(rows: Vec<R>) -> Result<Vec<T>, T::Error> {
+    rows.into_iter().map(T::try_from).collect()
 }
 
 /// Unwraps the resource of an answer; a service that leaves it out is at fault.

@@ -24,7 +24,8 @@ use crate::metrics::Templates;
 use crate::refusals::Refusals;
 use crate::request::App;
 use crate::routes::{
-    attribute_values, audit, authentication, credentials, keys, operations, permissions, roles, users,
+    attribute_values, audit, authentication, credential_access, credentials, holdings, keys, locker_consumers,
+    locker_credentials, locker_members, lockers, operations, permissions, roles, users,
 };
 
 /// What the document says beside its routes.
@@ -36,7 +37,9 @@ use crate::routes::{
                        into `Authorization` behind `Bearer `.\n\nOther names of the same paths: `/v1/credentialvault/…` is \
                        `/v2/credentialvault/…`; `/v2/authentication…` is `/v1/authentication…`; under a credential, `attributevalue` and \
                        `values` are `attributevalues`. Repeated slashes and a slash at the end do not matter. Ids may be sent as numbers \
-                       or strings. Every refusal has the shape of `ErrorBody`; every answer carries `X-Request-Id`.",
+                       or strings. Every refusal has the shape of `ErrorBody`; every answer carries `X-Request-Id`.\n\nWhere the server \
+                       is set to the documented status codes, a PUT that changes nothing is answered by 304 instead of 200 with the \
+                       resource, and a missing permission by 501 instead of 403.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     security(("token" = []), ("bearer" = [])),
@@ -45,6 +48,7 @@ use crate::routes::{
         (name = "Authentication", description = "Signing in and out"),
         (name = "Credentials", description = "Credentials and their attributes"),
         (name = "Values", description = "Storing and reading secrets"),
+        (name = "Lockers", description = "Sharing credentials: members run a locker, the users of consuming roles use what is inside"),
         (name = "Mode and keys", description = "The vault's mode and keys"),
         (name = "Users and roles", description = "People, and what they may do"),
         (name = "Audit", description = "The record of every call"),
@@ -77,6 +81,10 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(users::get, users::update, users::delete))
         .routes(routes!(users::list_by_query_v2))
         .routes(routes!(users::get_v2))
+        .routes(routes!(holdings::get))
+        .routes(routes!(holdings::get_v2))
+        .routes(routes!(holdings::transfer))
+        .routes(routes!(holdings::transfer_v2))
         .routes(routes!(roles::create, roles::list))
         .routes(routes!(roles::list_by_query))
         .routes(routes!(roles::get, roles::update, roles::delete))
@@ -88,6 +96,18 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(credentials::delete_attribute))
         .routes(routes!(attribute_values::create, attribute_values::list))
         .routes(routes!(attribute_values::update, attribute_values::delete))
+        .routes(routes!(credential_access::explain))
+        .routes(routes!(credential_access::missing_values))
+        .routes(routes!(lockers::create, lockers::list))
+        .routes(routes!(lockers::list_by_query))
+        .routes(routes!(lockers::list_detailed))
+        .routes(routes!(lockers::get, lockers::update, lockers::delete))
+        .routes(routes!(locker_consumers::list, locker_consumers::add, locker_consumers::post))
+        .routes(routes!(locker_consumers::remove))
+        .routes(routes!(locker_members::list))
+        .routes(routes!(locker_members::set, locker_members::remove))
+        .routes(routes!(locker_credentials::list))
+        .routes(routes!(locker_credentials::assign, locker_credentials::withdraw))
         .routes(routes!(keys::mode))
         .routes(routes!(keys::master_key))
         .routes(routes!(keys::transport_key))

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use crate::caller::Caller;
 use crate::error::{ErrorBody, Failure};
 use crate::json::{Id, Json, Listed, Object, Version, moment, read_objects};
-use crate::request::{App, Ids, IfMatch, JsonBody, Parameters, json, present, tagged};
+use crate::request::{App, Ids, IfMatch, JsonBody, Parameters, json, listed, present, tagged};
 
 /// A value with every documented key.
 #[derive(Serialize, ToSchema)]
@@ -225,8 +225,7 @@ pub(crate) async fn list(
     let (attribute_id, user_id) = (parameters.id("credentialAttributeId")?, parameters.id("userId")?);
     let request = caller.request(ListAttributeValuesRequest { credential_id, attribute_id, user_id });
     let answer = app.clients.values().list_attribute_values(request).await?.into_inner();
-    let list = answer.values.into_iter().map(AttributeValue::from).collect();
-    Ok(json(StatusCode::OK, &Listed { list }))
+    listed::<AttributeValue, _>(answer.values)
 }
 
 /// Changes a value. The new value is never compared with the old one.

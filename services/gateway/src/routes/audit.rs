@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 
 use crate::caller::Caller;
 use crate::error::{ErrorBody, Failure};
-use crate::json::{Id, ListBody, Paged, moment, read_query};
-use crate::request::{App, JsonBody, Named, json, present};
+use crate::json::{Id, ListBody, Paged, moment};
+use crate::request::{App, JsonBody, Named, json, paged, present};
 
 /// One entry of the audit. Everything is a string.
 #[derive(Serialize, ToSchema)]
@@ -114,12 +114,12 @@ pub(crate) async fn list_by_query(
     caller: Caller,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Failure> {
-    let query = read_query(body)?;
-    let offset = query.skip;
-    let request = caller.request(ListEntriesRequest { query: Some(query) });
-    let answer = app.clients.audit().list_entries(request).await?.into_inner();
-    let list = answer.entries.into_iter().map(Entry::from).collect();
-    Ok(json(StatusCode::OK, &Paged::new(offset, answer.page, list)))
+    paged::<Entry, _, _>(body, async |query| {
+        let request = caller.request(ListEntriesRequest { query: Some(query) });
+        let answer = app.clients.audit().list_entries(request).await?.into_inner();
+        Ok((answer.entries, answer.page))
+    })
+    .await
 }
 
 /// Returns an audit entry.

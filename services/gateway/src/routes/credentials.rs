@@ -3,11 +3,11 @@
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use coffre_error::Refusal;
-use coffre_proto::query::v1::Query;
+use coffre_proto::query::v1::{PageInfo, Query};
 use coffre_proto::vault::v1;
 use coffre_proto::vault::v1::{
     AttributePatch, CreateCredentialRequest, DeleteAttributeRequest, DeleteCredentialRequest, GetCredentialRequest,
-    ListCredentialsRequest, ListCredentialsResponse, NewAttribute, TransferCredentialRequest, UpdateCredentialRequest,
+    ListCredentialsRequest, NewAttribute, TransferCredentialRequest, UpdateCredentialRequest,
 };
 use http::StatusCode;
 use serde::Serialize;
@@ -15,8 +15,8 @@ use utoipa::ToSchema;
 
 use crate::caller::Caller;
 use crate::error::{ErrorBody, Failure};
-use crate::json::{Id, ListBody, Listed, Object, Paged, Version, moment, read_query, whole_list};
-use crate::request::{App, Ids, IfMatch, JsonBody, Parameters, created, json, present, tagged};
+use crate::json::{Id, ListBody, Listed, Object, Paged, Version, moment, whole_list};
+use crate::request::{App, Ids, IfMatch, JsonBody, Parameters, created, listed, paged, present, tagged};
 
 /// A credential with every documented key.
 #[derive(Serialize, ToSchema)]
@@ -288,9 +288,7 @@ pub(crate) async fn list(State(app): State<App>, caller: Caller, parameters: Par
     names.extend(parameters.text("name")?.map(str::to_owned));
     let several = parameters.text("names")?.unwrap_or_default();
     names.extend(several.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned));
-    let answer = query(&app, caller, whole_list(), consumed, names).await?;
-    let list = answer.credentials.into_iter().map(Credential::from).collect();
-    Ok(json(StatusCode::OK, &Listed { list }))
+    listed::<Credential, _>(query(&app, caller, whole_list(), consumed, names).await?.0)
 }
 
 /// Lists the credentials that the caller sees by filter, order and page.
@@ -309,11 +307,7 @@ pub(crate) async fn list_by_query(
     caller: Caller,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Failure> {
-    let wanted = read_query(body)?;
-    let offset = wanted.skip;
-    let answer = query(&app, caller, wanted, None, Vec::new()).await?;
-    let list = answer.credentials.into_iter().map(Credential::from).collect();
-    Ok(json(StatusCode::OK, &Paged::new(offset, answer.page, list)))
+    paged::<Credential, _, _>(body, |wanted| query(&app, caller, wanted, None, Vec::new())).await
 }
 
 async fn query(
@@ -322,9 +316,10 @@ async fn query(
     query: Query,
     consumed: Option<bool>,
     names: Vec<String>,
-) -> Result<ListCredentialsResponse, Failure> {
+) -> Result<(Vec<v1::Credential>, Option<PageInfo>), Failure> {
     let request = caller.request(ListCredentialsRequest { query: Some(query), consumed, names });
-    Ok(app.clients.credentials().list_credentials(request).await?.into_inner())
+    let answer = app.clients.credentials().list_credentials(request).await?.into_inner();
+    Ok((answer.credentials, answer.page))
 }
 
 /// Returns a credential.

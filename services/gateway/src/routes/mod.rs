@@ -3,8 +3,14 @@
 pub(crate) mod attribute_values;
 pub(crate) mod audit;
 pub(crate) mod authentication;
+pub(crate) mod credential_access;
 pub(crate) mod credentials;
+pub(crate) mod holdings;
 pub(crate) mod keys;
+pub(crate) mod locker_consumers;
+pub(crate) mod locker_credentials;
+pub(crate) mod locker_members;
+pub(crate) mod lockers;
 pub(crate) mod operations;
 pub(crate) mod permissions;
 pub(crate) mod roles;

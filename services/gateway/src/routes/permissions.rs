@@ -3,14 +3,13 @@
 use axum::extract::State;
 use axum::response::Response;
 use coffre_proto::auth::v1;
-use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::caller::Caller;
 use crate::error::{ErrorBody, Failure};
 use crate::json::Listed;
-use crate::request::{App, json};
+use crate::request::{App, listed};
 
 /// A permission with its English name.
 #[derive(Serialize, ToSchema)]
@@ -45,6 +44,5 @@ impl From<v1::Permission> for Permission {
 pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Response, Failure> {
     let answer =
         app.clients.roles().list_permissions(caller.request(v1::ListPermissionsRequest {})).await?.into_inner();
-    let list = answer.permissions.into_iter().map(Permission::from).collect();
-    Ok(json(StatusCode::OK, &Listed { list }))
+    listed::<Permission, _>(answer.permissions)
 }

@@ -8,7 +8,7 @@ use coffre_proto::auth::v1::{
     CreateRoleRequest, DeleteRoleRequest, GetRoleRequest, ListRolesRequest, PermissionReference, PermissionReferences,
     UpdateRoleRequest,
 };
-use coffre_proto::query::v1::Query;
+use coffre_proto::query::v1::{PageInfo, Query};
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -16,8 +16,8 @@ use utoipa::ToSchema;
 use super::permissions::Permission;
 use crate::caller::Caller;
 use crate::error::{ErrorBody, Failure};
-use crate::json::{ListBody, Object, Paged, moment, read_query, whole_list};
-use crate::request::{App, Ids, IfMatch, JsonBody, created, json, present, tagged};
+use crate::json::{ListBody, Object, Paged, moment, whole_list};
+use crate::request::{App, Ids, IfMatch, JsonBody, converted, created, json, paged, present, tagged};
 
 /// A role with every key.
 #[derive(Serialize, ToSchema)]
@@ -168,8 +168,7 @@ pub(crate) async fn create(State(app): State<App>, caller: Caller, body: JsonBod
     )
 )]
 pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Response, Failure> {
-    let answer = query(&app, caller, whole_list()).await?;
-    let list: Vec<ListedRole> = answer.roles.into_iter().map(ListedRole::from).collect();
+    let list: Vec<ListedRole> = converted(query(&app, caller, whole_list()).await?.0)?;
     Ok(json(StatusCode::OK, &list))
 }
 
@@ -189,16 +188,13 @@ pub(crate) async fn list_by_query(
     caller: Caller,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Failure> {
-    let wanted = read_query(body)?;
-    let offset = wanted.skip;
-    let answer = query(&app, caller, wanted).await?;
-    let list = answer.roles.into_iter().map(ListedRole::from).collect();
-    Ok(json(StatusCode::OK, &Paged::new(offset, answer.page, list)))
+    paged::<ListedRole, _, _>(body, |wanted| query(&app, caller, wanted)).await
 }
 
-async fn query(app: &App, caller: Caller, query: Query) -> Result<v1::ListRolesResponse, Failure> {
+async fn query(app: &App, caller: Caller, query: Query) -> Result<(Vec<v1::Role>, Option<PageInfo>), Failure> {
     let request = caller.request(ListRolesRequest { query: Some(query) });
-    Ok(app.clients.roles().list_roles(request).await?.into_inner())
+    let answer = app.clients.roles().list_roles(request).await?.into_inner();
+    Ok((answer.roles, answer.page))
 }
 
 /// Returns a role.
@@ -251,7 +247,7 @@ pub(crate) async fn update(
     Ok(app.updated(answer.changed, role.version, &Role::from(role)))
 }
 
-/// Deletes a role that no user holds.
+/// Deletes a role that no user holds and no locker is consumed by.
 #[utoipa::path(
     delete, path = "/v1/usermanagement/roles/{id}", tag = "Users and roles", operation_id = "deleteRole",
     params(("id" = i64, Path, description = "The role's id"), ("If-Match" = Option<String>, Header, description = "The entity tag that was read")),
@@ -260,8 +256,9 @@ pub(crate) async fn update(
         (status = 401, description = "Not signed in", body = ErrorBody),
         (status = 403, description = "A permission is missing", body = ErrorBody),
         (status = 404, description = "No such role", body = ErrorBody),
-        (status = 409, description = "Users hold it, or it is a role of the system", body = ErrorBody),
+        (status = 409, description = "Users hold it, lockers are consumed by it, or it is a role of the system", body = ErrorBody),
         (status = 412, description = "If-Match names another version", body = ErrorBody),
+        (status = 503, description = "Whether a locker is consumed by it cannot be found out", body = ErrorBody),
     )
 )]
 pub(crate) async fn delete(

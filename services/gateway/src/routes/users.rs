@@ -8,15 +8,15 @@ use coffre_proto::auth::v1::{
     CreateUserRequest, DeleteUserRequest, GetUserRequest, ListUsersRequest, Permission, RoleIds, RoleSummary,
     UpdateUserRequest,
 };
-use coffre_proto::query::v1::Query;
+use coffre_proto::query::v1::{PageInfo, Query};
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::caller::Caller;
 use crate::error::{ErrorBody, Failure};
-use crate::json::{Id, Json, ListBody, Listed, Object, Paged, id_of, invalid, moment, read_query, whole_list};
-use crate::request::{App, Ids, IfMatch, JsonBody, created, json, present, tagged};
+use crate::json::{Id, Json, ListBody, Listed, Object, Paged, id_of, invalid, moment, whole_list};
+use crate::request::{App, Ids, IfMatch, JsonBody, created, listed, paged, present, tagged};
 
 /// A user with every documented key.
 // `I` is the form of ids: a number, or [`Id`].
@@ -264,9 +264,7 @@ pub(crate) async fn create(State(app): State<App>, caller: Caller, body: JsonBod
     )
 )]
 pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Response, Failure> {
-    let answer = query(&app, caller, whole_list()).await?;
-    let list = answer.users.into_iter().map(ListedUser::<i64>::from).collect();
-    Ok(json(StatusCode::OK, &Listed { list }))
+    listed::<ListedUser<i64>, _>(query(&app, caller, whole_list()).await?.0)
 }
 
 /// Lists users by filter, order and page.
@@ -285,7 +283,7 @@ pub(crate) async fn list_by_query(
     caller: Caller,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Failure> {
-    paged::<i64>(&app, caller, body).await
+    paged::<ListedUser<i64>, _, _>(body, |wanted| query(&app, caller, wanted)).await
 }
 
 /// Lists users by filter, order and page, with strings as ids.
@@ -304,24 +302,13 @@ pub(crate) async fn list_by_query_v2(
     caller: Caller,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Failure> {
-    paged::<Id>(&app, caller, body).await
+    paged::<ListedUser<Id>, _, _>(body, |wanted| query(&app, caller, wanted)).await
 }
 
-async fn paged<I: From<i64> + ToSchema + Serialize>(
-    app: &App,
-    caller: Caller,
-    body: Option<Json>,
-) -> Result<Response, Failure> {
-    let wanted = read_query(body)?;
-    let offset = wanted.skip;
-    let answer = query(app, caller, wanted).await?;
-    let list = answer.users.into_iter().map(ListedUser::<I>::from).collect();
-    Ok(json(StatusCode::OK, &Paged::new(offset, answer.page, list)))
-}
-
-async fn query(app: &App, caller: Caller, query: Query) -> Result<v1::ListUsersResponse, Failure> {
+async fn query(app: &App, caller: Caller, query: Query) -> Result<(Vec<v1::User>, Option<PageInfo>), Failure> {
     let request = caller.request(ListUsersRequest { query: Some(query) });
-    Ok(app.clients.users().list_users(request).await?.into_inner())
+    let answer = app.clients.users().list_users(request).await?.into_inner();
+    Ok((answer.users, answer.page))
 }
 
 /// Returns a user.
@@ -406,6 +393,8 @@ pub(crate) async fn update(
 }
 
 /// Deletes a user who owns nothing any more.
+///
+/// Its own values go. `POST …/holdings/transfer` hands over what it still holds.
 #[utoipa::path(
     delete, path = "/v1/usermanagement/users/{id}", tag = "Users and roles", operation_id = "deleteUser",
     params(("id" = i64, Path, description = "The user's id"), ("If-Match" = Option<String>, Header, description = "The entity tag that was read")),
@@ -414,8 +403,9 @@ pub(crate) async fn update(
         (status = 401, description = "Not signed in", body = ErrorBody),
         (status = 403, description = "A permission is missing", body = ErrorBody),
         (status = 404, description = "No such user", body = ErrorBody),
-        (status = 409, description = "It still owns credentials or lockers, or is the last administrator", body = ErrorBody),
+        (status = 409, description = "It still owns credentials, is the last owner of lockers, or is the last administrator; the message lists what it holds", body = ErrorBody),
         (status = 412, description = "If-Match names another version", body = ErrorBody),
+        (status = 503, description = "A service that knows what it holds does not answer", body = ErrorBody),
     )
 )]
 pub(crate) async fn delete(

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tonic::Status;
 use tonic::body::Body;
 
-use crate::{Clients, Config, Gateway, router};
+use crate::{Channels, Clients, Config, Gateway, router};
 
 /// All services behind a gateway.
 #[derive(Clone, Default)]
@@ -110,7 +110,14 @@ impl Upstream {
     /// Builds a gateway over these services with settings.
     pub(crate) fn gateway_with(&self, config: Config) -> Gateway {
         let channel = self.channel();
-        router(Clients::new(channel.clone(), channel.clone(), channel.clone(), channel), config)
+        let channels = Channels {
+            auth: channel.clone(),
+            vault: channel.clone(),
+            locker: channel.clone(),
+            audit: channel.clone(),
+            intake: channel,
+        };
+        router(Clients::new(channels), config)
     }
 
     /// Leads to these services.
