@@ -24,6 +24,8 @@ pub(super) enum Condition {
 pub(super) enum Literal {
     /// Compares as it is.
     Value(Bind),
+    /// One of the numbers of a [`Kind::Enum`], and the one that most rows have.
+    Known(i64, Option<i64>),
     /// A moment: from its first microsecond to before the last.
     Moment(i64, i64),
     /// A text that is folded in SQL, as the column is.
@@ -145,7 +147,7 @@ fn literal(field: &Field, operator: Operator, value: &str) -> Result<Literal, Er
                 let all: Vec<_> = names.iter().map(|(name, _)| *name).collect();
                 invalid(format!("{name} is one of {}", all.join(", ")))
             })?;
-            only_equal(Literal::Value((*number).into()))
+            only_equal(Literal::Known(*number, field.usual))
         }
         Kind::Uuid => {
             let uuid = Uuid::try_parse(value.trim()).map_err(|_| invalid(format!("{name} compares with a UUID")))?;
@@ -237,6 +239,14 @@ fn compare(engine: Engine, sql: Sql, column: &'static str, operator: Operator, l
             Operator::Greater => sql.push(column).push(" >= ").bind(*to),
             Operator::GreaterOrEqual | Operator::Substring => sql.push(column).push(" >= ").bind(*from),
         },
+        // Numbers of the program, and not bound: a planner that does not see them cannot know that a partial index has all the rows.
+        Literal::Known(number, usual) => {
+            let sql = sql.push(column).push(sign(operator)).text(number.to_string());
+            match usual.filter(|usual| usual != number && operator == Operator::Equal) {
+                Some(usual) => sql.push(" AND ").push(column).push(" <> ").text(usual.to_string()),
+                None => sql,
+            }
+        }
         Literal::Pattern(pattern) => {
             let sql = dialect::folded(engine, sql, |sql| sql.push(column)).push(" LIKE ");
             dialect::folded(engine, sql, |sql| sql.bind(pattern.as_str())).push(" ESCAPE '!'")

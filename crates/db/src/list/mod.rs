@@ -138,19 +138,27 @@ pub struct Field {
     pub(crate) column: &'static str,
     pub(crate) kind: Kind,
     pub(crate) nullable: bool,
+    pub(crate) usual: Option<i64>,
 }
 
 impl Field {
     /// Names the field as queries do, and its column or expression.
     #[must_use]
     pub const fn new(name: &'static str, column: &'static str, kind: Kind) -> Self {
-        Self { name, column, kind, nullable: false }
+        Self { name, column, kind, nullable: false, usual: None }
     }
 
     /// The column may be NULL.
     #[must_use]
     pub const fn nullable(self) -> Self {
         Self { nullable: true, ..self }
+    }
+
+    /// For a [`Kind::Enum`]: most rows have this number, and an index leaves them out (`… WHERE column <> number`). A condition on another
+    /// number says so in the words of the index, so that it is used.
+    #[must_use]
+    pub const fn mostly(self, usual: i64) -> Self {
+        Self { usual: Some(usual), ..self }
     }
 }
 

@@ -16,7 +16,7 @@ static LIST: Listing = Listing::new(
         Field::new("note", "r.note", Kind::Text).nullable(),
         Field::new("createTime", "r.created_at", Kind::Time),
         Field::new("active", "r.active", Kind::Bool),
-        Field::new("state", "r.state", Kind::Enum(&[("ACTIVE", 1), ("DELETED", 2)])),
+        Field::new("state", "r.state", Kind::Enum(&[("ACTIVE", 1), ("DELETED", 2)])).mostly(1),
         Field::new("uuid", "r.uuid", Kind::Uuid),
     ],
 );
@@ -54,6 +54,14 @@ fn values_are_bound_and_never_text() {
             assert!(sql.contains('?'));
         }
     }
+}
+
+#[test]
+fn a_rare_value_is_asked_for_in_the_words_of_the_index_that_has_it() {
+    assert_eq!(shape(test("state", Equal, "deleted")), "(r.state = 2 AND r.state <> 1)");
+    assert_eq!(shape(test("state", Equal, "active")), "(r.state = 1)");
+    assert_eq!(shape(test("state", NotEqual, "active")), "(r.state <> 1)");
+    assert_eq!(shape(test("state", NotEqual, "deleted")), "(r.state <> 2)");
 }
 
 #[test]

@@ -2,41 +2,17 @@
 
 use std::collections::HashSet;
 
-use coffre_db::{Connection, Result, Sql, dialect};
+use coffre_db::{Connection, Error, Result, Sql, dialect};
+use diesel::Connection as _;
+use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
-use diesel::sql_types::{BigInt, Binary, Text};
+use diesel::sql_types::{Array, BigInt, Binary, Text};
 use diesel::sqlite::Sqlite;
 
 use crate::domain::entry::NewEntry;
 
-diesel::table! {
-    entries (log_index) {
-        log_index -> BigInt,
-        event_id -> Binary,
-        canonical -> Binary,
-        leaf_hash -> Binary,
-        created_at -> BigInt,
-        activity -> BigInt,
-        status -> BigInt,
-        source -> BigInt,
-        event -> Text,
-        user_id -> BigInt,
-        user_name_key -> Text,
-        object_type -> Text,
-        object_id -> Text,
-        object_name_key -> Text,
-        request_id -> Text,
-        host_name -> Text,
-        environment_name -> Text,
-        client_address -> Text,
-        description -> Text,
-        detail -> Text,
-    }
-}
-
-#[derive(Insertable)]
-#[diesel(table_name = entries)]
+/// The columns of an entry.
 struct Row<'a> {
     log_index: i64,
     event_id: &'a [u8],
@@ -87,42 +63,60 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Rows of one statement on PostgreSQL: it takes 65 535 values.
-const POSTGRES_ROWS: usize = 1000;
-
-/// Adds entries from a position on.
+/// Adds entries from a position on, and returns how many were new. An event that is in the log comes once more only after a commit in
+/// doubt, so nobody looks for it before its key turns out to be taken.
 ///
-/// SQLite runs one prepared statement a row, which costs less than preparing a long one; PostgreSQL pays for each round trip.
-pub(super) fn insert(conn: &mut Connection, from: i64, new: &[&NewEntry]) -> Result<()> {
-    let rows = (from..).zip(new).map(|(log_index, entry)| Row::of(log_index, entry));
+/// SQLite runs a statement a row: one for many rows would keep every page as it was before, in case a row fails. PostgreSQL pays for each
+/// round trip.
+pub(super) fn insert(conn: &mut Connection, from: i64, new: &[&NewEntry]) -> Result<i64> {
     match conn {
-        Connection::Sqlite(conn) => {
-            for row in rows {
-                InsertOne(row).execute(conn)?;
+        Connection::Sqlite(conn) => insert_one_by_one(conn, from, new),
+        Connection::Postgres(_) => match conn.transaction(|conn| insert_together(conn, from, new)) {
+            Err(Error::Unique(key)) if key.covers(KEY) => {
+                let known = known(conn, new)?;
+                let new: Vec<_> =
+                    new.iter().copied().filter(|entry| !known.contains(entry.event_id.as_slice())).collect();
+                insert_together(conn, from, &new)
             }
-        }
-        Connection::Postgres(conn) => {
-            let rows: Vec<Row<'_>> = rows.collect();
-            for chunk in rows.chunks(POSTGRES_ROWS) {
-                diesel::insert_into(entries::table).values(chunk).execute(conn)?;
-            }
-        }
+            outcome => outcome,
+        },
     }
-    Ok(())
 }
 
-/// The statement that adds one entry on SQLite. Its type names it, so that the prepared statement is found without the text: Diesel
-/// would write its own `INSERT` out for each row to find it, which costs as much as half of the row's indexes.
-struct InsertOne<'a>(Row<'a>);
+const KEY: &str = "event_id";
+
+fn insert_one_by_one(conn: &mut SqliteConnection, from: i64, new: &[&NewEntry]) -> Result<i64> {
+    let mut added = 0;
+    for entry in new {
+        match InsertRow(Row::of(from + added, entry)).execute(conn).map_err(Error::from) {
+            Err(Error::Unique(key)) if key.covers(KEY) => {}
+            outcome => added += outcome.map(|_| 1)?,
+        }
+    }
+    Ok(added)
+}
+
+fn insert_together(conn: &mut Connection, from: i64, new: &[&NewEntry]) -> Result<i64> {
+    let rows: Vec<Row<'_>> = (from..).zip(new).map(|(log_index, entry)| Row::of(log_index, entry)).collect();
+    if let Connection::Postgres(conn) = conn {
+        InsertArrays::of(&rows).execute(conn)?;
+    }
+    Ok(i64::try_from(rows.len()).unwrap_or(i64::MAX))
+}
+
+/// The statement that adds one entry on SQLite. Its type names it, so that the prepared statement is found without the text: Diesel would
+/// write its own `INSERT` out for each row to find it, which costs as much as half of the row's indexes.
+struct InsertRow<'a>(Row<'a>);
 
 const INSERT: &str = "\
 INSERT INTO entries (log_index, event_id, canonical, leaf_hash, created_at, activity, status, source, event, user_id, user_name_key, \
-object_type, object_id, object_name_key, request_id, host_name, environment_name, client_address, description, detail) VALUES (";
+object_type, object_id, object_name_key, request_id, host_name, environment_name, client_address, description, detail) ";
 
-impl QueryFragment<Sqlite> for InsertOne<'_> {
+impl QueryFragment<Sqlite> for InsertRow<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         let row = &self.0;
         out.push_sql(INSERT);
+        out.push_sql("VALUES (");
         out.push_bind_param::<BigInt, _>(&row.log_index)?;
         for bytes in [&row.event_id, &row.canonical, &row.leaf_hash] {
             out.push_sql(", ");
@@ -156,13 +150,89 @@ impl QueryFragment<Sqlite> for InsertOne<'_> {
     }
 }
 
-impl QueryId for InsertOne<'_> {
-    type QueryId = InsertOne<'static>;
+impl QueryId for InsertRow<'_> {
+    type QueryId = InsertRow<'static>;
 
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-impl RunQueryDsl<SqliteConnection> for InsertOne<'_> {}
+impl RunQueryDsl<SqliteConnection> for InsertRow<'_> {}
+
+/// The statement that adds entries on PostgreSQL: an array a column, so that its text is the same for any number of rows.
+struct InsertArrays<'a> {
+    log_index: Vec<i64>,
+    bytes: [Vec<&'a [u8]>; 3],
+    numbers: [Vec<i64>; 4],
+    event: Vec<&'a str>,
+    user_id: Vec<i64>,
+    texts: [Vec<&'a str>; 10],
+}
+
+impl<'a> InsertArrays<'a> {
+    fn of(rows: &[Row<'a>]) -> Self {
+        fn all<'a, T>(rows: &[Row<'a>], of: impl Fn(&Row<'a>) -> T) -> Vec<T> {
+            rows.iter().map(of).collect()
+        }
+        Self {
+            log_index: all(rows, |row| row.log_index),
+            bytes: [all(rows, |row| row.event_id), all(rows, |row| row.canonical), all(rows, |row| row.leaf_hash)],
+            numbers: [
+                all(rows, |row| row.created_at),
+                all(rows, |row| row.activity),
+                all(rows, |row| row.status),
+                all(rows, |row| row.source),
+            ],
+            event: all(rows, |row| row.event),
+            user_id: all(rows, |row| row.user_id),
+            texts: [
+                all(rows, |row| row.user_name_key),
+                all(rows, |row| row.object_type),
+                all(rows, |row| row.object_id),
+                all(rows, |row| row.object_name_key),
+                all(rows, |row| row.request_id),
+                all(rows, |row| row.host_name),
+                all(rows, |row| row.environment_name),
+                all(rows, |row| row.client_address),
+                all(rows, |row| row.description),
+                all(rows, |row| row.detail),
+            ],
+        }
+    }
+}
+
+impl QueryFragment<Pg> for InsertArrays<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(INSERT);
+        out.push_sql("SELECT * FROM unnest(");
+        out.push_bind_param::<Array<BigInt>, _>(&self.log_index)?;
+        for column in &self.bytes {
+            out.push_sql(", ");
+            out.push_bind_param::<Array<Binary>, _>(column)?;
+        }
+        for column in &self.numbers {
+            out.push_sql(", ");
+            out.push_bind_param::<Array<BigInt>, _>(column)?;
+        }
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Text>, _>(&self.event)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<BigInt>, _>(&self.user_id)?;
+        for column in &self.texts {
+            out.push_sql(", ");
+            out.push_bind_param::<Array<Text>, _>(column)?;
+        }
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+impl QueryId for InsertArrays<'_> {
+    type QueryId = InsertArrays<'static>;
+
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl RunQueryDsl<PgConnection> for InsertArrays<'_> {}
 
 #[derive(QueryableByName)]
 struct Known {
@@ -171,7 +241,7 @@ struct Known {
 }
 
 /// Returns which of these events are in the log: a call whose commit was in doubt may come once more in another stream.
-pub(super) fn known(conn: &mut Connection, events: &[&NewEntry]) -> Result<HashSet<Vec<u8>>> {
+fn known(conn: &mut Connection, events: &[&NewEntry]) -> Result<HashSet<Vec<u8>>> {
     let rows: Vec<Known> = dialect::in_chunks(events, |events| {
         let ids = events.iter().map(|entry| entry.event_id.as_slice());
         Sql::new("SELECT event_id FROM entries WHERE event_id IN (").binds(ids).push(")").load(conn)

@@ -26,10 +26,10 @@ static ENTRIES: Listing = Listing::new("audit.entries", "entries e", "e.log_inde
 const FIELDS: &[Field] = &[
     Field::new("id", "e.event_id", Kind::Uuid),
     Field::new("createdOn", "e.created_at", Kind::Time),
-    Field::new("activityType", "e.activity", Kind::Enum(ACTIVITIES)),
+    Field::new("activityType", "e.activity", Kind::Enum(ACTIVITIES)).mostly(5),
     Field::new("event", "e.event", Kind::TextWithKey("e.event")),
     Field::new("eventDescription", "e.description", Kind::Text),
-    Field::new("status", "e.status", Kind::Enum(&[("Successful", 1), ("Unsuccessful", 2), ("Unknown", 3)])),
+    Field::new("status", "e.status", Kind::Enum(&[("Successful", 1), ("Unsuccessful", 2), ("Unknown", 3)])).mostly(1),
     Field::new("source", "e.source", Kind::Enum(&[("API", 1), ("Console", 2), ("gRPC", 3), ("System", 4)])),
     Field::new("userName", "e.user_name_key", Kind::TextWithKey("e.user_name_key")),
     Field::new("createdBy", "e.user_id", Kind::Integer),

@@ -69,15 +69,15 @@ fn append(conn: &mut Connection, service: &str, arrivals: &[Arrival], now: Times
     let dispositions = arrivals.iter().map(|arrival| round.arrive(arrival)).collect::<Result<Vec<_>>>()?;
     let Round { conn, positions, moved, candidates, .. } = round;
 
-    let mut known = if candidates.is_empty() { HashSet::new() } else { entries::known(conn, &candidates)? };
-    let new: Vec<&NewEntry> = candidates.into_iter().filter(|entry| known.insert(entry.event_id.to_vec())).collect();
-    entries::insert(conn, size, &new)?;
+    let mut seen = HashSet::with_capacity(candidates.len());
+    let new: Vec<&NewEntry> = candidates.into_iter().filter(|entry| seen.insert(entry.event_id)).collect();
+    let added = entries::insert(conn, size, &new)?;
     for stream_id in &moved {
         if let Some(position) = positions.get(stream_id) {
             streams::advance(conn, service, stream_id, position, now)?;
         }
     }
-    let size = size.saturating_add(i64::try_from(new.len()).unwrap_or(i64::MAX));
+    let size = size.saturating_add(added);
     Sql::new("UPDATE log_head SET size = ").bind(size).push(" WHERE id = 1").cached().execute(conn)?;
     Ok(dispositions)
 }
