@@ -25,6 +25,10 @@ pub struct Expectation {
     pub source: &'static str,
     pub object_name: Option<String>,
     pub event: Option<String>,
+    /// Events that other services may record under the same request id.
+    pub beside: &'static [&'static str],
+    /// How often each of some of them must be there.
+    pub exactly: Vec<(&'static str, usize)>,
 }
 
 /// The calls of one case.
@@ -63,14 +67,7 @@ impl Ledger {
         while !missing.is_empty() {
             let ids: Vec<&str> = missing.iter().map(|call| call.request_id.as_str()).collect();
             let found = entries(reader, &ids).await;
-            missing.retain(|call| match found.get(&call.request_id).map(Vec::as_slice) {
-                None => true,
-                Some([entry]) => {
-                    compare(call, entry);
-                    false
-                }
-                Some(several) => panic!("one call, several entries: {several:#?}"),
-            });
+            missing.retain(|call| found.get(&call.request_id).is_none_or(|entries| !is_whole(call, entries)));
             if missing.is_empty() {
                 break;
             }
@@ -92,6 +89,31 @@ pub async fn entries(reader: &Session, request_ids: &[&str]) -> BTreeMap<String,
         }
     }
     found
+}
+
+/// Compares what there is, and says whether it is all.
+fn is_whole(call: &Expectation, entries: &[Entry]) -> bool {
+    let (beside, own): (Vec<&Entry>, Vec<&Entry>) =
+        entries.iter().partition(|entry| call.beside.contains(&entry.event.as_str()));
+    for entry in &beside {
+        assert_eq!((entry.status.as_str(), call.successful), ("Successful", true), "beside {call:#?}: {entry:#?}");
+        assert!(call.user_name.is_empty() || entry.user_name == call.user_name, "in another name: {entry:#?}");
+        assert!(!canary::is_in(format!("{entry:?}").as_bytes()), "a secret in the audit: {entry:#?}");
+    }
+    let mut whole = true;
+    for (event, expected) in &call.exactly {
+        let count = beside.iter().filter(|entry| entry.event == *event).count();
+        assert!(count <= *expected, "{count} of {event} instead of {expected}: {beside:#?}");
+        whole &= count == *expected;
+    }
+    match own[..] {
+        [] => false,
+        [entry] => {
+            compare(call, entry);
+            whole
+        }
+        _ => panic!("one call, several entries: {own:#?}"),
+    }
 }
 
 fn compare(call: &Expectation, entry: &Entry) {

@@ -17,6 +17,8 @@
 //! | [`canary`] | the search for secrets where none may be |
 //! | [`load`] | writers and readers that remember what was acknowledged |
 //! | [`tools`] | programs that users have |
+//! | [`sharing`] | operations that no single transaction holds, and what must be true after each |
+//! | [`settled`] | servers that settle what was interrupted |
 //! | [`kills`] | the server killed under them |
 
 // All of this is a test: a broken expectation panics, with the place that had it.
@@ -39,4 +41,6 @@ pub mod operation;
 pub mod postgres;
 pub mod raw;
 pub mod server;
+pub mod settled;
+pub mod sharing;
 pub mod tools;

@@ -7,11 +7,13 @@ pub struct Operation {
     pub rpc: &'static str,
     /// The words of the documented audit log that fit; the contract leaves some calls a choice.
     pub activities: &'static [&'static str],
+    /// Events that other services may record for the same call, in its name and under its request id.
+    pub beside: &'static [&'static str],
 }
 
 macro_rules! operations {
-    ($($name:ident = $rpc:literal: $($activity:literal)|+;)+) => {
-        $(pub const $name: Operation = Operation { rpc: $rpc, activities: &[$($activity),+] };)+
+    ($($name:ident = $rpc:literal: $($activity:literal)|+ $(, beside $($beside:literal)|+)?;)+) => {
+        $(pub const $name: Operation = Operation { rpc: $rpc, activities: &[$($activity),+], beside: &[$($($beside),+)?] };)+
         /// All of them.
         pub const ALL: &[Operation] = &[$($name),+];
     };
@@ -28,7 +30,9 @@ operations! {
     GET_USER = "coffre.auth.v1.UserService/GetUser": "AUDIT_UNSET_ACTIVITY_TYPE";
     LIST_USERS = "coffre.auth.v1.UserService/ListUsers": "AUDIT_UNSET_ACTIVITY_TYPE";
     UPDATE_USER = "coffre.auth.v1.UserService/UpdateUser": "UPDATE_USER" | "ENABLE_USER" | "DISABLE_USER";
-    DELETE_USER = "coffre.auth.v1.UserService/DeleteUser": "DELETE_USER";
+    DELETE_USER = "coffre.auth.v1.UserService/DeleteUser": "DELETE_USER", beside "user.released";
+    LIST_HOLDINGS = "coffre.auth.v1.UserService/ListUserHoldings": "AUDIT_UNSET_ACTIVITY_TYPE";
+    TRANSFER_HOLDINGS = "coffre.auth.v1.UserService/TransferUserHoldings": "UPDATE_USER", beside "credential.transferred" | "locker.member.set";
     CREATE_ROLE = "coffre.auth.v1.RoleService/CreateRole": "ADD_ROLE";
     GET_ROLE = "coffre.auth.v1.RoleService/GetRole": "AUDIT_UNSET_ACTIVITY_TYPE";
     LIST_ROLES = "coffre.auth.v1.RoleService/ListRoles": "AUDIT_UNSET_ACTIVITY_TYPE";
@@ -42,10 +46,26 @@ operations! {
     TRANSFER_CREDENTIAL = "coffre.vault.v1.CredentialService/TransferCredential": "UPDATE_CREDENTIAL_OWNERSHIP";
     DELETE_CREDENTIAL = "coffre.vault.v1.CredentialService/DeleteCredential": "DELETE_CREDENTIAL";
     DELETE_ATTRIBUTE = "coffre.vault.v1.CredentialService/DeleteAttribute": "UPDATE_CREDENTIAL";
+    ASSIGN_CREDENTIAL = "coffre.vault.v1.CredentialService/AssignCredential": "UPDATE_CREDENTIAL";
+    WITHDRAW_CREDENTIAL = "coffre.vault.v1.CredentialService/WithdrawCredential": "UPDATE_CREDENTIAL";
+    LIST_LOCKER_CREDENTIALS = "coffre.vault.v1.CredentialService/ListLockerCredentials": "READ_LOCKER";
+    EXPLAIN_ACCESS = "coffre.vault.v1.CredentialService/ExplainAccess": "READ_CREDENTIAL";
+    LIST_MISSING_VALUES = "coffre.vault.v1.CredentialService/ListMissingValues": "READ_CREDENTIAL";
     CREATE_VALUES = "coffre.vault.v1.AttributeValueService/CreateAttributeValues": "UPDATE_CREDENTIAL";
     LIST_VALUES = "coffre.vault.v1.AttributeValueService/ListAttributeValues": "READ_CREDENTIAL";
     UPDATE_VALUE = "coffre.vault.v1.AttributeValueService/UpdateAttributeValue": "UPDATE_CREDENTIAL";
     DELETE_VALUE = "coffre.vault.v1.AttributeValueService/DeleteAttributeValue": "UPDATE_CREDENTIAL";
+    CREATE_LOCKER = "coffre.locker.v1.LockerService/CreateLocker": "ADD_LOCKER";
+    GET_LOCKER = "coffre.locker.v1.LockerService/GetLocker": "READ_LOCKER";
+    LIST_LOCKERS = "coffre.locker.v1.LockerService/ListLockers": "READ_LOCKER";
+    UPDATE_LOCKER = "coffre.locker.v1.LockerService/UpdateLocker": "UPDATE_LOCKER";
+    DELETE_LOCKER = "coffre.locker.v1.LockerService/DeleteLocker": "DELETE_LOCKER";
+    LIST_MEMBERS = "coffre.locker.v1.LockerService/ListMembers": "READ_LOCKER";
+    SET_MEMBER = "coffre.locker.v1.LockerService/SetMember": "UPDATE_LOCKER";
+    REMOVE_MEMBER = "coffre.locker.v1.LockerService/RemoveMember": "UPDATE_LOCKER";
+    LIST_CONSUMERS = "coffre.locker.v1.LockerService/ListConsumers": "READ_LOCKER";
+    ADD_CONSUMER = "coffre.locker.v1.LockerService/AddConsumer": "UPDATE_LOCKER";
+    REMOVE_CONSUMER = "coffre.locker.v1.LockerService/RemoveConsumer": "UPDATE_LOCKER";
     GET_MODE = "coffre.vault.v1.KeyService/GetMode": "CV_SETTING";
     GET_KEY_STATUS = "coffre.vault.v1.KeyService/GetMasterKeyStatus": "CV_SETTING";
     GET_TRANSPORT_KEY = "coffre.vault.v1.KeyService/GetTransportPublicKey": "CV_SETTING" | "AUDIT_UNSET_ACTIVITY_TYPE";

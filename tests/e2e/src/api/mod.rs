@@ -2,7 +2,10 @@
 
 mod audit;
 mod authentication;
+mod contents;
+mod holdings;
 mod keys;
+mod lockers;
 mod roles;
 mod users;
 mod values;
@@ -27,6 +30,7 @@ use crate::operation::Operation;
 use crate::server::Server;
 
 pub use self::authentication::SignedIn;
+pub use self::lockers::LockerChange;
 pub use self::roles::{NewRole, RoleChange};
 pub use self::users::{NewUser, UserChange};
 pub use self::values::{NewValue, ValueChange};
@@ -159,6 +163,12 @@ impl<T> Answer<T> {
         self
     }
 
+    /// Another service recorded this event so often for the call.
+    pub fn beside(self, event: &'static str, count: usize) -> Self {
+        self.ledger.amend(&self.request_id, |expected| expected.exactly.push((event, count)));
+        self
+    }
+
     /// The audit's documented word is this one.
     pub fn activity(self, activity: &'static str) -> Self {
         self.ledger.amend(&self.request_id, |expected| expected.activities = vec![activity]);
@@ -228,6 +238,8 @@ impl Session {
             source: self.api.protocol.source(),
             object_name: None,
             event: None,
+            beside: operation.beside,
+            exactly: Vec::new(),
         });
     }
 

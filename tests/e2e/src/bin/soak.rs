@@ -15,6 +15,7 @@ use coffre_e2e::api::{NewAttribute, NewValue, Protocol};
 use coffre_e2e::case::{Case, block_on};
 use coffre_e2e::http::Http;
 use coffre_e2e::kills;
+use coffre_e2e::settled;
 use coffre_e2e::server::{Engine, Home};
 use serde_json::json;
 
@@ -37,13 +38,15 @@ fn main() {
     for engine in Engine::BOTH.into_iter().filter(|engine| engine.is_wanted()) {
         if arguments.kills > 0 {
             let figures = block_on(kills::run(engine, arguments.kills));
+            settled::finish();
             let mut starts = figures.starts.clone();
             starts.sort();
             println!(
-                "{engine:?}: {} kills, {} reads and {} writes acknowledged, none lost; start to first answer: median {:?}, longest {:?}",
+                "{engine:?}: {} kills, {} reads, {} writes and {} changes of what is shared acknowledged, none lost; start to first answer: median {:?}, longest {:?}",
                 figures.kills,
                 figures.reads,
                 figures.writes,
+                figures.shared,
                 starts[starts.len() / 2],
                 starts[starts.len() - 1],
             );

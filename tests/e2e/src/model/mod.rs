@@ -1,14 +1,18 @@
 //! Answers in one form, whichever protocol they came by. Reading JSON checks the shapes that the contract promises: every documented key,
 //! ids as strings (numbers under `/v1/usermanagement`), times in RFC 3339 with milliseconds and `Z`.
 
+mod access;
 mod json;
+mod locker;
 mod query;
 
 use coffre_proto::{audit, auth, vault};
 use serde_json::Value as Json;
 
 use self::json::{check_author, field, flag, list, optional_id, optional_text};
+pub use self::access::{Access, AccessPath, Holdings, MissingValues, UserAccess};
 pub use self::json::{id, number, text, time};
+pub use self::locker::{Locker, LockerPermission, Member, Right};
 pub use self::query::{Filter, Page, Query};
 
 /// A refusal: the status that REST has for it, its code word, its text.

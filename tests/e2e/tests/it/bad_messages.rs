@@ -87,6 +87,122 @@ fn bytes_that_are_no_message_are_refused() {
     });
 }
 
+/// The RPCs about lockers, what is in them, and what users hold.
+const SHARING: [&str; 18] = [
+    "coffre.locker.v1.LockerService/CreateLocker",
+    "coffre.locker.v1.LockerService/GetLocker",
+    "coffre.locker.v1.LockerService/ListLockers",
+    "coffre.locker.v1.LockerService/UpdateLocker",
+    "coffre.locker.v1.LockerService/DeleteLocker",
+    "coffre.locker.v1.LockerService/ListMembers",
+    "coffre.locker.v1.LockerService/SetMember",
+    "coffre.locker.v1.LockerService/RemoveMember",
+    "coffre.locker.v1.LockerService/ListConsumers",
+    "coffre.locker.v1.LockerService/AddConsumer",
+    "coffre.locker.v1.LockerService/RemoveConsumer",
+    "coffre.vault.v1.CredentialService/AssignCredential",
+    "coffre.vault.v1.CredentialService/WithdrawCredential",
+    "coffre.vault.v1.CredentialService/ListLockerCredentials",
+    "coffre.vault.v1.CredentialService/ExplainAccess",
+    "coffre.vault.v1.CredentialService/ListMissingValues",
+    "coffre.auth.v1.UserService/ListUserHoldings",
+    "coffre.auth.v1.UserService/TransferUserHoldings",
+];
+
+#[test]
+fn bytes_that_are_no_message_about_lockers_are_refused() {
+    on_each(async |case| {
+        let owner = case.basic("garbler").await;
+        for rpc in SHARING {
+            for bytes in [&b"\xff\xff\xff\xff"[..], b"\x0a\x05ab", b"\x08", b"{\"name\":\"x\"}"] {
+                let refused = refused(&send(&owner, rpc, bytes.to_vec()).await.unwrap_err());
+                assert_eq!((refused.status, refused.code.as_str()), (400, "request.malformed"), "{rpc} {bytes:?}");
+            }
+            // Nothing at all: what is required is missing; only a list asks for nothing.
+            let nothing = send(&owner, rpc, Bytes::new()).await;
+            if rpc.ends_with("/ListLockers") {
+                nothing.unwrap();
+            } else {
+                let refused = refused(&nothing.unwrap_err());
+                assert!(matches!(refused.status, 400 | 404), "{rpc}: {refused:?}");
+            }
+        }
+        assert!(owner.list_lockers(None).await.ok().is_empty());
+    });
+}
+
+#[test]
+fn odd_messages_about_lockers_are_refused() {
+    use coffre_proto::auth::v1 as auth;
+    use coffre_proto::locker::v1::{
+        AddConsumerRequest, DeleteLockerRequest, GetLockerRequest, Member, SetMemberRequest, UpdateLockerRequest,
+    };
+    use coffre_proto::vault::v1::{
+        AssignCredentialRequest, ExplainAccessRequest, ListLockerCredentialsRequest, WithdrawCredentialRequest,
+    };
+    on_each(async |case| {
+        let owner = case.basic("odd").await;
+        let it = crate::cases::lockers::locker(case, &owner, "untouched").await;
+        let inside = crate::cases::contents::credential(case, &owner, "untouched").await;
+        let locker = "coffre.locker.v1.LockerService";
+        let credential = "coffre.vault.v1.CredentialService";
+        for id in [0, -1, i64::MIN] {
+            let etag = String::new;
+            for (rpc, message) in [
+                (format!("{locker}/GetLocker"), GetLockerRequest { id }.encode_to_vec()),
+                (format!("{locker}/UpdateLocker"), UpdateLockerRequest { id, ..Default::default() }.encode_to_vec()),
+                (format!("{locker}/DeleteLocker"), DeleteLockerRequest { id, etag: etag() }.encode_to_vec()),
+                (format!("{locker}/AddConsumer"), AddConsumerRequest { locker_id: it.id, role_id: id }.encode_to_vec()),
+                (
+                    format!("{locker}/SetMember"),
+                    SetMemberRequest { locker_id: it.id, member: Some(Member { user_id: id, permissions: vec![2] }) }
+                        .encode_to_vec(),
+                ),
+                (
+                    format!("{credential}/AssignCredential"),
+                    AssignCredentialRequest { credential_id: inside.id, locker_id: id, etag: etag() }.encode_to_vec(),
+                ),
+                (
+                    format!("{credential}/WithdrawCredential"),
+                    WithdrawCredentialRequest { credential_id: id, locker_id: it.id, etag: etag() }.encode_to_vec(),
+                ),
+                (
+                    format!("{credential}/ListLockerCredentials"),
+                    ListLockerCredentialsRequest { locker_id: id, query: None }.encode_to_vec(),
+                ),
+                (
+                    format!("{credential}/ExplainAccess"),
+                    ExplainAccessRequest { credential_id: inside.id, user_id: Some(id) }.encode_to_vec(),
+                ),
+                (
+                    "coffre.auth.v1.UserService/TransferUserHoldings".to_owned(),
+                    auth::TransferUserHoldingsRequest { id: owner.id, recipient_id: id }.encode_to_vec(),
+                ),
+            ] {
+                let refused = refused(&send(&owner, &rpc, message).await.unwrap_err());
+                assert!(matches!(refused.status, 400 | 404), "{rpc} {id}: {refused:?}");
+            }
+        }
+        let rpc = format!("{locker}/SetMember");
+        for member in [
+            None,
+            Some(vec![]),
+            Some(vec![0]),
+            Some(vec![4]),
+            Some(vec![-1]),
+            Some(vec![2, 99]),
+            Some(vec![1, 2, 3, 1]),
+        ] {
+            let member = member.map(|permissions| Member { user_id: owner.id, permissions });
+            let message = SetMemberRequest { locker_id: it.id, member: member.clone() }.encode_to_vec();
+            let refused = refused(&send(&owner, &rpc, message).await.unwrap_err());
+            assert_eq!((refused.status, refused.code.as_str()), (400, "request.invalid"), "{member:?}");
+        }
+        assert_eq!(owner.get_locker(it.id).await.ok(), it, "a refusal changes nothing");
+        assert_eq!(owner.get_credential(inside.id).await.ok(), inside, "a refusal changes nothing");
+    });
+}
+
 #[test]
 fn a_message_of_many_megabytes_is_refused() {
     on_each(async |case| {

@@ -1,4 +1,4 @@
-//! Every request that the old document prints for signing in, credentials, values, mode and key state, sent by real `curl` as it is printed,
+//! Every request that the old document prints for signing in, credentials, values, mode and key state (and, in [`lockers`], for lockers), sent by real `curl` as it is printed,
 //! with the placeholders filled and the host and ids of today; the answers are compared with what is printed, key by key and type by type.
 //! Then the same story over gRPC with real `grpcurl`.
 //!
@@ -11,6 +11,8 @@
 //! | `POST …/credentials/12/username` (example of creating a value) | 404; the path above it, `…/attributevalue`, works |
 //! | `"X-Authorization" : "Authorization token"` sent along with the sign-in | as printed: it is not looked at there |
 //! | the answer to the update and the transfer still prints `"version": 0` and the old owner | the new version and owner |
+
+mod lockers;
 
 use std::process::Command;
 

@@ -97,6 +97,49 @@ case_list! {
         an_unchanged_value_is_still_a_change,
         values_go_with_their_user,
     }
+    lockers {
+        a_locker_lives_from_creation_to_deletion,
+        locker_names_are_unique_kept_as_typed_and_checked,
+        without_the_permission_no_locker_is_made,
+        lockers_are_listed_filtered_and_paged,
+        a_detailed_list_tells_members_and_counts,
+        members_are_added_changed_and_removed,
+        a_locker_keeps_an_owner,
+        consumers_are_added_and_removed,
+        a_role_that_consumes_lives_on,
+        a_stale_locker_version_changes_nothing,
+        an_administrator_of_lockers_gives_nothing_to_himself,
+    }
+    contents {
+        a_credential_enters_and_leaves_a_locker,
+        a_consumer_uses_what_is_inside,
+        a_manager_runs_a_locker_and_reads_nothing,
+        a_participant_brings_his_own_and_sees_no_other,
+        a_right_taken_away_is_gone_within_a_second,
+        pages_of_everything_reached_neither_lose_nor_repeat,
+    }
+    matrix {
+        every_cell_is_as_the_contract_says,
+    }
+    sharing {
+        access_is_explained,
+        what_is_missing_is_explained,
+        who_has_stored_nothing_yet_is_told,
+    }
+    leaving {
+        holdings_are_told,
+        everything_is_handed_over,
+        the_user_itself_hands_over_more_than_one_part,
+        a_user_who_holds_something_is_not_deleted,
+        a_last_owner_of_lockers_alone_is_not_deleted,
+        what_belonged_to_the_user_alone_goes,
+    }
+    races {
+        a_locker_is_deleted_while_a_credential_enters,
+        a_user_is_deleted_while_it_is_given_something,
+        a_role_is_deleted_while_it_becomes_a_consumer,
+        two_lockers_want_one_credential,
+    }
     transport {
         a_value_encrypted_for_transport_is_stored_plain,
         an_unknown_transport_key_is_refused,

@@ -1,5 +1,7 @@
 //! Two processes on one PostgreSQL (architecture.md 1; security.md 1.4).
 
+mod sharing;
+
 use coffre_e2e::api::{Api, NewAttribute, NewValue, Protocol, Session, UserChange};
 use coffre_e2e::case::{Case, run_apart};
 use coffre_e2e::model::{Filter, Query};
@@ -89,6 +91,13 @@ fn two_replicas_are_one_vault() {
                 leaver_there.list_credentials(&Default::default()).await.code() == Some("auth.token_invalid")
             })
             .await;
+
+            // In both directions.
+            sharing::a_right_taken_away_at_one_is_gone_at_the_other(&case, &there).await;
+            let reversed = Case::on(&two, protocol).await;
+            let here = Api { ledger: reversed.api.ledger.clone(), ..Api::new(&one, protocol) };
+            sharing::a_right_taken_away_at_one_is_gone_at_the_other(&reversed, &here).await;
+            reversed.settle().await;
 
             // Both write the audit, each call once, and both tell the same.
             case.settle().await;

@@ -18,6 +18,8 @@ fn no_planted_secret_is_in_any_log_output_or_database_file() {
     while RUNNING.load(Ordering::SeqCst) > 0 && begun.elapsed() < Duration::from_secs(300) {
         std::thread::sleep(Duration::from_millis(100));
     }
+    // Whoever was killed has had the time of all the others to settle what was interrupted; afterwards it is searched like them.
+    coffre_e2e::settled::finish();
     for engine in Engine::BOTH.into_iter().filter(|engine| engine.is_wanted()) {
         let server = Server::shared(engine);
         block_on(async {

@@ -1,5 +1,6 @@
 //! Who may call what: every RPC of the public descriptor has a row here with an answer for each kind of caller, over gRPC and over REST.
 
+mod locker_rows;
 mod rows;
 
 use std::collections::BTreeSet;
@@ -7,11 +8,16 @@ use std::collections::BTreeSet;
 use coffre_e2e::api::{NewAttribute, NewRole, NewUser, NewValue, Protocol, Session};
 use coffre_e2e::canary;
 use coffre_e2e::case::Case;
+use coffre_e2e::model::Right;
 use coffre_e2e::operation;
 use coffre_proto::PUBLIC_DESCRIPTORS;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 
-use self::rows::rows;
+use self::rows::Row;
+
+fn rows() -> Vec<Row> {
+    rows::rows().into_iter().chain(locker_rows::rows()).collect()
+}
 
 /// What a row may ask for; made afresh for each call, because some calls destroy it.
 struct Fixture {
@@ -27,6 +33,24 @@ struct Fixture {
     token: String,
     role: i64,
     entry: String,
+    /// 0 where the row asks for none.
+    lockers: Lockers,
+}
+
+/// What the rows about lockers ask for.
+#[derive(Default)]
+struct Lockers {
+    /// Holds `inside`; its participant is `user`, its consumer `consumer`.
+    full: i64,
+    empty: i64,
+    inside: i64,
+    consumer: i64,
+}
+
+/// Says whether a row asks for lockers.
+fn is_about_lockers(rpc: &str) -> bool {
+    let words = ["locker", "AssignCredential", "WithdrawCredential", "ExplainAccess", "MissingValues"];
+    words.iter().any(|word| rpc.contains(word))
 }
 
 /// The callers, in the order of the answers.
@@ -38,13 +62,10 @@ const CALLERS: [&str; 5] = [
     "the administrator",
 ];
 
-/// The RPCs that are served: everything public but the lockers, which come later.
+/// The RPCs that are served: everything public.
 fn served() -> Vec<prost_reflect::MethodDescriptor> {
     let pool = DescriptorPool::decode(PUBLIC_DESCRIPTORS).unwrap();
-    pool.services()
-        .filter(|service| service.package_name() != "coffre.locker.v1")
-        .flat_map(|service| service.methods().collect::<Vec<_>>())
-        .collect()
+    pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
 }
 
 fn rpc_name(method: &prost_reflect::MethodDescriptor) -> String {
@@ -60,7 +81,7 @@ fn every_rpc_has_its_row() {
     assert_eq!(served, operations, "an RPC without an expectation of its audit entry");
 }
 
-async fn fixture(case: &Case<'_>, owner: &Session, heir: i64, entry: &str) -> Fixture {
+async fn fixture(case: &Case<'_>, owner: &Session, heir: i64, entry: &str, rpc: &str) -> Fixture {
     let tag = uuid::Uuid::new_v4().simple().to_string();
     let attributes = [NewAttribute::standard("a"), NewAttribute::standard("b")];
     let created = owner.create_credential(&format!("access {tag}"), &attributes).await.ok();
@@ -72,7 +93,10 @@ async fn fixture(case: &Case<'_>, owner: &Session, heir: i64, entry: &str) -> Fi
     let user = case.admin.create_user(&new).await.ok();
     let session = case.anonymous().open(&username, &password).await;
     let role = case.admin.create_role(&NewRole { name: format!("access {tag}"), ..NewRole::default() }).await.ok();
+    let lockers =
+        if is_about_lockers(rpc) { lockers(case, owner, user.id, &tag).await } else { Lockers::default() };
     Fixture {
+        lockers,
         credential: created.id,
         attribute: created.attributes[0].id,
         second_attribute: created.attributes[1].id,
@@ -88,6 +112,17 @@ async fn fixture(case: &Case<'_>, owner: &Session, heir: i64, entry: &str) -> Fi
     }
 }
 
+async fn lockers(case: &Case<'_>, owner: &Session, user: i64, tag: &str) -> Lockers {
+    let consumer = case.admin.create_role(&NewRole { name: format!("consumer {tag}"), ..NewRole::default() }).await.ok();
+    let full = owner.create_locker(&format!("full {tag}"), None).await.ok().id;
+    let empty = owner.create_locker(&format!("empty {tag}"), None).await.ok().id;
+    let inside = owner.create_credential(&format!("inside {tag}"), &[NewAttribute::standard("a")]).await.ok().id;
+    owner.assign(full, inside).await.ok();
+    owner.set_member(full, user, &[Right::Participate]).await.ok();
+    owner.add_consumer(full, consumer.id).await.ok();
+    Lockers { full, empty, inside, consumer: consumer.id }
+}
+
 /// Calls every RPC as every kind of caller.
 pub(crate) async fn each_caller_gets_the_answer_of_its_row(case: &Case<'_>) {
     let plain = case.user("plain", &[]).await;
@@ -101,7 +136,7 @@ pub(crate) async fn each_caller_gets_the_answer_of_its_row(case: &Case<'_>) {
     for row in rows() {
         let method = methods.iter().find(|method| rpc_name(method) == row.operation.rpc).unwrap();
         // One fixture serves all who are refused; a success may use it up.
-        let mut it = fixture(case, &owner, other.id, &entry).await;
+        let mut it = fixture(case, &owner, other.id, &entry, row.operation.rpc).await;
         for ((caller, expected), who) in callers.iter().zip(row.answers).zip(CALLERS) {
             // Open calls look at the token in the message, not at the caller.
             let user = if row.answers[0].is_empty() { "" } else { &caller.username };
@@ -124,7 +159,7 @@ pub(crate) async fn each_caller_gets_the_answer_of_its_row(case: &Case<'_>) {
                 wrong.push(format!("{} as {who}: {found:?} instead of {expected:?}", row.operation.rpc));
             }
             if found.is_empty() {
-                it = fixture(case, &owner, other.id, &entry).await;
+                it = fixture(case, &owner, other.id, &entry, row.operation.rpc).await;
             }
         }
     }

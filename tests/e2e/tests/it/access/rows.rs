@@ -16,14 +16,14 @@ use super::Fixture;
 pub(super) type Answers = [&'static str; 5];
 
 const OPEN: Answers = ["", "", "", "", ""];
-const TOKEN: &str = "auth.token_required";
+pub(super) const TOKEN: &str = "auth.token_required";
 const TWO_TOKENS: &str = "auth.token_conflict";
-const PERMISSION: &str = "authz.permission_required";
+pub(super) const PERMISSION: &str = "authz.permission_required";
 /// Only holders of *Manage users and roles* or *View and manage settings*: of these five the administrator.
 const ADMINISTRATOR: Answers = [TOKEN, PERMISSION, PERMISSION, PERMISSION, ""];
 /// Who may not see a credential learns nothing about it, also not which permission is missing.
-const HIDDEN: &str = "credential.not_found";
-const NOT_PERMITTED: &str = "credential.not_permitted";
+pub(super) const HIDDEN: &str = "credential.not_found";
+pub(super) const NOT_PERMITTED: &str = "credential.not_permitted";
 /// The owner; others do not see it, and the administrator, who administers all lockers, sees it but may not do this.
 const OWNER: Answers = [TOKEN, HIDDEN, HIDDEN, "", NOT_PERMITTED];
 
@@ -34,7 +34,7 @@ pub(super) struct Row {
     pub(super) answers: Answers,
 }
 
-fn row(operation: Operation, message: fn(&Fixture) -> Vec<u8>, rest: fn(&Fixture) -> Rest, answers: Answers) -> Row {
+pub(super) fn row(operation: Operation, message: fn(&Fixture) -> Vec<u8>, rest: fn(&Fixture) -> Rest, answers: Answers) -> Row {
     Row { operation, message, rest, answers }
 }
 

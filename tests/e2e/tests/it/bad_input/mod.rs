@@ -4,6 +4,7 @@ mod body;
 mod headers;
 mod ids;
 mod lists;
+mod lockers;
 mod paths;
 mod tokens;
 

@@ -5,10 +5,16 @@ pub(crate) use crate::access;
 pub(crate) mod attributes;
 pub(crate) mod audit;
 pub(crate) mod authentication;
+pub(crate) mod contents;
 pub(crate) mod credentials;
+pub(crate) mod leaving;
 pub(crate) mod lists;
+pub(crate) mod lockers;
+pub(crate) mod matrix;
 pub(crate) mod mode;
+pub(crate) mod races;
 pub(crate) mod roles;
+pub(crate) mod sharing;
 pub(crate) mod transport;
 pub(crate) mod users;
 pub(crate) mod values;
@@ -19,15 +25,15 @@ use std::time::{Duration, Instant};
 /// What is refused "everywhere within one second", with a little room for a machine that is busy with tests.
 pub(crate) const WITHIN_A_SECOND: Duration = Duration::from_millis(1500);
 
-/// Waits until a check holds, but not longer than the one-second rule allows.
-pub(crate) async fn within_a_second(what: &str, holds: impl AsyncFn() -> bool) {
+/// Waits until a check holds, but not longer than the one-second rule allows; says how long it took.
+pub(crate) async fn within_a_second(what: &str, holds: impl AsyncFn() -> bool) -> Duration {
     let begun = Instant::now();
     loop {
         let asked = begun.elapsed();
         if holds().await {
-            return;
+            return asked;
         }
-        assert!(asked < WITHIN_A_SECOND, "{what}: not within a second");
+        assert!(asked < WITHIN_A_SECOND, "{what}: not within a second, but not even after {asked:?}");
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }
