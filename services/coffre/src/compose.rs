@@ -7,7 +7,7 @@ use coffre_audit_client::Relay;
 use coffre_authn::{Authenticator, Settings as AuthnSettings};
 use coffre_channel::Channel;
 use coffre_config::{Settings, StatusCodes};
-use coffre_gateway::{Clients, Config as GatewayConfig, Gateway, Readiness, RestMetrics};
+use coffre_gateway::{Channels, Clients, Config as GatewayConfig, Gateway, Readiness, RestMetrics};
 use coffre_rpc::{Front, FrontOptions, Guard, Layered, Limits, RpcMetrics, ServiceParts};
 use coffre_types::SystemClock;
 use prometheus::Registry;
@@ -32,6 +32,8 @@ pub(crate) struct Process {
     pub(crate) gateway: Gateway,
     pub(crate) front: Front,
     pub(crate) authenticator: Authenticator,
+    /// Told by readiness: whether it hears from locker.
+    pub(crate) vault: Arc<coffre_vault::App>,
     pub(crate) registry: Registry,
     /// Auth works in the background as long as it is held.
     _auth: coffre_auth::App,
@@ -49,8 +51,9 @@ pub(crate) async fn compose(
 ) -> anyhow::Result<Process> {
     let clock = Arc::new(SystemClock);
 
-    // Auth and vault call each other: vault's channel is filled once vault is there.
+    // Auth, vault and locker call each other: the channels of vault and locker are filled once they are there.
     let (to_vault, vault_is) = Channel::deferred();
+    let (to_locker, locker_is) = Channel::deferred();
     let auth = coffre_auth::build(
         auth_config(settings, form),
         coffre_auth::Deps {
@@ -59,6 +62,7 @@ pub(crate) async fn compose(
             clock: clock.clone(),
             auth_key: keys.auth,
             vault: to_vault,
+            locker: to_locker.clone(),
         },
     )
     .await
@@ -70,10 +74,19 @@ pub(crate) async fn compose(
         clock: clock.clone(),
         express_key: keys.express,
         auth: to_auth.clone(),
+        locker: to_locker,
     })
     .await
     .context("vault cannot start")?;
     vault_is.set(internal(&vault.parts));
+    let locker = coffre_locker::build(coffre_locker::Deps {
+        database: stores.locker.database.clone(),
+        outbox: stores.locker.outbox.clone(),
+        clock: clock.clone(),
+        auth: to_auth.clone(),
+        vault: internal(&vault.parts),
+    });
+    locker_is.set(internal(&locker.parts));
     let outboxes = stores.all().map(|(_, store)| store.outbox.clone());
     let audit = coffre_audit::build(coffre_audit::Deps {
         database: stores.audit.database.clone(),
@@ -83,7 +96,8 @@ pub(crate) async fn compose(
     .await
     .context("audit cannot start")?;
 
-    tasks.spawn(vault.background.run(stop.clone()));
+    tasks.spawn(vault.background.clone().run(stop.clone()));
+    tasks.spawn(locker.background.run(stop.clone()));
     let to_audit = internal(&audit.parts);
     for outbox in outboxes {
         tasks.spawn(Relay::new(outbox, to_audit.clone()).run(stop.clone()));
@@ -99,15 +113,21 @@ pub(crate) async fn compose(
         metrics: RpcMetrics::register(&registry)?,
         limits: Limits::default(),
     };
-    let [to_auth, to_vault, to_audit] =
-        [&auth.parts, &vault.parts, &audit.parts].map(|parts| Layered::new(parts, guard.clone()));
-    let clients =
-        Clients::new(to_auth.channel("gateway"), to_vault.channel("gateway"), to_audit.channel("gateway"), intake);
+    let [to_auth, to_vault, to_locker, to_audit] =
+        [&auth.parts, &vault.parts, &locker.parts, &audit.parts].map(|parts| Layered::new(parts, guard.clone()));
+    let clients = Clients::new(Channels {
+        auth: to_auth.channel("gateway"),
+        vault: to_vault.channel("gateway"),
+        locker: to_locker.channel("gateway"),
+        audit: to_audit.channel("gateway"),
+        intake,
+    });
     let metrics = RestMetrics::register(&registry)?;
     let gateway = coffre_gateway::router(clients, gateway_config(settings, form, readiness, metrics));
     let options = FrontOptions { reflection: settings.reflection.unwrap_or(form == Form::Dev), drain: settings.drain };
-    let front = Front::new(vec![to_auth, to_vault, to_audit], options).context("reflection cannot be offered")?;
-    Ok(Process { gateway, front, authenticator, registry, _auth: auth })
+    let front =
+        Front::new(vec![to_auth, to_vault, to_locker, to_audit], options).context("reflection cannot be offered")?;
+    Ok(Process { gateway, front, authenticator, vault: Arc::new(vault), registry, _auth: auth })
 }
 
 fn internal(parts: &ServiceParts) -> Channel {

@@ -1,5 +1,6 @@
 //! `coffre healthcheck`, and what `/readyz` looks at.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -45,6 +46,7 @@ pub(crate) struct Watch {
     pub(crate) health: Health,
     pub(crate) stores: Stores,
     pub(crate) authenticator: Authenticator,
+    pub(crate) vault: Arc<coffre_vault::App>,
     pub(crate) readiness: Readiness,
     pub(crate) front: Front,
 }
@@ -52,7 +54,7 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) async fn run(self, stop: CancellationToken) {
         let databases = self.stores.all().map(|(name, store)| (self.health.component(name), store.clone()));
-        let (sessions, audit) = (self.health.component("sessions"), self.health.component("relay"));
+        let [sessions, shares, audit] = ["sessions", "shares", "relay"].map(|name| self.health.component(name));
         loop {
             for (component, store) in &databases {
                 component.set(match store.database.is_up() {
@@ -63,6 +65,10 @@ impl Watch {
             sessions.set(match self.authenticator.is_fresh() {
                 true => State::Ready,
                 false => State::Degraded("changes of sessions and rights do not arrive".to_owned()),
+            });
+            shares.set(match self.vault.hears_locker() {
+                true => State::Ready,
+                false => State::Degraded("changes of lockers do not arrive; locker is asked at each call".to_owned()),
             });
             let behind = databases.iter().map(|(_, store)| store.outbox.lag().oldest()).max().unwrap_or_default();
             audit.set(match behind > BEHIND {

@@ -7,10 +7,10 @@ use coffre_rpc::Rpc;
 use prost_reflect::DescriptorPool;
 
 /// Packages whose services run today.
-const SERVED: [&str; 3] = ["coffre.auth.v1", "coffre.vault.v1", "coffre.audit.v1"];
+const SERVED: [&str; 4] = ["coffre.auth.v1", "coffre.vault.v1", "coffre.locker.v1", "coffre.audit.v1"];
 
 fn rows() -> Vec<&'static Rpc> {
-    [coffre_auth::RPCS, coffre_vault::RPCS, coffre_audit::RPCS].into_iter().flatten().collect()
+    [coffre_auth::RPCS, coffre_vault::RPCS, coffre_locker::RPCS, coffre_audit::RPCS].into_iter().flatten().collect()
 }
 
 #[test]

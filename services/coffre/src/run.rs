@@ -133,6 +133,7 @@ async fn serve(
         health: health.clone(),
         stores: stores.clone(),
         authenticator: process.authenticator.clone(),
+        vault: process.vault.clone(),
         readiness,
         front: process.front.clone(),
     };

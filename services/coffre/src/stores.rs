@@ -10,10 +10,11 @@ use coffre_types::SystemClock;
 use diesel_migrations::EmbeddedMigrations;
 
 /// The services that keep something, with their migrations for SQLite and for PostgreSQL.
-fn services() -> [(&'static str, (EmbeddedMigrations, EmbeddedMigrations)); 3] {
+fn services() -> [(&'static str, (EmbeddedMigrations, EmbeddedMigrations)); 4] {
     [
         ("auth", (coffre_auth::SQLITE_MIGRATIONS, coffre_auth::POSTGRES_MIGRATIONS)),
         ("vault", coffre_vault::migrations()),
+        ("locker", coffre_locker::migrations()),
         ("audit", coffre_audit::migrations()),
     ]
 }
@@ -68,6 +69,7 @@ pub(crate) struct Store {
 pub(crate) struct Stores {
     pub(crate) auth: Store,
     pub(crate) vault: Store,
+    pub(crate) locker: Store,
     pub(crate) audit: Store,
 }
 
@@ -91,12 +93,12 @@ impl Stores {
             outbox.attach(database.clone());
             anyhow::Ok(Store { database, outbox })
         };
-        Ok(Self { auth: open("auth")?, vault: open("vault")?, audit: open("audit")? })
+        Ok(Self { auth: open("auth")?, vault: open("vault")?, locker: open("locker")?, audit: open("audit")? })
     }
 
     /// Returns each with its service's name.
-    pub(crate) fn all(&self) -> [(&'static str, &Store); 3] {
-        [("auth", &self.auth), ("vault", &self.vault), ("audit", &self.audit)]
+    pub(crate) fn all(&self) -> [(&'static str, &Store); 4] {
+        [("auth", &self.auth), ("vault", &self.vault), ("locker", &self.locker), ("audit", &self.audit)]
     }
 
     /// Ends the threads, after what is queued.
