@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
+use coffre_changes::consumer::{self, Known, STALE_AFTER, Watching};
 use coffre_channel::Channel;
 use coffre_error::{Reason, Refusal};
 use coffre_proto::auth::internal::v1::caller_service_client::CallerServiceClient;
@@ -12,7 +13,6 @@ use coffre_proto::auth::internal::v1::{ResolveCallerRequest, ResolveCallerRespon
 use coffre_types::{Caller, Clock, Permission, RoleId, SessionId, Timestamp, UserId};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
-use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::callers::ResolvedCaller;
@@ -39,7 +39,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             issuer: "coffre".to_owned(),
-            stale_after: Duration::from_millis(800),
+            stale_after: STALE_AFTER,
             ask_timeout: Duration::from_millis(500),
             token_capacity: 100_000,
             caller_capacity: 50_000,
@@ -55,11 +55,10 @@ type Resolution = Result<Arc<ResolvedCaller>, Refusal>;
 
 struct Inner {
     state: Arc<State>,
-    channel: Channel,
     ask_timeout: Duration,
     /// Questions on their way to auth: calls of one session that miss at the same time share one.
     asked: Mutex<HashMap<Question, Shared<BoxFuture<'static, Resolution>>>>,
-    watcher: AbortHandle,
+    _watching: Watching,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -81,25 +80,14 @@ impl Question {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.watcher.abort();
-    }
-}
-
 impl Authenticator {
     /// Starts to follow auth's changes over its internal service. Must be called within a Tokio runtime.
     #[must_use]
     pub fn start(channel: Channel, settings: Settings, clock: Arc<dyn Clock>) -> Self {
-        let state = Arc::new(State::new(
-            clock,
-            settings.issuer,
-            settings.token_capacity,
-            settings.caller_capacity,
-            settings.stale_after,
-        ));
-        let watcher = tokio::spawn(watcher::watch(state.clone(), channel.clone())).abort_handle();
-        Self(Arc::new(Inner { state, channel, ask_timeout: settings.ask_timeout, asked: Mutex::default(), watcher }))
+        let callers = Known::new(settings.caller_capacity, clock.clone(), settings.stale_after);
+        let state = Arc::new(State::new(channel, clock, settings.issuer, settings.token_capacity, callers));
+        let watching = consumer::start(state.clone());
+        Self(Arc::new(Inner { state, ask_timeout: settings.ask_timeout, asked: Mutex::default(), _watching: watching }))
     }
 
     /// Returns the caller behind a token as auth knows him now, whatever is kept: before somebody is refused for want of a right that he
@@ -109,10 +97,10 @@ impl Authenticator {
     /// As [`Self::authenticate`].
     pub async fn authenticate_anew(&self, token: &str) -> Result<Arc<Caller>, Refusal> {
         let verified = self.verified(token).await?;
-        let (state, channel) = (&self.0.state, self.0.channel.clone());
+        let state = &self.0.state;
         // Not a question that is on its way already: its answer may be from before.
         let question = Question::about(&verified);
-        let resolved = resolve(state, channel, self.0.ask_timeout, &question, verified.identity.kind).await?;
+        let resolved = resolve(state, self.0.ask_timeout, &question, verified.identity.kind).await?;
         if !takes(&resolved, &verified.identity, state.clock.now()) {
             return Err(invalid());
         }
@@ -127,8 +115,7 @@ impl Authenticator {
     pub async fn authenticate(&self, token: &str) -> Result<Arc<Caller>, Refusal> {
         let verified = self.verified(token).await?;
         let now = self.0.state.clock.now();
-        if self.0.state.is_fresh()
-            && let Some(resolved) = self.0.state.callers.get(verified.identity.session_id)
+        if let Some(resolved) = self.0.state.callers.fresh(&verified.identity.session_id)
             && takes(&resolved, &verified.identity, now)
         {
             return Ok(resolved.caller.clone());
@@ -143,19 +130,18 @@ impl Authenticator {
     /// Says whether the first snapshot of auth's state has arrived and is not too old.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
-        self.0.state.is_fresh()
+        self.0.state.callers.is_fresh()
     }
 
     /// Returns the number of the last change that was applied.
     #[cfg(test)]
     pub(crate) fn applied(&self) -> i64 {
-        self.0.state.callers.last_sequence()
+        self.0.state.callers.last()
     }
 
     /// Waits until the first snapshot of auth's state has arrived.
     pub async fn ready(&self) {
-        // The sender lives in the same state, so this ends with `true`.
-        let _ = self.0.state.ready.subscribe().wait_for(|ready| *ready).await;
+        self.0.state.callers.ready().await;
     }
 
     fn known_token(&self, digest: &Digest) -> Option<Arc<VerifiedToken>> {
@@ -180,7 +166,7 @@ impl Authenticator {
     }
 
     async fn verify(&self, token: &str, digest: Digest) -> Result<Arc<VerifiedToken>, Refusal> {
-        if !*self.0.state.ready.borrow() {
+        if !self.0.state.callers.is_ready() {
             timeout(self.0.ask_timeout, self.ready()).await.map_err(|_| unavailable())?;
         }
         let first = self.0.state.keys.load().verify(token);
@@ -199,9 +185,9 @@ impl Authenticator {
     /// Asks for the keys out of turn, at most once a second: a key that is unknown here may be newer than the last change seen.
     async fn refresh_keys(&self) -> Result<(), Refusal> {
         if !self.0.state.may_refresh_keys() {
-            return if self.0.state.is_fresh() { Ok(()) } else { Err(unavailable()) };
+            return if self.0.state.callers.is_fresh() { Ok(()) } else { Err(unavailable()) };
         }
-        let answer = timeout(self.0.ask_timeout, watcher::snapshot(&self.0.channel)).await;
+        let answer = timeout(self.0.ask_timeout, watcher::snapshot(&self.0.state.channel)).await;
         let Ok(Ok(Some(snapshot))) = answer else { return Err(unavailable()) };
         self.0.state.take_keys(&snapshot);
         Ok(())
@@ -215,10 +201,10 @@ impl Authenticator {
                 Some(shared) => shared.clone(),
                 None => {
                     let (inner, asking) = (Arc::downgrade(&self.0), question.clone());
-                    let (state, channel, limit) = (self.0.state.clone(), self.0.channel.clone(), self.0.ask_timeout);
+                    let (state, limit) = (self.0.state.clone(), self.0.ask_timeout);
                     let kind = verified.identity.kind;
                     let future = async move {
-                        let resolution = resolve(&state, channel, limit, &asking, kind).await;
+                        let resolution = resolve(&state, limit, &asking, kind).await;
                         if let Some(inner) = inner.upgrade() {
                             inner.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&asking);
                         }
@@ -237,21 +223,15 @@ impl Authenticator {
 }
 
 /// Asks auth about one session and keeps the answer where nothing has changed since.
-async fn resolve(
-    state: &State,
-    channel: Channel,
-    limit: Duration,
-    question: &Question,
-    kind: coffre_types::TokenKind,
-) -> Resolution {
-    let snapshot = state.callers.snapshot();
+async fn resolve(state: &State, limit: Duration, question: &Question, kind: coffre_types::TokenKind) -> Resolution {
+    let asked = state.callers.ask();
     let request = ResolveCallerRequest {
         session_id: question.session.uuid().as_bytes().to_vec(),
         user_id: question.user.get(),
         epoch: question.epoch,
         kid: question.kid.clone(),
     };
-    let mut client = CallerServiceClient::new(channel);
+    let mut client = CallerServiceClient::new(state.channel.clone());
     let answer = match timeout(limit, client.resolve_caller(request)).await {
         Err(_) => return Err(unavailable()),
         Ok(Err(status)) => {
@@ -262,7 +242,7 @@ async fn resolve(
     };
     let sequence = answer.sequence;
     let resolved = Arc::new(from_answer(answer, question.session, kind));
-    state.callers.keep(resolved.clone(), sequence, snapshot);
+    state.callers.keep(question.session, resolved.clone(), sequence, asked);
     Ok(resolved)
 }
 

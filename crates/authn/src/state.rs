@@ -1,4 +1,4 @@
-//! What an authenticator knows: keys, verified tokens, callers, and how old that knowledge is.
+//! What an authenticator knows: keys, verified tokens, callers.
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use coffre_changes::consumer::Known;
+use coffre_channel::Channel;
 use coffre_proto::auth::internal::v1::{SigningKey, Snapshot};
 use coffre_types::Clock;
 use moka::sync::Cache;
-use tokio::sync::watch;
 
-use crate::callers::CallerCache;
+use crate::callers::Subject;
 use crate::token::{KeySet, VerifiedToken};
 
 /// The SHA-256 of a token.
@@ -37,45 +38,40 @@ impl Hasher for FirstBytes {
 }
 
 pub(crate) struct State {
+    /// The way to auth.
+    pub(crate) channel: Channel,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) issuer: String,
     pub(crate) keys: ArcSwap<KeySet>,
     /// Orders whoever replaces the keys; holds the generation of the set.
     key_writes: Mutex<u64>,
     pub(crate) tokens: Cache<Digest, Arc<VerifiedToken>, BuildHasherDefault<FirstBytes>>,
-    pub(crate) callers: CallerCache,
-    /// Says that the first snapshot is there.
-    pub(crate) ready: watch::Sender<bool>,
+    pub(crate) callers: Known<Subject>,
     /// The monotonic start, so that moments fit into an atomic number.
     base: Instant,
-    /// The latest moment of which everything is known, in nanoseconds since `base`, plus one; 0 before the first snapshot.
-    complete_up_to: AtomicU64,
-    /// When the keys were last asked for out of turn, in the same measure.
+    /// When the keys were last asked for out of turn, in nanoseconds since `base`, plus one; 0: never.
     key_refresh: AtomicU64,
-    stale_after: Duration,
 }
 
 impl State {
     pub(crate) fn new(
+        channel: Channel,
         clock: Arc<dyn Clock>,
         issuer: String,
         token_capacity: u64,
-        caller_capacity: u64,
-        stale_after: Duration,
+        callers: Known<Subject>,
     ) -> Self {
         let keys = KeySet::new(&issuer, 0, []);
         Self {
+            channel,
             base: clock.monotonic(),
             clock,
             issuer,
             keys: ArcSwap::from_pointee(keys),
             key_writes: Mutex::new(0),
             tokens: Cache::builder().max_capacity(token_capacity).build_with_hasher(BuildHasherDefault::default()),
-            callers: CallerCache::new(caller_capacity),
-            ready: watch::Sender::new(false),
-            complete_up_to: AtomicU64::new(0),
+            callers,
             key_refresh: AtomicU64::new(0),
-            stale_after,
         }
     }
 
@@ -91,7 +87,7 @@ impl State {
     /// must not bring back a withdrawn key.
     pub(crate) fn take_keys(&self, snapshot: &Snapshot) {
         let mut generation = self.key_writes.lock().unwrap_or_else(PoisonError::into_inner);
-        if snapshot.sequence >= self.callers.last_sequence() {
+        if snapshot.sequence >= self.callers.last() {
             self.store_keys(&snapshot.keys, &mut generation);
         }
     }
@@ -100,24 +96,6 @@ impl State {
         *generation += 1;
         let keys = keys.iter().map(|key| (key.kid.as_str(), key.public_key.as_slice()));
         self.keys.store(Arc::new(KeySet::new(&self.issuer, *generation, keys)));
-    }
-
-    /// Notes that everything up to `age` ago is known.
-    pub(crate) fn heard(&self, age: Duration) {
-        let now = self.clock.monotonic();
-        let moment = now.checked_sub(age).map_or(0, |moment| self.measure(moment));
-        self.complete_up_to.fetch_max(moment, Ordering::AcqRel);
-    }
-
-    /// Forgets how much is known: nothing counts until the stream speaks again.
-    pub(crate) fn unheard(&self) {
-        self.complete_up_to.store(0, Ordering::Release);
-    }
-
-    /// Says whether what is kept may be used.
-    pub(crate) fn is_fresh(&self) -> bool {
-        let known = self.complete_up_to.load(Ordering::Acquire);
-        known != 0 && self.measure(self.clock.monotonic()).saturating_sub(known) <= nanos(self.stale_after)
     }
 
     /// Allows one key refresh a second.

@@ -13,8 +13,9 @@ use coffre_proto::auth::internal::v1::caller_service_server::{CallerService, Cal
 use coffre_proto::auth::internal::v1::change::Subject;
 use coffre_proto::auth::internal::v1::watch_changes_response::Message;
 use coffre_proto::auth::internal::v1::{
-    Change, Heartbeat, LookUpUserRequest, LookUpUserResponse, ResolveCallerRequest, ResolveCallerResponse, SigningKey,
-    SigningKeys, Snapshot, WatchChangesRequest, WatchChangesResponse,
+    Change, DescribeUsersRequest, DescribeUsersResponse, Heartbeat, LookUpRoleRequest, LookUpRoleResponse,
+    LookUpUserRequest, LookUpUserResponse, ResolveCallerRequest, ResolveCallerResponse, SigningKey, SigningKeys,
+    Snapshot, WatchChangesRequest, WatchChangesResponse,
 };
 use coffre_types::{Clock as _, FixedClock, Permission, SessionId, Timestamp, TokenKind, UserId};
 use futures_util::Stream;
@@ -96,6 +97,17 @@ impl CallerService for FakeAuth {
     }
 
     async fn look_up_user(&self, _: Request<LookUpUserRequest>) -> Result<Response<LookUpUserResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn look_up_role(&self, _: Request<LookUpRoleRequest>) -> Result<Response<LookUpRoleResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn describe_users(
+        &self,
+        _: Request<DescribeUsersRequest>,
+    ) -> Result<Response<DescribeUsersResponse>, Status> {
         Err(Status::unimplemented(""))
     }
 }

@@ -1,8 +1,9 @@
-//! The wiring: settings, database, keys and the vault become the service.
+//! The wiring: settings, database, keys and the other services become this one.
 
 use std::sync::Arc;
 
 use coffre_audit_client::Outbox;
+use coffre_changes::provider::Hub;
 use coffre_channel::Channel;
 use coffre_crypto::CryptoError;
 use coffre_db::Database;
@@ -22,13 +23,13 @@ use crate::background;
 use crate::config::Config;
 use crate::domain::Auth;
 use crate::domain::error::Fault;
+use crate::domain::ports::{Keeper, Keepers};
 use crate::domain::signing::Signer;
 use crate::gate::Gate;
 use crate::hashing::{HashFault, Hasher};
-use crate::hub::Hub;
+use crate::keepers::{Consumers, Holdings};
 use crate::secrets::Secrets;
 use crate::store::{installation, keys};
-use crate::vault::Vault;
 
 /// What auth stands on.
 pub struct Deps {
@@ -40,8 +41,10 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// The 32 bytes of `auth.key`.
     pub auth_key: SecretBytes,
-    /// The way to the vault's internal service; it may be deferred.
+    /// The way to the vault's internal services; it may be deferred.
     pub vault: Channel,
+    /// The way to locker's internal services; it may be deferred.
+    pub locker: Channel,
 }
 
 /// Why the service does not start.
@@ -106,7 +109,7 @@ impl App {
         self.auth.hasher.done()
     }
 
-    /// Finishes or undoes deletions of users that a crash left behind. It is also done in the background.
+    /// Finishes or undoes deletions that a crash, a deadline or a silent service left behind. It is also done in the background.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -139,12 +142,17 @@ pub async fn build(config: Config, deps: Deps) -> Result<App, Error> {
     }
     let signer = Signer::new(&config.issuer, &secrets, rows)?;
     let hasher = Hasher::start(config.hashing)?;
+    let keepers = Keepers {
+        vault: Arc::new(Holdings { keeper: Keeper::Vault, channel: deps.vault }),
+        locker: Arc::new(Holdings { keeper: Keeper::Locker, channel: deps.locker.clone() }),
+        consumers: Arc::new(Consumers(deps.locker)),
+    };
     let auth = Arc::new(Auth {
         // One more turn than threads and as many again: counted and ready when a thread is free, so that none waits for a commit.
         gate: Gate::new(hasher.threads() * 2, config.hashing.waiting),
         page_tokens: PageTokens::new(secrets.list_token_key()),
         hub: Hub::new(),
-        vault: Arc::new(Vault(deps.vault)),
+        keepers,
         database: deps.database,
         outbox: deps.outbox.clone(),
         clock: deps.clock,
@@ -155,7 +163,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<App, Error> {
     });
     auth.rotate_keys_if_due().await?;
     let tasks = vec![
-        tokio::spawn(background::follow_changes(auth.clone())).abort_handle(),
+        tokio::spawn(background::tell_changes(auth.clone())).abort_handle(),
         tokio::spawn(background::keep_house(auth.clone())).abort_handle(),
     ];
     let mut public = Routes::builder();

@@ -1,84 +1,40 @@
-//! What auth does unasked: it reads the changes, rotates keys, settles deletions and removes old rows.
+//! What auth does unasked: it tells the changes, rotates keys, settles deletions and removes old rows.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use coffre_changes::provider::{Carries, Pace, tell};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::domain::Auth;
 use crate::domain::error::Fault;
+use crate::domain::signing::PublicKey;
 use crate::store::changes::Subject;
 use crate::store::{changes, sessions};
 
-/// Changes are kept this long; a watcher that was away longer begins anew.
-const CHANGES_KEPT: Duration = Duration::from_secs(60 * 60);
 /// Sessions stay this long after their end, so that a late sign-out still finds its own.
 const SESSIONS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-/// Changes read at once.
-const BATCH: i64 = 1000;
 
-/// Reads the changes, until the database is stopped: every [`crate::Config::change_poll`], and at once after a change of this process.
-pub(crate) async fn follow_changes(auth: Arc<Auth>) {
-    let mut tick = interval(auth.config.change_poll);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let polls_a_heartbeat = (auth.config.heartbeat.as_millis() / auth.config.change_poll.as_millis().max(1)).max(1);
-    let mut failing = false;
-    let mut polls = 0;
-    loop {
-        let on_time = tokio::select! {
-            _ = tick.tick() => true,
-            () = auth.hub.poked() => false,
-        };
-        polls += u128::from(on_time);
-        let heartbeat = on_time && polls % polls_a_heartbeat == 0;
-        match read_changes(&auth, heartbeat).await {
-            Ok(()) => failing = false,
-            Err(_) if auth.database.is_stopped() => return,
-            Err(fault) if !failing => {
-                tracing::warn!(%fault, "the changes cannot be read; callers are refused until they can");
-                failing = true;
-            }
-            Err(_) => {}
+/// Brings the signing keys along with the changes, read anew where they may have changed.
+struct Keys(Arc<Auth>);
+
+impl Carries<Subject> for Keys {
+    type State = Arc<[PublicKey]>;
+    type Fault = Fault;
+
+    async fn state(&self, changes: Option<&[(i64, Subject)]>) -> Result<Arc<[PublicKey]>, Fault> {
+        if changes.is_none_or(|changes| changes.iter().any(|(_, subject)| *subject == Subject::Keys)) {
+            self.0.reload_keys().await?;
         }
+        Ok(self.0.signer.public())
     }
 }
 
-/// Reads what has changed since the last time and tells it.
-pub(crate) async fn read_changes(auth: &Auth, heartbeat: bool) -> Result<(), Fault> {
-    loop {
-        // Before the read: whatever was committed by then is in it.
-        let read_at = auth.clock.monotonic();
-        let Some(known) = auth.hub.sequence() else {
-            let last = auth.database.read(changes::last).await?;
-            auth.reload_keys().await?;
-            auth.hub.begin(last, auth.signer.public(), read_at);
-            return Ok(());
-        };
-        let (last, found) = auth
-            .database
-            .read(move |conn| {
-                let last = changes::last(conn)?;
-                let found = if last == known { Vec::new() } else { changes::after(conn, known, BATCH)? };
-                Ok::<_, coffre_db::Error>((last, found))
-            })
-            .await?;
-        let follows = found.iter().zip(1..).all(|((sequence, _), step)| *sequence == known + step);
-        if last < known || !follows || (last > known && found.is_empty()) {
-            // A restored backup, or changes that were removed before they were read.
-            tracing::warn!(known, last, "the changes do not follow each other; watchers begin anew");
-            auth.reload_keys().await?;
-            auth.hub.begin(last, auth.signer.public(), read_at);
-            return Ok(());
-        }
-        if found.iter().any(|(_, subject)| *subject == Subject::Keys) {
-            auth.reload_keys().await?;
-        }
-        auth.hub.changed(&found, &auth.signer.public());
-        if found.last().map_or(known, |(sequence, _)| *sequence) >= last {
-            auth.hub.complete(read_at, heartbeat);
-            return Ok(());
-        }
-    }
+/// Tells the changes, until the database is stopped: every [`crate::Config::change_poll`], and at once after a change of this process.
+pub(crate) async fn tell_changes(auth: Arc<Auth>) {
+    let pace = Pace { poll: auth.config.change_poll, heartbeat: auth.config.heartbeat };
+    let (hub, database, clock) = (auth.hub.clone(), auth.database.clone(), auth.clock.clone());
+    tell(hub, database, clock, Keys(auth), pace).await;
 }
 
 /// Keeps the house, until the database is stopped.
@@ -104,7 +60,7 @@ async fn clean(auth: &Auth) -> Result<(), Fault> {
     let removed = auth
         .database
         .write(move |tx| {
-            let removed = changes::prune(tx.conn(), now.minus(CHANGES_KEPT))?;
+            let removed = changes::prune(tx.conn(), now.minus(changes::KEPT))?;
             Ok::<_, coffre_db::Error>(removed + sessions::prune(tx.conn(), now.minus(SESSIONS_KEPT))?)
         })
         .await?;

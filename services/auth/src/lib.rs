@@ -5,7 +5,8 @@
 //! - `domain`: the use cases and their rules. It knows neither gRPC nor SQL.
 //! - `store`: the tables.
 //! - `hashing`, `gate`: passwords are hashed on threads of their own, in an order that is fair to every address.
-//! - `hub`: the change stream that tells the other services what to forget.
+//! - `keepers`: vault and locker, which have things of users and roles.
+//! - `background`: what is done unasked, the change stream that tells the other services what to forget among it.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
@@ -16,11 +17,10 @@ pub mod config;
 mod domain;
 mod gate;
 mod hashing;
-mod hub;
 pub mod init;
+mod keepers;
 mod secrets;
 mod store;
-mod vault;
 
 pub use api::RPCS;
 pub use app::{App, Deps, Error, build};

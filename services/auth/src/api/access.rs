@@ -1,7 +1,8 @@
 //! Every public RPC: who may call it, and what the audit calls it.
 //!
 //! SignOut is open because it looks at its token itself: one that has expired still ends its session. The lists are open to every signed-in
-//! user here; how much they show, and whether anything, is decided by [`crate::domain::policy::list_users`].
+//! user here; how much they show, and whether anything, is decided by [`crate::domain::policy::list_users`]. What a user holds is its own
+//! affair too, so who may see and hand it over is decided by [`crate::domain::policy::see_holdings`] and `give_holdings`.
 
 use coffre_audit_client::ActivityType;
 use coffre_rpc::{Access, Rpc};
@@ -30,6 +31,8 @@ pub const RPCS: &[Rpc] = &[
     rpc("/coffre.auth.v1.UserService/ListUsers", Caller, "user.listed", Unset),
     rpc("/coffre.auth.v1.UserService/UpdateUser", Permission(ManageUsers), "user.updated", UpdateUser),
     rpc("/coffre.auth.v1.UserService/DeleteUser", Permission(ManageUsers), "user.deleted", DeleteUser),
+    rpc("/coffre.auth.v1.UserService/ListUserHoldings", Caller, "user.holdings.listed", Unset),
+    rpc("/coffre.auth.v1.UserService/TransferUserHoldings", Caller, "user.holdings.transferred", UpdateUser),
     rpc("/coffre.auth.v1.RoleService/CreateRole", Permission(ManageUsers), "role.created", AddRole),
     rpc("/coffre.auth.v1.RoleService/GetRole", Permission(ManageUsers), "role.read", Unset),
     rpc("/coffre.auth.v1.RoleService/ListRoles", Caller, "role.listed", Unset),

@@ -1,29 +1,28 @@
 //! `coffre.auth.internal.v1.CallerService`: who stands behind a token, and what has changed since. Internal.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
+use coffre_changes::provider::{Messages, Told};
 use coffre_error::{Reason, Refusal};
 use coffre_proto::auth::internal::v1::caller_service_server::CallerService;
 use coffre_proto::auth::internal::v1::change::Subject as Changed;
 use coffre_proto::auth::internal::v1::watch_changes_response::Message;
 use coffre_proto::auth::internal::v1::{
-    Change, Heartbeat, LookUpUserRequest, LookUpUserResponse, ResolveCallerRequest, ResolveCallerResponse, SigningKey,
-    SigningKeys, Snapshot, WatchChangesRequest, WatchChangesResponse,
+    Change, DescribeUsersRequest, DescribeUsersResponse, Heartbeat, LookUpRoleRequest, LookUpRoleResponse,
+    LookUpUserRequest, LookUpUserResponse, ResolveCallerRequest, ResolveCallerResponse, SigningKey, SigningKeys,
+    Snapshot, WatchChangesRequest, WatchChangesResponse,
 };
-use coffre_types::{Clock, Permission, RoleId, SessionId, UserId};
-use futures_util::stream::{self, Stream, StreamExt as _};
+use coffre_types::{Permission, RoleId, SessionId, UserId};
 use tonic::{Request, Response, Status};
 
-use super::{Callers, error};
+use super::{Callers, convert, error};
 use crate::domain::session::Standing;
 use crate::domain::signing::PublicKey;
-use crate::hub::{Beginning, Note};
 use crate::store::changes::Subject;
 
 #[tonic::async_trait]
 impl CallerService for Callers {
-    type WatchChangesStream = Pin<Box<dyn Stream<Item = Result<WatchChangesResponse, Status>> + Send>>;
+    type WatchChangesStream = Messages<WatchChangesResponse>;
 
     async fn resolve_caller(
         &self,
@@ -41,8 +40,7 @@ impl CallerService for Callers {
         &self,
         _: Request<WatchChangesRequest>,
     ) -> Result<Response<Self::WatchChangesStream>, Status> {
-        let beginning = self.0.hub.watch().await;
-        Ok(Response::new(Box::pin(tell(beginning, self.0.clock.clone()))))
+        Ok(Response::new(self.0.hub.stream(self.0.clock.clone(), message).await))
     }
 
     async fn look_up_user(&self, request: Request<LookUpUserRequest>) -> Result<Response<LookUpUserResponse>, Status> {
@@ -57,18 +55,25 @@ impl CallerService for Callers {
         })))
     }
 
-    async fn look_up_role(
-        &self,
-        _: Request<coffre_proto::auth::internal::v1::LookUpRoleRequest>,
-    ) -> Result<Response<coffre_proto::auth::internal::v1::LookUpRoleResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+    async fn look_up_role(&self, request: Request<LookUpRoleRequest>) -> Result<Response<LookUpRoleResponse>, Status> {
+        let found = match RoleId::new(request.into_inner().role_id) {
+            Some(id) => self.0.look_up_role(id).await.map_err(error::of_fault)?,
+            None => None,
+        };
+        Ok(Response::new(found.map_or_else(LookUpRoleResponse::default, |role| LookUpRoleResponse {
+            exists: true,
+            name: role.name,
+            system: role.system.is_some(),
+        })))
     }
 
     async fn describe_users(
         &self,
-        _: Request<coffre_proto::auth::internal::v1::DescribeUsersRequest>,
-    ) -> Result<Response<coffre_proto::auth::internal::v1::DescribeUsersResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        request: Request<DescribeUsersRequest>,
+    ) -> Result<Response<DescribeUsersResponse>, Status> {
+        let whom = convert::whom(request.into_inner()).map_err(error::of_invalid)?;
+        let users = self.0.describe(whom).await.map_err(error::of_list)?;
+        Ok(Response::new(DescribeUsersResponse { users: users.into_iter().map(convert::to_described).collect() }))
     }
 }
 
@@ -89,33 +94,16 @@ fn resolved(standing: Standing) -> ResolveCallerResponse {
     }
 }
 
-/// The stream of one watcher: a snapshot, a first heartbeat, then what the hub tells. It ends where the watcher fell behind or has to
-/// begin anew.
-fn tell(
-    beginning: Beginning,
-    clock: Arc<dyn Clock>,
-) -> impl Stream<Item = Result<WatchChangesResponse, Status>> + Send {
-    let Beginning { sequence, keys, read_at, notes } = beginning;
-    let first = [
-        Message::Snapshot(Snapshot { sequence, keys: signing_keys(&keys) }),
-        heartbeat(sequence, read_at, clock.as_ref()),
-    ];
-    let rest = stream::unfold((notes, clock), |(mut notes, clock)| async move {
-        let message = match notes.recv().await {
-            Ok(Note::Change { sequence, subject, keys }) => {
-                Message::Change(Change { sequence, subject: Some(changed(subject, &keys)) })
-            }
-            Ok(Note::Heartbeat { sequence, read_at }) => heartbeat(sequence, read_at, clock.as_ref()),
-            Ok(Note::Restart) | Err(_) => return None,
-        };
-        Some((message, (notes, clock)))
-    });
-    stream::iter(first).chain(rest).map(|message| Ok(WatchChangesResponse { message: Some(message) }))
-}
-
-fn heartbeat(sequence: i64, read_at: std::time::Instant, clock: &dyn Clock) -> Message {
-    let age = clock.monotonic().saturating_duration_since(read_at);
-    Message::Heartbeat(Heartbeat { sequence, age_ms: i64::try_from(age.as_millis()).unwrap_or(i64::MAX) })
+/// A message of the stream.
+fn message(told: Told<Subject, Arc<[PublicKey]>>) -> WatchChangesResponse {
+    let message = match told {
+        Told::Snapshot { sequence, state } => Message::Snapshot(Snapshot { sequence, keys: signing_keys(&state) }),
+        Told::Change { sequence, subject, state } => {
+            Message::Change(Change { sequence, subject: Some(changed(subject, &state)) })
+        }
+        Told::Heartbeat { sequence, age_ms } => Message::Heartbeat(Heartbeat { sequence, age_ms }),
+    };
+    WatchChangesResponse { message: Some(message) }
 }
 
 fn changed(subject: Subject, keys: &[PublicKey]) -> Changed {

@@ -1,13 +1,15 @@
 //! Messages as domain values, and back. Secrets move out of a message at once.
 
+use coffre_proto::auth::internal::v1 as internal;
 use coffre_proto::auth::v1 as proto;
 use coffre_secret::SecretText;
 use coffre_types::{NameKey, Permission, PermissionSet, RoleId, Timestamp, UserId};
 
 use crate::domain::error::Invalid;
 use crate::domain::policy::Shown;
+use crate::domain::ports::{Held, Holdings};
 use crate::domain::role::{Role, RoleDraft, RolePatch};
-use crate::domain::user::{User, UserDraft, UserPatch, description, name, short_text};
+use crate::domain::user::{Described, HeldRole, User, UserDraft, UserPatch, Whom, description, name, short_text};
 
 /// The most roles and permissions that one request names.
 const MOST_ITEMS: usize = 100;
@@ -16,6 +18,10 @@ const LONGEST_ETAG: usize = 1000;
 
 pub(super) fn user_id(id: i64) -> Result<UserId, Invalid> {
     UserId::new(id).ok_or_else(|| Invalid::new("id", "must be a number from 1"))
+}
+
+pub(super) fn recipient_id(id: i64) -> Result<UserId, Invalid> {
+    UserId::new(id).ok_or_else(|| Invalid::new("recipient_id", "must be a number from 1"))
 }
 
 pub(super) fn role_id(id: i64) -> Result<RoleId, Invalid> {
@@ -27,6 +33,50 @@ pub(super) fn etag(text: String) -> Result<String, Invalid> {
         return Err(Invalid::new("etag", format!("must have at most {LONGEST_ETAG} characters")));
     }
     Ok(text)
+}
+
+fn at_most<T>(field: &str, items: Vec<T>, most: usize) -> Result<Vec<T>, Invalid> {
+    if items.len() > most {
+        return Err(Invalid::new(field, format!("must have at most {most} items")));
+    }
+    Ok(items)
+}
+
+/// Reads whom another service wants described. Ids that nobody has, and permissions that there are not, match nobody.
+pub(super) fn whom(request: internal::DescribeUsersRequest) -> Result<Whom, Invalid> {
+    let users = at_most("user_ids", request.user_ids, 10_000)?;
+    let roles = at_most("role_ids", request.role_ids, 1000)?;
+    let permissions = at_most("permission_ids", request.permission_ids, MOST_ITEMS)?;
+    Ok(Whom {
+        users: users.into_iter().filter_map(UserId::new).collect(),
+        roles: roles.into_iter().filter_map(RoleId::new).collect(),
+        permissions: permissions.into_iter().filter_map(Permission::from_id).collect(),
+    })
+}
+
+pub(super) fn to_described(user: Described) -> internal::DescribedUser {
+    let role = |(role, permissions): (HeldRole, PermissionSet)| internal::DescribedRole {
+        role_id: role.id.get(),
+        name: role.name,
+        permission_ids: permissions.iter().map(Permission::id).collect(),
+    };
+    internal::DescribedUser {
+        user_id: user.id.get(),
+        username: user.username,
+        disabled: user.disabled,
+        roles: user.roles.into_iter().map(role).collect(),
+    }
+}
+
+pub(super) fn to_holdings(holdings: Holdings) -> proto::ListUserHoldingsResponse {
+    let all =
+        |held: Held| held.first.into_iter().map(|object| proto::Holding { id: object.id, name: object.name }).collect();
+    proto::ListUserHoldingsResponse {
+        credential_count: holdings.credentials.total,
+        locker_count: holdings.lockers.total,
+        credentials: all(holdings.credentials),
+        lockers: all(holdings.lockers),
+    }
 }
 
 fn version(version: Option<i64>) -> Result<Option<i64>, Invalid> {

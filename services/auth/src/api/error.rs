@@ -7,9 +7,10 @@ use coffre_db::list::Error as ListError;
 use coffre_error::{Reason, Refusal};
 
 use crate::domain::error::{
-    CallerFault, Denied, Fault, GrantFault, Invalid, PasswordError, RoleError, SessionError, SignInError, UserError,
-    WeakPassword,
+    CallerFault, CannotGive, Denied, Fault, GrantFault, Invalid, PasswordError, RoleError, SessionError, SignInError,
+    UserError, WeakPassword,
 };
+use crate::domain::ports::{Held, Holdings, Keeper};
 
 const SOON: Duration = Duration::from_secs(1);
 
@@ -180,15 +181,7 @@ pub(crate) fn of_user(error: UserError) -> Refusal {
             Reason::UserLastAdministrator,
             "this is the last enabled administrator; give AAE_Admin to another user first",
         ),
-        UserError::HoldsObjects(holdings) => {
-            let (total, names) = (holdings.total, holdings.first.join(", "));
-            Refusal::new(
-                Reason::UserHoldsObjects,
-                format!("the user still owns {total} objects: {names}; give them to others or delete them first"),
-            )
-            .with("total", total.to_string())
-            .with("objects", names)
-        }
+        UserError::HoldsObjects(holdings) => holds_objects(holdings),
         UserError::RoleNotFound(id) => {
             Refusal::new(Reason::RoleNotFound, format!("there is no role {id}")).violation("roles", format!("there is no role {id}"))
         }
@@ -199,13 +192,103 @@ pub(crate) fn of_user(error: UserError) -> Refusal {
             "one's own password is changed with the old one (PUT /v1/authentication/password), not reset",
         ),
         UserError::Overloaded => overloaded(),
-        UserError::VaultSilent => Refusal::new(
-            Reason::ServiceUnavailable,
-            "the vault does not answer, so nobody knows whether the user owns something; nothing was deleted, repeat the call",
+        UserError::KeeperSilent(keeper) => silent(keeper, "the user holds"),
+        UserError::Superseded => superseded("user"),
+        UserError::RecipientNotFound(id) => Refusal::new(
+            Reason::UserNotFound,
+            format!("there is no user {id} who could get something, or it is being deleted; name another"),
         )
-        .retry_after(SOON),
+        .violation("recipient_id", format!("there is no user {id}")),
+        UserError::RecipientDisabled(id) => {
+            Refusal::invalid("recipient_id", format!("user {id} is disabled; enable it first or name another"))
+        }
         UserError::Fault(error) => fault(error),
     }
+}
+
+pub(crate) fn of_cannot_give(error: CannotGive) -> Refusal {
+    match error {
+        CannotGive::Denied(denied) => of_denied(denied),
+        CannotGive::ToSelf => Refusal::new(
+            Reason::AuthzSelfGrant,
+            "whoever administers lockers never hands what others hold to himself; ask the user, or another administrator",
+        ),
+    }
+}
+
+/// What the names of things may take of a message, in bytes: a message travels in a header, and twice.
+const MESSAGE_BYTES: usize = 1500;
+/// What one name may take of it, in characters.
+const NAME_CHARACTERS: usize = 40;
+
+fn holds_objects(Holdings { credentials, lockers }: Holdings) -> Refusal {
+    let parts = [("credential", &credentials), ("locker", &lockers)];
+    let told: Vec<String> = parts
+        .into_iter()
+        .filter(|(_, held)| held.total > 0)
+        .map(|(kind, held)| format!("{}: {}", counted(held.total, kind), listed(kind, held, MESSAGE_BYTES / 2)))
+        .collect();
+    Refusal::new(
+        Reason::UserHoldsObjects,
+        format!(
+            "the user still holds {}; hand them to somebody else (POST /v1/usermanagement/users/{{id}}/holdings/transfer) or delete them first",
+            told.join(", and ")
+        ),
+    )
+    .with("credentialCount", credentials.total.to_string())
+    .with("credentials", ids(&credentials))
+    .with("lockerCount", lockers.total.to_string())
+    .with("lockers", ids(&lockers))
+}
+
+fn counted(count: i64, kind: &str) -> String {
+    format!("{count} {kind}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Names as many things as there is room for, and says how many more there are.
+fn listed(kind: &str, held: &Held, room: usize) -> String {
+    let mut text = String::new();
+    let mut named = 0;
+    for object in &held.first {
+        let name: String = object.name.chars().take(NAME_CHARACTERS).collect();
+        let cut = if name.len() < object.name.len() { "…" } else { "" };
+        let item = format!("{kind} {} ({name}{cut})", object.id);
+        if named > 0 && text.len() + item.len() > room {
+            break;
+        }
+        if named > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(&item);
+        named += 1;
+    }
+    if named < held.total {
+        text.push_str(&format!(", and {} more", held.total - named));
+    }
+    text
+}
+
+fn ids(held: &Held) -> String {
+    held.first.iter().take(100).map(|object| object.id.to_string()).collect::<Vec<_>>().join(",")
+}
+
+fn silent(keeper: Keeper, what: &str) -> Refusal {
+    let service = match keeper {
+        Keeper::Vault => "vault",
+        Keeper::Locker => "locker",
+    };
+    Refusal::new(
+        Reason::ServiceUnavailable,
+        format!("the {service} service does not answer, so nobody knows what {what}; repeat the call"),
+    )
+    .retry_after(SOON)
+}
+
+fn superseded(what: &str) -> Refusal {
+    Refusal::new(
+        Reason::StoreConflict,
+        format!("another call deletes the {what} at the same time; look what became of it before you repeat the call"),
+    )
 }
 
 pub(crate) fn of_role(error: RoleError) -> Refusal {
@@ -235,6 +318,17 @@ pub(crate) fn of_role(error: RoleError) -> Refusal {
             format!("{users} users hold the role; take it from them first"),
         )
         .with("users", users.to_string()),
+        RoleError::ConsumesLockers(lockers) => {
+            let (total, named) = (lockers.total, listed("locker", &lockers, MESSAGE_BYTES));
+            Refusal::new(
+                Reason::RoleInUse,
+                format!("the role consumes {}: {named}; remove it from them first", counted(total, "locker")),
+            )
+            .with("lockerCount", total.to_string())
+            .with("lockers", ids(&lockers))
+        }
+        RoleError::KeeperSilent(keeper) => silent(keeper, "the role consumes"),
+        RoleError::Superseded => superseded("role"),
         RoleError::Caller(fault) => caller(fault),
         RoleError::Grant(fault) => grant(fault),
         RoleError::Fault(error) => fault(error),
@@ -265,13 +359,14 @@ mod tests {
     use coffre_types::Permission;
 
     use super::*;
-    use crate::domain::ports::Holdings;
+    use crate::domain::ports::Object;
     use crate::hashing::HashFault;
 
     #[test]
     fn each_error_has_its_reason() {
         let (wait, soon) = (Duration::from_secs(7), Some(SOON));
-        let held = || Holdings { total: 1, first: vec!["credential 1 (x)".into()] };
+        let held = || Held { total: 1, first: vec![Object { id: 1, name: "x".into() }] };
+        let holdings = || Holdings { credentials: held(), lockers: Held::default() };
         let bad = || Invalid::new("f", "is bad");
         let table = [
             (of_sign_in(SignInError::Failed), Reason::AuthSignInFailed, None),
@@ -296,7 +391,7 @@ mod tests {
             (of_user(UserError::VersionConflict { current: 3 }), Reason::UserVersionConflict, None),
             (of_user(UserError::PreconditionFailed), Reason::RequestPreconditionFailed, None),
             (of_user(UserError::LastAdministrator), Reason::UserLastAdministrator, None),
-            (of_user(UserError::HoldsObjects(held())), Reason::UserHoldsObjects, None),
+            (of_user(UserError::HoldsObjects(holdings())), Reason::UserHoldsObjects, None),
             (of_user(UserError::RoleNotFound(9)), Reason::RoleNotFound, None),
             (of_user(UserError::Caller(CallerFault::Gone)), Reason::AuthTokenInvalid, None),
             (of_user(UserError::Grant(GrantFault::ToSelf)), Reason::AuthzSelfGrant, None),
@@ -304,7 +399,16 @@ mod tests {
             (of_user(UserError::Grant(GrantFault::OfAdministrator)), Reason::AuthzGrantExceeds, None),
             (of_user(UserError::OwnPassword), Reason::AuthzSelfGrant, None),
             (of_user(UserError::Overloaded), Reason::RequestOverloaded, soon),
-            (of_user(UserError::VaultSilent), Reason::ServiceUnavailable, soon),
+            (of_user(UserError::KeeperSilent(Keeper::Vault)), Reason::ServiceUnavailable, soon),
+            (of_user(UserError::Superseded), Reason::StoreConflict, None),
+            (of_user(UserError::RecipientNotFound(9)), Reason::UserNotFound, None),
+            (of_user(UserError::RecipientDisabled(9)), Reason::RequestInvalid, None),
+            (of_cannot_give(CannotGive::ToSelf), Reason::AuthzSelfGrant, None),
+            (
+                of_cannot_give(CannotGive::Denied(Denied(Permission::AdministerAllLockers))),
+                Reason::AuthzPermissionRequired,
+                None,
+            ),
             (of_role(RoleError::Invalid(bad())), Reason::RequestInvalid, None),
             (of_role(RoleError::NotFound), Reason::RoleNotFound, None),
             (of_role(RoleError::NameTaken), Reason::RoleNameTaken, None),
@@ -312,6 +416,9 @@ mod tests {
             (of_role(RoleError::PreconditionFailed), Reason::RequestPreconditionFailed, None),
             (of_role(RoleError::System), Reason::RoleSystem, None),
             (of_role(RoleError::InUse { users: 2 }), Reason::RoleInUse, None),
+            (of_role(RoleError::ConsumesLockers(held())), Reason::RoleInUse, None),
+            (of_role(RoleError::KeeperSilent(Keeper::Locker)), Reason::ServiceUnavailable, soon),
+            (of_role(RoleError::Superseded), Reason::StoreConflict, None),
             (
                 of_role(RoleError::Caller(CallerFault::Denied(Denied(Permission::ManageUsers)))),
                 Reason::AuthzPermissionRequired,
@@ -328,6 +435,33 @@ mod tests {
         for (refusal, reason, delay) in table {
             assert_eq!((refusal.reason(), refusal.delay()), (reason, delay), "{refusal}");
         }
+    }
+
+    #[test]
+    fn whatever_is_held_is_listed_within_the_room_of_a_header() {
+        let many = |count: i64| Held {
+            total: count,
+            first: (1..=count.min(100)).map(|id| Object { id, name: "𝔫".repeat(255) }).collect(),
+        };
+        let refusal = of_user(UserError::HoldsObjects(Holdings { credentials: many(100_000), lockers: many(3) }));
+        let message = refusal.message();
+        assert!(
+            message.contains("100000 credentials: credential 1 (") && message.contains("3 lockers: locker 1 ("),
+            "{message}"
+        );
+        assert!(message.contains(" more, and "), "{message}");
+        assert_eq!(refusal.fact("credentials").unwrap().split(',').count(), 100);
+        assert_eq!((refusal.fact("lockers"), refusal.fact("lockerCount")), (Some("1,2,3"), Some("3")));
+        let facts: usize = refusal.facts().iter().map(|(key, value)| key.len() + value.len()).sum();
+        assert!(message.len() + facts < 3000, "{} {facts}", message.len());
+
+        let one = Holdings {
+            credentials: Held { total: 1, first: vec![Object { id: 12, name: "Mail".into() }] },
+            lockers: Held::default(),
+        };
+        let refusal = of_user(UserError::HoldsObjects(one));
+        assert!(refusal.message().contains("1 credential: credential 12 (Mail);"), "{}", refusal.message());
+        assert!(!refusal.message().contains("lockers:"));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use coffre_proto::auth::v1::user_service_server::UserService;
 use coffre_proto::auth::v1::{
     CreateUserRequest, CreateUserResponse, DeleteUserRequest, DeleteUserResponse, GetUserRequest, GetUserResponse,
-    ListUsersRequest, ListUsersResponse, UpdateUserRequest, UpdateUserResponse,
+    ListUserHoldingsRequest, ListUserHoldingsResponse, ListUsersRequest, ListUsersResponse,
+    TransferUserHoldingsRequest, TransferUserHoldingsResponse, UpdateUserRequest, UpdateUserResponse,
 };
 use coffre_rpc::CallContext;
 use tonic::{Request, Response, Status};
@@ -69,15 +70,28 @@ impl UserService for Users {
 
     async fn list_user_holdings(
         &self,
-        _: Request<coffre_proto::auth::v1::ListUserHoldingsRequest>,
-    ) -> Result<Response<coffre_proto::auth::v1::ListUserHoldingsResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        request: Request<ListUserHoldingsRequest>,
+    ) -> Result<Response<ListUserHoldingsResponse>, Status> {
+        let call = CallContext::of(&request)?;
+        let id = convert::user_id(request.into_inner().id).map_err(error::of_invalid)?;
+        let permit = policy::see_holdings(call.caller()?, id).map_err(error::of_denied)?;
+        let holdings = self.0.holdings(permit, call.record()).await.map_err(error::of_user)?;
+        Ok(Response::new(convert::to_holdings(holdings)))
     }
 
     async fn transfer_user_holdings(
         &self,
-        _: Request<coffre_proto::auth::v1::TransferUserHoldingsRequest>,
-    ) -> Result<Response<coffre_proto::auth::v1::TransferUserHoldingsResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        request: Request<TransferUserHoldingsRequest>,
+    ) -> Result<Response<TransferUserHoldingsResponse>, Status> {
+        let call = CallContext::of(&request)?;
+        let TransferUserHoldingsRequest { id, recipient_id } = request.into_inner();
+        let from = convert::user_id(id).map_err(error::of_invalid)?;
+        let to = convert::recipient_id(recipient_id).map_err(error::of_invalid)?;
+        let permit = policy::give_holdings(call.caller()?, from, to).map_err(error::of_cannot_give)?;
+        let handed = self.0.transfer_holdings(permit, call.record()).await.map_err(error::of_user)?;
+        Ok(Response::new(TransferUserHoldingsResponse {
+            credential_count: handed.credentials,
+            locker_count: handed.lockers,
+        }))
     }
 }

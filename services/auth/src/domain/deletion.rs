@@ -1,33 +1,77 @@
-//! Deleting a user: marked, let go by the vault, then a tombstone.
+//! Deleting users and roles: held everywhere, then a tombstone, then released.
 //!
 //! ```text
-//! live ── mark ──▶ deleting ── the vault lets go ──▶ tombstone
-//!   ▲                 │
-//!   └── unmark ───────┴── it owns something, or the vault does not answer
+//! live ── begin ──▶ holding ── nobody has anything of it: tombstone ──▶ releasing ── everybody has let go ──▶ gone
+//!   ▲                  │
+//!   │                  └── something is held, or somebody does not answer ──▶ undoing
+//!   └──────────────────────────────────── everybody has restored ────────────────┘
 //! ```
 //!
-//! No transaction spans both services. While a user is marked nothing can be given to it, and the vault's answer is final for as long as it
-//! is. A row that a crash or a deadline left marked is settled in the background, the same way, in the name of whoever asked.
+//! No transaction spans the services. While something is held nothing can be given to it anywhere, and what the others answered stays true.
+//! Every attempt has a number that only rises: what an earlier one sends or writes late counts for nothing, here and there. Whatever a crash
+//! or a deadline leaves on its way is settled in the background, in the name of whoever asked; what was refused is never deleted later.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use coffre_audit_client::{ActivityType, CallRecord, Origin, Source};
-use coffre_types::UserId;
+use coffre_types::{RoleId, UserId, Version};
 
-use super::error::{Fault, UserError};
+use super::error::{Fault, RoleError, UserError};
 use super::policy::ManageUsers;
-use super::user::{Deletion, roles_text};
+use super::ports::{Asker, Holdings};
+use super::role::{RolePatch, permissions_text};
+use super::roles::check_version;
+use super::user::roles_text;
 use super::users::{check_etag, keep_an_administrator};
 use super::{Auth, race, turn};
 use crate::store::changes::{self, Subject};
-use crate::store::{sessions, users};
+use crate::store::{deletions, roles, sessions, users};
 
-/// A deletion that takes longer was left behind by a process that died.
+/// A deletion on which nothing was done for longer was left behind by a process that died.
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 
+/// What is deleted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Leaving {
+    User(UserId),
+    Role(RoleId),
+}
+
+/// Where a deletion stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Step {
+    /// The others are asked to hold.
+    Holding,
+    /// It is given up, and the others are asked to restore.
+    Undoing,
+    /// The tombstone stands, and the others are asked to release.
+    Releasing,
+}
+
+/// A deletion that is under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Deletion {
+    pub(crate) leaving: Leaving,
+    pub(crate) attempt: i64,
+    pub(crate) step: Step,
+    /// Who asked for it.
+    pub(crate) by: UserId,
+    pub(crate) by_name: String,
+    pub(crate) request_id: String,
+}
+
+/// An attempt to delete something, in somebody's name.
+struct Attempt<'a> {
+    number: i64,
+    asker: Asker,
+    /// The version that the asker named.
+    version: Option<Version>,
+    record: &'a Arc<CallRecord>,
+}
+
 impl Auth {
-    /// Deletes a user who owns nothing.
+    /// Deletes a user who holds nothing.
     pub(crate) async fn delete_user(
         &self,
         permit: ManageUsers<'_>,
@@ -35,8 +79,9 @@ impl Auth {
         etag: String,
         record: &Arc<CallRecord>,
     ) -> Result<(), UserError> {
-        let (caller, now, request_id) = (permit.caller().user_id, self.now(), record.origin().request_id.clone());
-        let name = race::write(&self.database, move |tx| {
+        let asker = Asker::of(permit.caller(), record);
+        let (caller, now, request_id) = (asker.user, self.now(), asker.request_id.clone());
+        let (number, user) = race::write(&self.database, move |tx| {
             let conn = tx.conn();
             turn::take::<UserError>(conn, caller)?;
             let user = users::find(conn, id)?.ok_or(UserError::NotFound)?;
@@ -44,38 +89,56 @@ impl Auth {
             if user.administrator && !user.disabled {
                 keep_an_administrator(conn, id)?;
             }
-            users::mark_deleting(conn, id, now, caller, &request_id)?;
-            Ok::<_, UserError>(user.username)
+            let number = deletions::begin(conn, Leaving::User(id), caller, &request_id, now)?;
+            let version = (!etag.is_empty()).then_some(user.version);
+            Ok::<_, UserError>((number, (user.username, version)))
         })
         .await?;
+        let (name, version) = user;
         record.object("user", id, name);
-        self.finish_deletion(id, caller.get(), record).await
+        self.finish_user(id, Attempt { number, asker, version, record }).await
     }
 
-    /// Asks the vault to let go of a marked user and deletes it, or takes the mark away.
-    async fn finish_deletion(&self, id: UserId, by: i64, record: &Arc<CallRecord>) -> Result<(), UserError> {
-        let refused = match self.vault.release(id).await {
-            Ok(None) => {
-                self.bury(id, by, record).await?;
-                self.hub.poke();
-                return Ok(());
-            }
-            Ok(Some(holdings)) => UserError::HoldsObjects(holdings),
-            Err(super::ports::VaultSilent) => UserError::VaultSilent,
+    async fn finish_user(&self, id: UserId, attempt: Attempt<'_>) -> Result<(), UserError> {
+        let buried = match self.hold_user(id, attempt.number).await {
+            Ok(()) => self.bury_user(id, &attempt).await,
+            Err(refused) => Err(refused),
         };
-        race::write(&self.database, move |tx| users::unmark_deleting(tx.conn(), id)).await?;
-        Err(refused)
+        match buried {
+            Ok(()) => {
+                self.hub.poke();
+                self.release_user(id, attempt.number, &attempt.asker).await;
+                Ok(())
+            }
+            Err(refused) => {
+                self.undo(Leaving::User(id), attempt.number).await;
+                Err(refused)
+            }
+        }
     }
 
-    async fn bury(&self, id: UserId, by: i64, record: &Arc<CallRecord>) -> Result<(), UserError> {
-        let (now, recorded) = (self.now(), record.clone());
-        race::audited(&self.database, record, move |tx| {
+    async fn hold_user(&self, id: UserId, attempt: i64) -> Result<(), UserError> {
+        let (vault, locker) = (&self.keepers.vault, &self.keepers.locker);
+        let (credentials, lockers) = tokio::join!(vault.hold(id, attempt), locker.hold(id, attempt));
+        let holdings = Holdings { credentials: credentials?, lockers: lockers? };
+        if holdings.credentials.total > 0 || holdings.lockers.total > 0 {
+            return Err(UserError::HoldsObjects(holdings));
+        }
+        Ok(())
+    }
+
+    async fn bury_user(&self, id: UserId, attempt: &Attempt<'_>) -> Result<(), UserError> {
+        let (now, number, version, by) = (self.now(), attempt.number, attempt.version, attempt.asker.user.get());
+        let recorded = attempt.record.clone();
+        race::audited(&self.database, attempt.record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
+            if !deletions::advance(conn, Leaving::User(id), number, Step::Holding, Step::Releasing)? {
+                return Err(UserError::Superseded);
+            }
             let user = users::find(conn, id)?.ok_or(UserError::NotFound)?;
-            // Another call may have taken the mark away and something may have been given to the user since.
-            if !user.deleting {
-                return Err(coffre_db::Error::Retryable.into());
+            if version.is_some_and(|version| version != user.version) {
+                return Err(UserError::PreconditionFailed);
             }
             sessions::end_all(conn, id, None, now)?;
             users::delete(conn, id, by, now)?;
@@ -88,32 +151,204 @@ impl Auth {
         .await
     }
 
-    /// Finishes or undoes deletions that a crash or a deadline left behind, in the name of whoever asked for them.
-    pub(crate) async fn settle_deletions(&self) -> Result<(), Fault> {
-        let before = self.now().minus(ABANDONED_AFTER);
-        let left = self.database.read(move |conn| users::deletions_before(conn, before)).await?;
-        for Deletion { user: id, by, request_id } in left {
-            let origin = Origin {
-                site: self.outbox.site(),
-                method: "",
-                request_id: request_id.into(),
-                trace_id: None,
-                client_address: None,
-                source: Source::System,
-            };
-            let record = Arc::new(CallRecord::new(origin, "user.deleted", ActivityType::DeleteUser));
-            record.object("user", id, "");
-            let by = by.map_or(0, |(by, name)| {
-                record.actor(by, name, None);
-                by.get()
-            });
-            match self.finish_deletion(id, by, &record).await {
-                Ok(()) => tracing::info!(user_id = %id, "an abandoned deletion of a user was finished"),
-                Err(UserError::Fault(fault)) => return Err(fault),
-                Err(refused) => {
-                    tracing::info!(user_id = %id, reason = %refused, "an abandoned deletion of a user was undone")
-                }
+    /// Has the others let go of a user who is gone. Where one does not answer it is repeated in the background.
+    async fn release_user(&self, id: UserId, attempt: i64, asker: &Asker) {
+        let (vault, locker) = (&self.keepers.vault, &self.keepers.locker);
+        let released = tokio::join!(vault.release(id, asker), locker.release(id, asker));
+        if let (Ok(()), Ok(())) = released {
+            self.end(Leaving::User(id), attempt, Step::Releasing).await;
+        } else {
+            tracing::info!(user_id = %id, "a deleted user is not released everywhere yet; it is tried again");
+        }
+    }
+
+    /// Deletes a role that no user holds and that consumes no locker.
+    pub(crate) async fn delete_role(
+        &self,
+        permit: ManageUsers<'_>,
+        id: RoleId,
+        etag: String,
+        record: &Arc<CallRecord>,
+    ) -> Result<(), RoleError> {
+        let asker = Asker::of(permit.caller(), record);
+        let (caller, now, request_id) = (asker.user, self.now(), asker.request_id.clone());
+        let patch = RolePatch { etag, ..RolePatch::default() };
+        let recorded = record.clone();
+        let (number, version) = race::write(&self.database, move |tx| {
+            let conn = tx.conn();
+            turn::take::<RoleError>(conn, caller)?;
+            let role = roles::find(conn, id)?.ok_or(RoleError::NotFound)?;
+            recorded.object("role", role.id, role.name.clone());
+            if role.system.is_some() {
+                return Err(RoleError::System);
             }
+            check_version(&patch, &role)?;
+            if role.user_count > 0 {
+                return Err(RoleError::InUse { users: role.user_count });
+            }
+            let number = deletions::begin(conn, Leaving::Role(id), caller, &request_id, now)?;
+            Ok((number, (!patch.etag.is_empty()).then_some(role.version)))
+        })
+        .await?;
+        self.finish_role(id, Attempt { number, asker, version, record }).await
+    }
+
+    async fn finish_role(&self, id: RoleId, attempt: Attempt<'_>) -> Result<(), RoleError> {
+        let buried = match self.keepers.consumers.hold_role(id, attempt.number).await {
+            Ok(held) if held.total > 0 => Err(RoleError::ConsumesLockers(held)),
+            Ok(_) => self.bury_role(id, &attempt).await,
+            Err(silent) => Err(silent.into()),
+        };
+        match buried {
+            Ok(()) => self.hub.poke(),
+            Err(_) => self.undo(Leaving::Role(id), attempt.number).await,
+        }
+        buried
+    }
+
+    async fn bury_role(&self, id: RoleId, attempt: &Attempt<'_>) -> Result<(), RoleError> {
+        let (now, number, version, by) = (self.now(), attempt.number, attempt.version, attempt.asker.user.get());
+        let recorded = attempt.record.clone();
+        race::audited(&self.database, attempt.record, move |tx| {
+            recorded.clear_changes();
+            let conn = tx.conn();
+            turn::wait(conn)?;
+            if !deletions::end(conn, Leaving::Role(id), number, Step::Holding)? {
+                return Err(RoleError::Superseded);
+            }
+            let role = roles::find(conn, id)?.ok_or(RoleError::NotFound)?;
+            recorded.object("role", role.id, role.name.clone());
+            if version.is_some_and(|version| version != role.version) {
+                return Err(RoleError::PreconditionFailed);
+            }
+            if role.user_count > 0 {
+                return Err(RoleError::InUse { users: role.user_count });
+            }
+            roles::delete(conn, id, by, now)?;
+            changes::record(conn, Subject::Role(id), now)?;
+            recorded.change("name", Some(role.name), None);
+            recorded.change("permissions", Some(permissions_text(role.permissions)), None);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Says whether a role exists and can consume lockers.
+    pub(crate) async fn look_up_role(&self, id: RoleId) -> Result<Option<super::role::Role>, Fault> {
+        self.database
+            .read(move |conn| match roles::find(conn, id)? {
+                Some(_) if deletions::is_leaving(conn, Leaving::Role(id))? => Ok(None),
+                found => Ok(found),
+            })
+            .await
+    }
+
+    /// Gives an attempt up. From its first step on nothing will be deleted; what it cannot finish is finished in the background.
+    async fn undo(&self, leaving: Leaving, attempt: i64) {
+        let noted = race::write(&self.database, move |tx| {
+            deletions::advance(tx.conn(), leaving, attempt, Step::Holding, Step::Undoing)
+        });
+        match noted.await {
+            Ok(true) => self.restore(leaving, attempt).await,
+            // A later attempt goes on, and restores what it does not delete.
+            Ok(false) => {}
+            Err(fault) => tracing::warn!(?leaving, %fault, "a deletion could not be given up; it is settled later"),
+        }
+    }
+
+    /// Has the others restore what they held.
+    async fn restore(&self, leaving: Leaving, attempt: i64) {
+        let restored = match leaving {
+            Leaving::User(id) => {
+                let (vault, locker) = (&self.keepers.vault, &self.keepers.locker);
+                let (first, second) = tokio::join!(vault.restore(id, attempt), locker.restore(id, attempt));
+                first.and(second)
+            }
+            Leaving::Role(id) => self.keepers.consumers.restore_role(id, attempt).await,
+        };
+        match restored {
+            Ok(()) => self.end(leaving, attempt, Step::Undoing).await,
+            Err(silent) => {
+                tracing::info!(?leaving, ?silent, "what is not deleted is not restored yet; it is tried again")
+            }
+        }
+    }
+
+    async fn end(&self, leaving: Leaving, attempt: i64, step: Step) {
+        let ended = race::write(&self.database, move |tx| deletions::end(tx.conn(), leaving, attempt, step));
+        if let Err(fault) = ended.await {
+            tracing::warn!(?leaving, %fault, "the end of a deletion could not be noted; it is settled later");
+        }
+    }
+
+    /// Finishes or undoes deletions that a crash, a deadline or a silent service left behind, in the name of whoever asked for them.
+    pub(crate) async fn settle_deletions(&self) -> Result<(), Fault> {
+        let now = self.now();
+        let before = now.minus(ABANDONED_AFTER);
+        for left in self.database.read(move |conn| deletions::left_before(conn, before)).await? {
+            let taken = left.clone();
+            let number = race::write(&self.database, move |tx| deletions::take_over(tx.conn(), &taken, now)).await?;
+            let Some(number) = number else { continue };
+            self.settle(left, number).await?;
+        }
+        Ok(())
+    }
+
+    async fn settle(&self, left: Deletion, number: i64) -> Result<(), Fault> {
+        let asker = Asker {
+            user: left.by,
+            name: left.by_name.as_str().into(),
+            request_id: left.request_id.into(),
+            trace_id: None,
+            client_address: None,
+        };
+        let (event, activity) = match left.leaving {
+            Leaving::User(_) => ("user.deleted", ActivityType::DeleteUser),
+            Leaving::Role(_) => ("role.deleted", ActivityType::DeleteRole),
+        };
+        let origin = Origin {
+            site: self.outbox.site(),
+            method: "",
+            request_id: asker.request_id.clone(),
+            trace_id: None,
+            client_address: None,
+            source: Source::System,
+        };
+        let record = Arc::new(CallRecord::new(origin, event, activity));
+        record.actor(asker.user, asker.name.clone(), None);
+        let settled = match (left.step, left.leaving) {
+            (Step::Undoing, leaving) => {
+                self.restore(leaving, number).await;
+                return Ok(());
+            }
+            (Step::Releasing, Leaving::User(id)) => {
+                self.release_user(id, number, &asker).await;
+                return Ok(());
+            }
+            // Nobody has anything of a role that is gone.
+            (Step::Releasing, leaving @ Leaving::Role(_)) => {
+                self.end(leaving, number, Step::Releasing).await;
+                return Ok(());
+            }
+            (Step::Holding, Leaving::User(id)) => {
+                let attempt = Attempt { number, asker, version: None, record: &record };
+                self.finish_user(id, attempt).await.map_err(|refused| match refused {
+                    UserError::Fault(fault) => Err(fault),
+                    refused => Ok(refused.to_string()),
+                })
+            }
+            (Step::Holding, Leaving::Role(id)) => {
+                let attempt = Attempt { number, asker, version: None, record: &record };
+                self.finish_role(id, attempt).await.map_err(|refused| match refused {
+                    RoleError::Fault(fault) => Err(fault),
+                    refused => Ok(refused.to_string()),
+                })
+            }
+        };
+        match settled {
+            Ok(()) => tracing::info!(leaving = ?left.leaving, "an abandoned deletion was finished"),
+            Err(Ok(reason)) => tracing::info!(leaving = ?left.leaving, reason, "an abandoned deletion was undone"),
+            Err(Err(fault)) => return Err(fault),
         }
         Ok(())
     }

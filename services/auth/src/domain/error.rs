@@ -5,7 +5,7 @@ use std::time::Duration;
 use coffre_crypto::CryptoError;
 use coffre_types::Permission;
 
-use super::ports::Holdings;
+use super::ports::{Held, Holdings, Keeper, Silent};
 use crate::hashing::HashFault;
 
 /// A fault of ours, or of what we stand on.
@@ -98,6 +98,14 @@ pub(crate) enum WeakPassword {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Denied(pub(crate) Permission);
 
+/// Why what a user holds may not be handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CannotGive {
+    Denied(Denied),
+    /// It would go to the caller.
+    ToSelf,
+}
+
 /// Why a caller may not change users and roles any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CallerFault {
@@ -147,8 +155,14 @@ pub(crate) enum UserError {
     OwnPassword,
     #[error("too many sign-ins at once")]
     Overloaded,
-    #[error("the vault does not answer")]
-    VaultSilent,
+    #[error("{0:?} does not answer")]
+    KeeperSilent(Keeper),
+    #[error("another attempt to delete the user is under way")]
+    Superseded,
+    #[error("no user {0} who could get something")]
+    RecipientNotFound(i64),
+    #[error("user {0} is disabled")]
+    RecipientDisabled(i64),
     #[error(transparent)]
     Fault(#[from] Fault),
 }
@@ -170,6 +184,12 @@ pub(crate) enum RoleError {
     System,
     #[error("users hold the role")]
     InUse { users: i64 },
+    #[error("the role consumes lockers")]
+    ConsumesLockers(Held),
+    #[error("{0:?} does not answer")]
+    KeeperSilent(Keeper),
+    #[error("another attempt to delete the role is under way")]
+    Superseded,
     #[error("the caller has lost the right")]
     Caller(CallerFault),
     #[error("the grant is refused")]
@@ -195,6 +215,18 @@ macro_rules! from_faults {
 }
 
 from_faults!(SignInError, SessionError, PasswordError, UserError, RoleError);
+
+impl From<Silent> for UserError {
+    fn from(Silent(keeper): Silent) -> Self {
+        Self::KeeperSilent(keeper)
+    }
+}
+
+impl From<Silent> for RoleError {
+    fn from(Silent(keeper): Silent) -> Self {
+        Self::KeeperSilent(keeper)
+    }
+}
 
 impl From<Invalid> for UserError {
     fn from(invalid: Invalid) -> Self {

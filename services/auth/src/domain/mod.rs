@@ -3,6 +3,7 @@
 
 pub(crate) mod deletion;
 pub(crate) mod error;
+pub(crate) mod holdings;
 pub(crate) mod password;
 pub(crate) mod policy;
 pub(crate) mod ports;
@@ -22,6 +23,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use coffre_audit_client::Outbox;
+use coffre_changes::provider::Hub;
 use coffre_db::Database;
 use coffre_db::list::PageTokens;
 use coffre_types::{Clock, Timestamp};
@@ -29,10 +31,10 @@ use coffre_types::{Clock, Timestamp};
 use crate::config::Config;
 use crate::gate::Gate;
 use crate::hashing::Hasher;
-use crate::hub::Hub;
 use crate::secrets::Secrets;
-use ports::LetGo;
-use signing::Signer;
+use crate::store::changes::Subject;
+use ports::Keepers;
+use signing::{PublicKey, Signer};
 use throttle::AddressKey;
 
 /// Everything a use case needs.
@@ -46,8 +48,8 @@ pub(crate) struct Auth {
     /// Turns at counting and hashing.
     pub(crate) gate: Gate<AddressKey>,
     pub(crate) signer: Signer,
-    pub(crate) hub: Hub,
-    pub(crate) vault: Arc<dyn LetGo>,
+    pub(crate) hub: Hub<Subject, Arc<[PublicKey]>>,
+    pub(crate) keepers: Keepers,
     pub(crate) page_tokens: PageTokens,
 }
 

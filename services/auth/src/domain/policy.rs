@@ -2,7 +2,7 @@
 
 use coffre_types::{Caller, Permission, PermissionSet, RoleId, UserId};
 
-use super::error::{CallerFault, Denied, GrantFault};
+use super::error::{CallerFault, CannotGive, Denied, GrantFault};
 use super::user::User;
 
 /// The right to administer users and roles.
@@ -52,6 +52,67 @@ pub(crate) fn list_users(caller: &Caller) -> Result<ListUsers, Denied> {
     } else {
         Err(Denied(Permission::ManageUsers))
     }
+}
+
+/// The right to see what a user holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SeeHoldings {
+    of: UserId,
+}
+
+impl SeeHoldings {
+    /// Returns whose.
+    pub(crate) fn of(self) -> UserId {
+        self.of
+    }
+}
+
+/// Gives the right to see what a user holds: to the user itself, and to those who administer users or lockers.
+pub(crate) fn see_holdings(caller: &Caller, of: UserId) -> Result<SeeHoldings, Denied> {
+    let administers = [Permission::ManageUsers, Permission::AdministerAllLockers];
+    if caller.user_id == of || administers.into_iter().any(|permission| caller.has(permission)) {
+        Ok(SeeHoldings { of })
+    } else {
+        Err(Denied(Permission::ManageUsers))
+    }
+}
+
+/// The right to hand what one user holds to another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GiveHoldings<'a> {
+    caller: &'a Caller,
+    from: UserId,
+    to: UserId,
+}
+
+impl<'a> GiveHoldings<'a> {
+    /// Returns who asks.
+    pub(crate) fn caller(self) -> &'a Caller {
+        self.caller
+    }
+
+    /// Returns who gives.
+    pub(crate) fn from(self) -> UserId {
+        self.from
+    }
+
+    /// Returns who gets.
+    pub(crate) fn to(self) -> UserId {
+        self.to
+    }
+}
+
+/// Gives the right to hand over what a user holds: to the user itself, and to those who administer lockers, who never give to themselves.
+pub(crate) fn give_holdings(caller: &Caller, from: UserId, to: UserId) -> Result<GiveHoldings<'_>, CannotGive> {
+    if caller.user_id != from {
+        if !caller.has(Permission::AdministerAllLockers) {
+            return Err(CannotGive::Denied(Denied(Permission::AdministerAllLockers)));
+        }
+        if caller.user_id == to {
+            return Err(CannotGive::ToSelf);
+        }
+    }
+    Ok(GiveHoldings { caller, from, to })
 }
 
 /// What holding a role gives.
@@ -197,6 +258,29 @@ mod tests {
         assert_eq!(admin.may_grant(Some(RoleId::from_trusted(71)), added), Ok(()));
         assert_eq!(admin.may_grant(Some(RoleId::from_trusted(70)), added), Err(GrantFault::ToSelf));
         assert_eq!(admin.may_grant(Some(RoleId::from_trusted(70)), admin.permissions), Ok(()));
+    }
+
+    #[test]
+    fn holdings_are_seen_by_their_holder_and_by_those_who_administer() {
+        let (seven, eight) = (UserId::from_trusted(7), UserId::from_trusted(8));
+        assert_eq!(see_holdings(&caller(&[], false), seven).unwrap().of(), seven);
+        assert_eq!(see_holdings(&caller(&[], true), eight).unwrap_err(), Denied(Permission::ManageUsers));
+        for permission in [Permission::ManageUsers, Permission::AdministerAllLockers] {
+            assert_eq!(see_holdings(&caller(&[permission], false), eight).unwrap().of(), eight);
+        }
+    }
+
+    #[test]
+    fn rule_3_1_whoever_administers_lockers_hands_over_but_never_to_himself() {
+        let [seven, eight, nine] = [7, 8, 9].map(UserId::from_trusted);
+        let admin = caller(&[Permission::AdministerAllLockers], false);
+        let nobody = caller(&[Permission::ManageUsers], true);
+        assert!(give_holdings(&admin, eight, nine).is_ok());
+        assert_eq!(give_holdings(&admin, eight, seven).unwrap_err(), CannotGive::ToSelf);
+        assert!(give_holdings(&nobody, seven, eight).is_ok(), "one's own");
+        let denied = CannotGive::Denied(Denied(Permission::AdministerAllLockers));
+        assert_eq!(give_holdings(&nobody, eight, nine).unwrap_err(), denied);
+        assert_eq!(give_holdings(&nobody, eight, seven).unwrap_err(), denied);
     }
 
     #[test]

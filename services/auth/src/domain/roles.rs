@@ -157,43 +157,9 @@ impl Auth {
         self.hub.poke();
         Ok(outcome)
     }
-
-    /// Deletes a role that no user holds.
-    pub(crate) async fn delete_role(
-        &self,
-        permit: ManageUsers<'_>,
-        id: RoleId,
-        etag: String,
-        record: &Arc<CallRecord>,
-    ) -> Result<(), RoleError> {
-        let (caller, now, recorded) = (permit.caller().user_id, self.now(), record.clone());
-        let patch = RolePatch { etag, ..RolePatch::default() };
-        race::audited(&self.database, record, move |tx| {
-            recorded.clear_changes();
-            let conn = tx.conn();
-            turn::take::<RoleError>(conn, caller)?;
-            let old = roles::find(conn, id)?.ok_or(RoleError::NotFound)?;
-            recorded.object("role", old.id, old.name.clone());
-            if old.system.is_some() {
-                return Err(RoleError::System);
-            }
-            check_version(&patch, &old)?;
-            if old.user_count > 0 {
-                return Err(RoleError::InUse { users: old.user_count });
-            }
-            roles::delete(conn, id, caller.get(), now)?;
-            changes::record(conn, Subject::Role(id), now)?;
-            recorded.change("name", Some(old.name), None);
-            recorded.change("permissions", Some(permissions_text(old.permissions)), None);
-            Ok(())
-        })
-        .await?;
-        self.hub.poke();
-        Ok(())
-    }
 }
 
-fn check_version(patch: &RolePatch, role: &Role) -> Result<(), RoleError> {
+pub(super) fn check_version(patch: &RolePatch, role: &Role) -> Result<(), RoleError> {
     if patch.version.is_some_and(|version| version != role.version.get()) {
         return Err(RoleError::VersionConflict { current: role.version.get() });
     }

@@ -17,8 +17,13 @@ pub(crate) fn take<E>(conn: &mut Connection, caller: UserId) -> Result<Giver, E>
 where
     E: From<CallerFault> + From<coffre_db::Error>,
 {
-    installation::raise(conn, Guard::Administrators)?;
+    wait(conn)?;
     look(conn, caller)
+}
+
+/// Waits for the turn, for what was allowed in an earlier one.
+pub(crate) fn wait(conn: &mut Connection) -> Result<(), coffre_db::Error> {
+    installation::raise(conn, Guard::Administrators)
 }
 
 /// Reads what the caller holds, to refuse early what the transaction would refuse.

@@ -1,7 +1,7 @@
 //! Users.
 
 use coffre_secret::SecretText;
-use coffre_types::{Description, Name, PermissionSet, RoleId, Timestamp, UserId, Version};
+use coffre_types::{Description, Name, Permission, PermissionSet, RoleId, Timestamp, UserId, Version};
 
 use super::error::Invalid;
 
@@ -47,13 +47,23 @@ pub(crate) struct SignInRow {
     pub(crate) disabled: bool,
 }
 
-/// A deletion that was begun.
-#[derive(Clone)]
-pub(crate) struct Deletion {
-    pub(crate) user: UserId,
-    /// Who asked for it.
-    pub(crate) by: Option<(UserId, String)>,
-    pub(crate) request_id: String,
+/// Which users are to be described: whoever matches one of these.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Whom {
+    pub(crate) users: Vec<UserId>,
+    /// Whoever holds one of these roles.
+    pub(crate) roles: Vec<RoleId>,
+    /// Whoever holds one of these permissions.
+    pub(crate) permissions: Vec<Permission>,
+}
+
+/// A user with what its roles give.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Described {
+    pub(crate) id: UserId,
+    pub(crate) username: String,
+    pub(crate) disabled: bool,
+    pub(crate) roles: Vec<(HeldRole, PermissionSet)>,
 }
 
 /// A user about to be stored.

@@ -10,7 +10,7 @@ use coffre_types::{NameKey, RoleId, Timestamp, UserId, etag};
 use super::error::{Fault, Invalid, UserError};
 use super::policy::{Giver, Grant, ListUsers, ManageUsers, Shown};
 use super::throttle::address_key;
-use super::user::{HeldRole, NewUser, User, UserDraft, UserPatch, roles_text};
+use super::user::{Described, HeldRole, NewUser, User, UserDraft, UserPatch, Whom, roles_text};
 use super::{Auth, ClientAddress, password, race, turn};
 use crate::store::changes::{self, Subject};
 use crate::store::{roles, sessions, users};
@@ -40,6 +40,9 @@ static USER_NAMES: Listing = Listing::new(
     "u.id",
     &[Field::new("id", "u.id", Kind::Integer), Field::new("username", "u.username", Kind::TextWithKey("u.name_key"))],
 );
+
+/// How many users are described at a time.
+const MOST_DESCRIBED: usize = 10_000;
 
 /// Returns the list that a permit opens.
 pub(crate) fn listing(permit: ListUsers) -> &'static Listing {
@@ -135,6 +138,38 @@ impl Auth {
     pub(crate) async fn look_up(&self, id: UserId) -> Result<Option<User>, Fault> {
         let user: Option<User> = self.database.read(move |conn| users::find(conn, id).map_err(Fault::from)).await?;
         Ok(user.filter(|user| !user.deleting))
+    }
+
+    /// Describes users: those that are named, and all who hold one of some roles or permissions.
+    pub(crate) async fn describe(&self, whom: Whom) -> Result<Vec<Described>, coffre_db::list::Error> {
+        self.database
+            .read(move |conn| {
+                let most = i64::try_from(MOST_DESCRIBED).unwrap_or(i64::MAX);
+                let ids = users::matching(conn, &whom.users, &whom.roles, &whom.permissions, most + 1)?;
+                if ids.len() > MOST_DESCRIBED {
+                    return Err(coffre_db::list::Error::TooLarge);
+                }
+                let found = users::by_ids(conn, &ids)?;
+                let mut held: Vec<i64> =
+                    found.iter().flat_map(|user| user.roles.iter().map(|role| role.id.get())).collect();
+                held.sort_unstable();
+                held.dedup();
+                let permissions = roles::permissions(conn, &held)?;
+                let of = |role: HeldRole| {
+                    let permissions = permissions.get(&role.id.get()).copied().unwrap_or_default();
+                    (role, permissions)
+                };
+                Ok(found
+                    .into_iter()
+                    .map(|user| Described {
+                        id: user.id,
+                        username: user.username,
+                        disabled: user.disabled,
+                        roles: user.roles.into_iter().map(of).collect(),
+                    })
+                    .collect())
+            })
+            .await
     }
 
     /// Changes a user.

@@ -1,6 +1,7 @@
 //! The tables of auth. Every function takes a connection and runs within whatever transaction is open on it.
 
 pub(crate) mod changes;
+pub(crate) mod deletions;
 pub(crate) mod installation;
 pub(crate) mod keys;
 pub(crate) mod roles;

@@ -1,13 +1,13 @@
 //! Users, their passwords and their roles.
 
 use coffre_db::{Connection, Error, Sql, dialect};
-use coffre_types::{NameKey, RoleId, Timestamp, UserId, Version};
+use coffre_types::{NameKey, Permission, RoleId, Timestamp, UserId, Version};
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel::{QueryableByName, RunQueryDsl as _};
 
 use super::roles;
 use crate::domain::role::SystemRole;
-use crate::domain::user::{Deletion, HeldRole, NewUser, SignInRow, User};
+use crate::domain::user::{HeldRole, NewUser, SignInRow, User};
 
 #[derive(QueryableByName)]
 struct Row {
@@ -47,7 +47,8 @@ struct Row {
 
 const COLUMNS: &str = "SELECT u.id, u.username, u.first_name, u.last_name, u.email, u.description, u.disabled, \
      u.password_hash IS NOT NULL AS password_set, u.password_change_required, u.epoch, u.version, u.created_by, u.created_at, \
-     u.updated_by, u.updated_at, u.deleting_since IS NOT NULL AS deleting FROM users u WHERE u.deleted_at IS NULL AND u.id ";
+     u.updated_by, u.updated_at, \
+     EXISTS (SELECT 1 FROM deletions d WHERE d.kind = 1 AND d.subject_id = u.id) AS deleting FROM users u WHERE u.deleted_at IS NULL AND u.id ";
 
 fn user(row: Row) -> User {
     User {
@@ -286,44 +287,17 @@ pub(crate) fn administrators_besides(conn: &mut Connection, id: UserId) -> Resul
         conn,
         Sql::new(
             "SELECT count(*) AS id FROM users u JOIN user_roles ur ON ur.user_id = u.id JOIN roles r ON r.id = ur.role_id \
-             WHERE r.system_role = 1 AND u.deleted_at IS NULL AND u.deleting_since IS NULL AND u.disabled = FALSE AND u.id <> ",
+             WHERE r.system_role = 1 AND u.deleted_at IS NULL AND u.disabled = FALSE \
+             AND NOT EXISTS (SELECT 1 FROM deletions d WHERE d.kind = 1 AND d.subject_id = u.id) AND u.id <> ",
         )
         .bind(id.get()),
     )
 }
 
-/// Marks a user as being deleted.
-pub(crate) fn mark_deleting(
-    conn: &mut Connection,
-    id: UserId,
-    since: Timestamp,
-    by: UserId,
-    request_id: &str,
-) -> Result<(), Error> {
-    Sql::new("UPDATE users SET deleting_since = ")
-        .bind(since.micros())
-        .push(", deleting_by = ")
-        .bind(by.get())
-        .push(", deleting_request = ")
-        .bind(request_id)
-        .push(" WHERE deleted_at IS NULL AND id = ")
-        .bind(id.get())
-        .execute(conn)?;
-    Ok(())
-}
-
-/// Takes the mark away.
-pub(crate) fn unmark_deleting(conn: &mut Connection, id: UserId) -> Result<(), Error> {
-    Sql::new("UPDATE users SET deleting_since = NULL, deleting_by = NULL, deleting_request = NULL WHERE deleted_at IS NULL AND id = ")
-        .bind(id.get())
-        .execute(conn)?;
-    Ok(())
-}
-
 /// Leaves a tombstone: the row stays, without password and roles, and its id is never used again.
 pub(crate) fn delete(conn: &mut Connection, id: UserId, by: i64, now: Timestamp) -> Result<(), Error> {
     replace_roles(conn, id, &[])?;
-    Sql::new("UPDATE users SET deleting_since = NULL, deleting_by = NULL, deleting_request = NULL, password_hash = NULL, epoch = epoch + 1, deleted_at = ")
+    Sql::new("UPDATE users SET password_hash = NULL, epoch = epoch + 1, deleted_at = ")
         .bind(now.micros())
         .push(", updated_at = ")
         .bind(now.micros())
@@ -335,33 +309,37 @@ pub(crate) fn delete(conn: &mut Connection, id: UserId, by: i64, now: Timestamp)
     Ok(())
 }
 
-#[derive(QueryableByName)]
-struct DeletionRow {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    deleting_by: Option<i64>,
-    #[diesel(sql_type = Nullable<Text>)]
-    deleting_request: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    by_name: Option<String>,
-}
-
-/// Returns the deletions that began before a moment and were never finished.
-pub(crate) fn deletions_before(conn: &mut Connection, before: Timestamp) -> Result<Vec<Deletion>, Error> {
-    let rows: Vec<DeletionRow> = Sql::new(
-        "SELECT u.id, u.deleting_by, u.deleting_request, b.username AS by_name FROM users u LEFT JOIN users b ON b.id = u.deleting_by \
-         WHERE u.deleted_at IS NULL AND u.deleting_since IS NOT NULL AND u.deleting_since < ",
-    )
-    .bind(before.micros())
-    .push(" ORDER BY u.id LIMIT 100")
-    .load(conn)?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Deletion {
-            user: UserId::from_trusted(row.id),
-            by: row.deleting_by.map(UserId::from_trusted).zip(row.by_name),
-            request_id: row.deleting_request.unwrap_or_default(),
-        })
-        .collect())
+/// Returns the ids of users who are named, or hold one of these roles or permissions, in their order; at most `most`.
+pub(crate) fn matching(
+    conn: &mut Connection,
+    users: &[UserId],
+    held: &[RoleId],
+    permissions: &[Permission],
+    most: i64,
+) -> Result<Vec<i64>, Error> {
+    let mut parts = Vec::new();
+    if !users.is_empty() {
+        let ids = users.iter().map(|user| user.get());
+        parts.push(Sql::new("SELECT id FROM users WHERE id IN (").binds(ids).push(")"));
+    }
+    if !held.is_empty() {
+        let ids = held.iter().map(|role| role.get());
+        parts.push(Sql::new("SELECT user_id AS id FROM user_roles WHERE role_id IN (").binds(ids).push(")"));
+    }
+    if !permissions.is_empty() {
+        let ids = permissions.iter().map(|permission| permission.id());
+        parts.push(
+            Sql::new(
+                "SELECT ur.user_id AS id FROM user_roles ur JOIN role_permissions p ON p.role_id = ur.role_id \
+                 WHERE p.permission_id IN (",
+            )
+            .binds(ids)
+            .push(")"),
+        );
+    }
+    let Some(union) = parts.into_iter().reduce(|all, part| all.push(" UNION ").join(part)) else {
+        return Ok(Vec::new());
+    };
+    let named = Sql::new("SELECT u.id FROM users u WHERE u.deleted_at IS NULL AND u.id IN (").join(union);
+    dialect::ids(conn, named.push(") ORDER BY u.id LIMIT ").bind(most))
 }

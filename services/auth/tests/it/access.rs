@@ -17,7 +17,7 @@ use crate::world::{ADMIN_ROLE, BASIC_ROLE, World};
 const KINDS: [&str; 5] = ["nobody", "no role", "AAE_Basic", "manager of users", "AAE_Admin"];
 
 /// Who gets through the door: `y`, `n`, in the order of [`KINDS`].
-const EXPECTED: [(&str, &str); 17] = [
+const EXPECTED: [(&str, &str); 19] = [
     ("AuthenticationService/SignIn", "yyyyy"),
     ("AuthenticationService/ValidateToken", "yyyyy"),
     ("AuthenticationService/RefreshToken", "yyyyy"),
@@ -29,6 +29,8 @@ const EXPECTED: [(&str, &str); 17] = [
     ("UserService/ListUsers", "nnyyy"),
     ("UserService/UpdateUser", "nnnyy"),
     ("UserService/DeleteUser", "nnnyy"),
+    ("UserService/ListUserHoldings", "nyyyy"),
+    ("UserService/TransferUserHoldings", "nyyyy"),
     ("RoleService/CreateRole", "nnnyy"),
     ("RoleService/GetRole", "nnnyy"),
     ("RoleService/ListRoles", "nnyyy"),
@@ -57,8 +59,13 @@ fn every_rpc_of_the_contract_has_its_row_and_its_expectation() {
 #[test]
 fn what_changes_others_needs_the_permission() {
     for rpc in RPCS.iter().filter(|rpc| rpc.path.contains("UserService") || rpc.path.contains("RoleService")) {
-        let list = rpc.path.ends_with("/ListUsers") || rpc.path.ends_with("/ListRoles");
-        let expected = if list { Access::Caller } else { Access::Permission(Permission::ManageUsers) };
+        // The domain's policy says more about these.
+        let open = ["/ListUsers", "/ListRoles", "/ListUserHoldings", "/TransferUserHoldings"];
+        let expected = if open.iter().any(|end| rpc.path.ends_with(end)) {
+            Access::Caller
+        } else {
+            Access::Permission(Permission::ManageUsers)
+        };
         assert_eq!(rpc.access, expected, "{}", rpc.path);
     }
 }

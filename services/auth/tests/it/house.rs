@@ -1,7 +1,6 @@
 //! What holds the house together: both schemas are the same, the layers of the source do not mix, crashes leave nothing half done.
 
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use coffre_auth::InitError;
@@ -12,6 +11,7 @@ use coffre_proto::auth::v1::DeleteUserRequest;
 use coffre_test_support::{Canary, TestDb, on_each_engine};
 use diesel::RunQueryDsl as _;
 
+use crate::keeper::Fails;
 use crate::world::{BASIC_ROLE, PASSWORD, World, initialise, open, outcome, reason};
 
 on_each_engine! {
@@ -31,41 +31,15 @@ on_each_engine! {
         let clock = std::sync::Arc::new(coffre_types::FixedClock::new(coffre_types::Timestamp::from_seconds(1)));
         let (database, outbox) = open(&url, &clock, &crate::world::Kept::default());
         assert!(!coffre_auth::is_initialised(&database).await.unwrap());
-        let deps = coffre_auth::Deps { database, outbox, clock, auth_key: crate::world::key(), vault: coffre_channel::Channel::deferred().0 };
+        let deps = coffre_auth::Deps { database, outbox, clock, auth_key: crate::world::key(), vault: coffre_channel::Channel::deferred().0, locker: coffre_channel::Channel::deferred().0 };
         assert!(matches!(coffre_auth::build(crate::world::config(), deps).await, Err(coffre_auth::Error::NotInitialised)));
-    }
-
-    async fn a_deletion_that_a_crash_left_behind_is_settled(db: TestDb) {
-        let world = World::start(&db).await;
-        let (gone, _) = world.user("gone", &[BASIC_ROLE]).await;
-        let mark = async |id: i64| {
-            let since = 1_i64;
-            world.first.database.write(move |tx| {
-                Sql::new("UPDATE users SET deleting_since = ").bind(since).push(" WHERE id = ").bind(id).execute(tx.conn())?;
-                Ok::<_, coffre_db::Error>(())
-            }).await.unwrap();
-        };
-        mark(gone).await;
-        world.events();
-        world.first.app.settle_deletions().await.unwrap();
-        let event = world.last_event();
-        assert_eq!((event.event.as_str(), event.source()), ("user.deleted", Source::System));
-        let admin = world.admin().await;
-        assert!(admin.user(gone).await.is_err());
-
-        let (kept, _) = world.user("kept", &[BASIC_ROLE]).await;
-        world.vault.owned.lock().unwrap().push(coffre_proto::vault::internal::v1::Holding { id: 1, name: "x".into() });
-        mark(kept).await;
-        world.first.app.settle_deletions().await.unwrap();
-        assert!(admin.user(kept).await.is_ok());
-        assert!(admin.delete_user(kept).await.is_err(), "it is unmarked and still owns something");
     }
 
     async fn a_deletion_that_a_deadline_left_behind_is_settled_in_the_name_of_who_asked(db: TestDb) {
         let world = World::start(&db).await;
         let admin = world.admin().await;
         let gone = admin.create_user("gone", &[BASIC_ROLE]).await.unwrap();
-        world.vault.hangs.store(true, Ordering::SeqCst);
+        world.vault.fail("hold", Fails::Hangs);
         let mut request = admin.request(DeleteUserRequest { id: gone.id, etag: String::new() });
         request.set_timeout(Duration::from_secs(1));
         request.metadata_mut().insert("x-request-id", "the-request".parse().unwrap());
@@ -74,9 +48,8 @@ on_each_engine! {
         assert_eq!(reason(&refused), Reason::RequestTimeout);
         let event = world.last_event();
         assert_eq!((outcome(&event), event.actor.unwrap().user_name.as_str()), (Outcome::Unsuccessful, "admin"));
-        world.vault.hangs.store(false, Ordering::SeqCst);
-        world.clock.advance(Duration::from_secs(61));
-        world.first.app.settle_deletions().await.unwrap();
+        world.vault.mend();
+        world.settle().await;
         let event = world.last_event();
         assert_eq!((event.event.as_str(), event.source(), event.request_id.as_str()), ("user.deleted", Source::System, "the-request"));
         let actor = event.actor.unwrap();

@@ -72,6 +72,7 @@ on_each_engine! {
             clock: world.clock.clone(),
             auth_key: coffre_secret::SecretBytes::new(vec![8; 32]),
             vault: coffre_channel::Channel::deferred().0,
+            locker: coffre_channel::Channel::deferred().0,
         };
         assert!(matches!(coffre_auth::build(world.config.clone(), deps).await, Err(coffre_auth::Error::WrongKey(_))));
     }

@@ -9,8 +9,12 @@
 )]
 
 mod access;
+mod deletion;
+mod described;
 mod grants;
+mod holdings;
 mod house;
+mod keeper;
 mod keys;
 mod logs;
 mod passwords;

@@ -1,11 +1,8 @@
-use std::sync::atomic::Ordering;
-
 use coffre_error::Reason;
 use coffre_proto::audit::v1::ActivityType;
 use coffre_proto::auth::v1::{CreateUserRequest, DeleteUserRequest, RoleIds, UpdateUserRequest};
 use coffre_proto::query::v1::filter::Condition;
 use coffre_proto::query::v1::{Comparison, Filter, Query, comparison};
-use coffre_proto::vault::internal::v1::Holding;
 use coffre_test_support::on_each_engine;
 
 use crate::world::{ADMIN_ROLE, BASIC_ROLE, LOCKER_ADMIN_ROLE, World, eventually, reason};
@@ -65,7 +62,7 @@ on_each_engine! {
         assert_eq!(again.user.unwrap().version, 1);
 
         admin.delete_user(made.id).await.unwrap();
-        assert_eq!(*world.vault.released.lock().unwrap(), [made.id]);
+        assert_eq!(world.vault.calls(), [("hold", made.id), ("release", made.id)]);
         assert_eq!(admin.user(made.id).await.unwrap_err(), Reason::UserNotFound);
         assert_eq!(admin.delete_user(made.id).await.unwrap_err(), Reason::UserNotFound);
         let next = admin.create_user("Ada", &[]).await.expect("the name is free again");
@@ -196,25 +193,6 @@ on_each_engine! {
             eventually(async || admin.user(1).await.is_ok()).await;
             admin.delete_user(id).await.unwrap();
         }
-    }
-
-    async fn a_user_who_owns_something_stays(db: TestDb) {
-        let world = World::start(&db).await;
-        let (id, user) = world.user("ada", &[BASIC_ROLE]).await;
-        let admin = world.admin().await;
-        *world.vault.owned.lock().unwrap() = vec![Holding { id: 12, name: "Mail".into() }];
-        let refused = admin.users().delete_user(admin.request(DeleteUserRequest { id, etag: String::new() })).await.unwrap_err();
-        assert_eq!(reason(&refused), Reason::UserHoldsObjects);
-        assert!(refused.message().contains("credential 12 (Mail)"), "{}", refused.message());
-        assert!(world.nobody().validate(&user.token).await, "nothing has changed");
-        world.vault.silent.store(true, Ordering::SeqCst);
-        assert_eq!(admin.delete_user(id).await.unwrap_err(), Reason::ServiceUnavailable);
-        assert!(admin.user(id).await.is_ok());
-        world.vault.silent.store(false, Ordering::SeqCst);
-        world.vault.owned.lock().unwrap().clear();
-        admin.delete_user(id).await.unwrap();
-        assert!(!world.nobody().validate(&user.token).await);
-        world.first.refuses_soon(&user.token).await;
     }
 
     async fn lists_filter_order_and_count(db: TestDb) {

@@ -1,8 +1,7 @@
-//! Replicas of auth on one database, with a vault that says what the test wants.
+//! Replicas of auth on one database, with a vault and a locker service that say what the test wants.
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,18 +13,19 @@ use coffre_channel::Channel;
 use coffre_db::{Connection, Database, DatabaseUrl, Error, Journal, JournalEntry, Options};
 use coffre_error::{Reason, Refusal};
 use coffre_proto::audit::v1::{Event, Outcome};
+use coffre_proto::auth::internal::v1::caller_service_client::CallerServiceClient;
 use coffre_proto::auth::v1::authentication_service_client::AuthenticationServiceClient;
 use coffre_proto::auth::v1::role_service_client::RoleServiceClient;
 use coffre_proto::auth::v1::user_service_client::UserServiceClient;
 use coffre_proto::auth::v1::*;
-use coffre_proto::vault::internal::v1::holdings_service_server::{HoldingsService, HoldingsServiceServer};
-use coffre_proto::vault::internal::v1::{Holding, ReleaseUserRequest, ReleaseUserResponse};
 use coffre_rpc::{Guard, Layered, Limits, RpcMetrics};
 use coffre_secret::{SecretBytes, SecretText};
 use coffre_test_support::TestDb;
 use coffre_types::{FixedClock, Timestamp};
 use prost::Message as _;
 use tonic::{Request, Response, Status};
+
+use crate::keeper::FakeKeeper;
 
 pub const PASSWORD: &str = "planted-admin-password";
 pub const HOME: &str = "203.0.113.9";
@@ -45,7 +45,8 @@ pub struct Replica {
 pub struct World {
     pub url: DatabaseUrl,
     pub clock: Arc<FixedClock>,
-    pub vault: FakeVault,
+    pub vault: FakeKeeper,
+    pub locker: FakeKeeper,
     pub kept: Kept,
     pub config: Config,
     pub first: Replica,
@@ -98,11 +99,11 @@ impl World {
     pub async fn with(db: &TestDb, config: Config) -> Self {
         let url = DatabaseUrl::parse(db.url()).unwrap();
         let clock = Arc::new(FixedClock::new(Timestamp::from_seconds(1_800_000_000)));
-        let (vault, kept) = (FakeVault::default(), Kept::default());
+        let (vault, locker, kept) = (FakeKeeper::default(), FakeKeeper::default(), Kept::default());
         let (database, outbox) = open(&url, &clock, &kept);
         initialise(&database, &outbox, &clock).await.unwrap();
-        let first = Self::build(database, outbox, &config, &clock, &vault).await;
-        Self { url, clock, vault, kept, config, first }
+        let first = Self::build(database, outbox, &config, &clock, [&vault, &locker]).await;
+        Self { url, clock, vault, locker, kept, config, first }
     }
 
     async fn build(
@@ -110,14 +111,15 @@ impl World {
         outbox: Outbox,
         config: &Config,
         clock: &Arc<FixedClock>,
-        vault: &FakeVault,
+        [vault, locker]: [&FakeKeeper; 2],
     ) -> Replica {
         let deps = Deps {
             database: database.clone(),
             outbox,
             clock: clock.clone(),
             auth_key: key(),
-            vault: Channel::in_process(HoldingsServiceServer::new(vault.clone())),
+            vault: vault.channel(),
+            locker: locker.channel(),
         };
         let app = coffre_auth::build(config.clone(), deps).await.unwrap();
         let internal = Channel::in_process(app.parts.internal.clone().prepare());
@@ -130,10 +132,21 @@ impl World {
         Replica { app, layered, authenticator, database }
     }
 
+    /// What the other services ask of auth.
+    pub fn internal(&self) -> CallerServiceClient<Channel> {
+        CallerServiceClient::new(Channel::in_process(self.first.app.parts.internal.clone().prepare()))
+    }
+
+    /// Lets a minute pass, after which what a process left on its way counts as abandoned, and settles it.
+    pub async fn settle(&self) {
+        self.clock.advance(Duration::from_secs(61));
+        self.first.app.settle_deletions().await.unwrap();
+    }
+
     /// Starts another process on the same database.
     pub async fn replica(&self) -> Replica {
         let (database, outbox) = open(&self.url, &self.clock, &self.kept);
-        Self::build(database, outbox, &self.config, &self.clock, &self.vault).await
+        Self::build(database, outbox, &self.config, &self.clock, [&self.vault, &self.locker]).await
     }
 
     pub fn caller(&self, token: &str) -> As {
@@ -302,8 +315,24 @@ impl As {
     }
 
     pub async fn delete_user(&self, id: i64) -> Answer<()> {
+        self.try_delete_user(id).await.map_err(|status| reason(&status))
+    }
+
+    pub async fn try_delete_user(&self, id: i64) -> Result<(), Status> {
         let request = self.request(DeleteUserRequest { id, etag: String::new() });
-        self.users().delete_user(request).await.map(|_| ()).map_err(|status| reason(&status))
+        self.users().delete_user(request).await.map(|_| ())
+    }
+
+    pub async fn holdings(&self, id: i64) -> Answer<ListUserHoldingsResponse> {
+        let request = self.request(ListUserHoldingsRequest { id });
+        Ok(self.users().list_user_holdings(request).await.map_err(|status| reason(&status))?.into_inner())
+    }
+
+    /// Hands over what a user holds; returns how many credentials and lockers were given.
+    pub async fn transfer(&self, id: i64, recipient_id: i64) -> Answer<(i64, i64)> {
+        let request = self.request(TransferUserHoldingsRequest { id, recipient_id });
+        let answer = self.users().transfer_user_holdings(request).await.map_err(|status| reason(&status))?.into_inner();
+        Ok((answer.credential_count, answer.locker_count))
     }
 
     pub async fn list_users(&self, query: coffre_proto::query::v1::Query) -> Answer<ListUsersResponse> {
@@ -338,34 +367,6 @@ impl As {
 pub fn permission_ids(ids: &[i64]) -> PermissionReferences {
     PermissionReferences {
         items: ids.iter().map(|id| PermissionReference { id: *id, ..PermissionReference::default() }).collect(),
-    }
-}
-
-/// A vault where the test says who owns what.
-#[derive(Clone, Default)]
-pub struct FakeVault {
-    pub owned: Arc<Mutex<Vec<Holding>>>,
-    pub silent: Arc<AtomicBool>,
-    pub hangs: Arc<AtomicBool>,
-    pub released: Arc<Mutex<Vec<i64>>>,
-}
-
-#[tonic::async_trait]
-impl HoldingsService for FakeVault {
-    async fn release_user(
-        &self,
-        request: Request<ReleaseUserRequest>,
-    ) -> Result<Response<ReleaseUserResponse>, Status> {
-        if self.hangs.load(Ordering::SeqCst) {
-            std::future::pending::<()>().await;
-        }
-        if self.silent.load(Ordering::SeqCst) {
-            return Err(Status::unavailable("gone"));
-        }
-        self.released.lock().unwrap().push(request.into_inner().user_id);
-        let credentials = self.owned.lock().unwrap().clone();
-        let total = i64::try_from(credentials.len()).unwrap();
-        Ok(Response::new(ReleaseUserResponse { credentials, total }))
     }
 }
 

@@ -11,7 +11,7 @@ CREATE TABLE id_counters (
     name TEXT NOT NULL PRIMARY KEY,
     last BIGINT NOT NULL
 );
-INSERT INTO id_counters (name, last) VALUES ('users', 0);
+INSERT INTO id_counters (name, last) VALUES ('users', 0), ('deletions', 0);
 
 -- A deleted user stays as a tombstone. name_key is NFKC, case-folded, trimmed, and computed in Rust.
 CREATE TABLE users (
@@ -34,12 +34,9 @@ CREATE TABLE users (
     created_at BIGINT NOT NULL,
     updated_by BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
-    -- The vault is being asked to let go of the user.
-    deleting_since BIGINT,
     deleted_at BIGINT
 );
 CREATE UNIQUE INDEX users_name ON users (tenant_id, name_key) WHERE deleted_at IS NULL;
-CREATE INDEX users_deleting ON users (deleting_since) WHERE deleting_since IS NOT NULL;
 CREATE INDEX users_created ON users (created_at, id);
 CREATE INDEX users_updated ON users (updated_at, id);
 
@@ -72,6 +69,22 @@ CREATE TABLE user_roles (
     PRIMARY KEY (user_id, role_id)
 );
 CREATE INDEX user_roles_role ON user_roles (role_id, user_id);
+
+-- Deletions that other services take part in: kind 1 of a user, 2 of a role. step: 1 the others are asked to hold, 2 it is given up and they
+-- are asked to restore, 3 the tombstone stands and they are asked to release. What a crash or a deadline leaves here is settled later, in the
+-- name of whoever asked.
+CREATE TABLE deletions (
+    kind BIGINT NOT NULL,
+    subject_id BIGINT NOT NULL,
+    -- From the counter `deletions`, never under the clock: what comes late from an earlier attempt counts for nothing.
+    attempt BIGINT NOT NULL,
+    step BIGINT NOT NULL,
+    since BIGINT NOT NULL,
+    asked_by BIGINT NOT NULL,
+    request_id TEXT NOT NULL,
+    PRIMARY KEY (kind, subject_id)
+);
+CREATE INDEX deletions_since ON deletions (since);
 
 -- A row stands behind every token. A session takes tokens of the epochs first_epoch to epoch.
 CREATE TABLE sessions (

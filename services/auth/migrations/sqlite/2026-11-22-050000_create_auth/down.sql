@@ -6,6 +6,7 @@ DROP TABLE changes;
 DROP TABLE throttle_buckets;
 DROP TABLE signing_keys;
 DROP TABLE sessions;
+DROP TABLE deletions;
 DROP TABLE user_roles;
 DROP TABLE role_permissions;
 DROP TABLE roles;
