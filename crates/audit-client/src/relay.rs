@@ -239,7 +239,7 @@ impl Relay {
         let progress = !stored.is_empty() || !forged.is_empty();
         if !stored.is_empty() {
             // A row that stays after all is sent once more and acknowledged once more.
-            self.outbox.database()?.write(move |tx| rows::delete(tx.conn(), &stored)).await?;
+            self.outbox.database()?.write_beside(move |tx| rows::delete(tx.conn(), &stored)).await?;
         }
         if !forged.is_empty() {
             self.set_aside(forged, "is forged").await?;
@@ -259,7 +259,7 @@ impl Relay {
         tracing::error!(service = shared.service, rows = ?ids, why, "rows of the audit's outbox were set aside in outbox_quarantine");
         shared.lag.quarantined.fetch_add(ids.len() as u64, Ordering::Relaxed);
         let now = shared.clock.now();
-        self.outbox.database()?.write(move |tx| rows::quarantine(tx.conn(), &ids, now)).await?;
+        self.outbox.database()?.write_beside(move |tx| rows::quarantine(tx.conn(), &ids, now)).await?;
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! The outbox's rows.
 
-use coffre_db::{Connection, Result, Sql};
+use coffre_db::{Connection, Result, Sql, dialect};
 use coffre_types::Timestamp;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable};
@@ -80,10 +80,13 @@ pub(crate) fn left_behind(conn: &mut Connection, before: Timestamp, but: &[Strea
     Ok(sql.push(" ORDER BY id LIMIT ").bind(limit).load(conn)?)
 }
 
+/// Deletes rows; events hold no secret.
 pub(crate) fn delete(conn: &mut Connection, ids: &[i64]) -> Result<()> {
-    if !ids.is_empty() {
-        Sql::new("DELETE FROM outbox_segments WHERE id IN (").binds(ids.iter().copied()).push(")").execute(conn)?;
+    if ids.is_empty() {
+        return Ok(());
     }
+    let sql = Sql::new("DELETE FROM outbox_segments WHERE id IN (").binds(ids.iter().copied()).push(")");
+    dialect::without_wiping(conn, |conn| Ok(sql.execute(conn)?))?;
     Ok(())
 }
 

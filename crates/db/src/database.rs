@@ -65,10 +65,12 @@ impl Database {
             }
             Engine::Postgres => {
                 let (orders, intake) = lane(options.queue, options.admission, Arc::clone(&write_stats));
+                let turns = Arc::<serial::Turns>::default();
                 for _ in 0..counts.writers {
-                    let (intake, journal, retries) = (intake.clone(), journals(), options.retries);
-                    threads
-                        .start(Role::Writer, &write_stats, move |seat| serial::run(seat, intake, journal, retries))?;
+                    let (intake, journal, turns) = (intake.clone(), journals(), Arc::clone(&turns));
+                    let racing = options.racing;
+                    let run = move |seat| serial::run(seat, intake, journal, &turns, racing);
+                    threads.start(Role::Writer, &write_stats, run)?;
                 }
                 let append_stats = Arc::<LaneStats>::default();
                 let (appends, intake) = lane(options.append_queue, options.admission, Arc::clone(&append_stats));
@@ -144,6 +146,22 @@ impl Database {
     {
         let (call, answer) = Call::new(f);
         self.0.orders.send(Order::Change(Box::new(call))).await?;
+        answer.await.unwrap_or_else(|_| Err(Error::Unavailable.into()))
+    }
+
+    /// As [`Self::write`], for rows that no change reads or writes: in a commit that is shared with appends, and on PostgreSQL not
+    /// serializable, so that it takes part in no race.
+    ///
+    /// # Errors
+    /// As for [`Self::write`].
+    pub async fn write_beside<T, E>(&self, f: impl Fn(&mut Tx<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let (call, answer) = Call::new(f);
+        let lane = self.0.appends.as_ref().unwrap_or(&self.0.orders);
+        lane.send(Order::Change(Box::new(call))).await?;
         answer.await.unwrap_or_else(|_| Err(Error::Unavailable.into()))
     }
 

@@ -71,6 +71,24 @@ pub fn id(conn: &mut Connection, query: Sql) -> Result<i64, Error> {
     Ok(query.get_result::<IdRow>(conn)?.id)
 }
 
+/// Deletes rows that hold no secret: SQLite, which overwrites what is deleted, then leaves pages alone that become free as a whole, and
+/// does not write them once more.
+///
+/// # Errors
+/// What the closure returns, or the database.
+pub fn without_wiping<T>(
+    conn: &mut Connection,
+    delete: impl FnOnce(&mut Connection) -> Result<T, Error>,
+) -> Result<T, Error> {
+    if engine(conn) == Engine::Postgres {
+        return delete(conn);
+    }
+    conn.batch_execute("PRAGMA secure_delete = FAST")?;
+    let deleted = delete(conn);
+    conn.batch_execute("PRAGMA secure_delete = ON")?;
+    deleted
+}
+
 /// Loads by many keys: as many at a time as one statement takes.
 ///
 /// # Errors

@@ -111,7 +111,7 @@ impl<J> Intake<J> {
         }
     }
 
-    /// Takes what else is queued, until there are `limit`. Only for the sole thread of a queue.
+    /// Takes what else is queued, until there are `limit`.
     pub(crate) fn drain(&mut self, jobs: &mut Vec<J>, limit: usize) {
         let before = jobs.len();
         while jobs.len() < limit && !self.stopped {

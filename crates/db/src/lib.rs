@@ -3,8 +3,9 @@
 //! Diesel is synchronous; it runs on our own few threads, fed by bounded queues, and never on the threads of the async runtime.
 //!
 //! - [`Database::read`] runs a closure on a reader thread.
-//! - [`Database::write`] runs a re-runnable closure in a transaction. SQLite has one writer thread that commits what is queued in one
-//!   transaction, a savepoint a closure; PostgreSQL has a few, each transaction serializable and repeated when it lost a race.
+//! - [`Database::write`] runs a re-runnable closure in a transaction that it shares with whatever else is queued, with a savepoint each
+//!   where one fails. SQLite has one writer thread; PostgreSQL a few that take turns, each transaction serializable and repeated when it
+//!   lost a race.
 //! - [`Database::append`] adds journal entries in a commit that it shares with every other append in flight.
 //! - A [`Journal`] writes what closures hand to [`Tx::journal`], once a commit and within it: this is how the audit's outbox gets into
 //!   the transaction of the change.

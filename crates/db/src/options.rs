@@ -96,7 +96,8 @@ pub struct Options {
     pub service: &'static str,
     /// Threads that read, each with a connection.
     pub readers: usize,
-    /// Threads that change, each with a connection; SQLite has one, whatever is said here.
+    /// Threads that change, each with a connection; they take turns, and a further one steps in where a turn takes long. SQLite has one,
+    /// whatever is said here.
     pub writers: usize,
     /// Calls that wait for a reader, and as many for a writer. A call beyond waits for `admission` and is then refused.
     pub queue: usize,
@@ -114,8 +115,8 @@ pub struct Options {
     pub idle_in_transaction_timeout: Duration,
     /// How long connecting may take (PostgreSQL).
     pub connect_timeout: Duration,
-    /// How often a transaction that lost a race is repeated (PostgreSQL).
-    pub retries: u32,
+    /// How long a change that loses races is repeated, with pauses (PostgreSQL); below the deadline of a call.
+    pub racing: Duration,
     /// Memory of a connection for pages, in KiB (SQLite).
     pub cache_kib: u32,
     /// Pages in the write-ahead log from which on they are copied into the file (SQLite).
@@ -144,7 +145,7 @@ impl Options {
             lock_timeout: Duration::from_secs(4),
             idle_in_transaction_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(2),
-            retries: 16,
+            racing: Duration::from_secs(8),
             cache_kib: 8192,
             checkpoint_pages: 4000,
         }

@@ -1,8 +1,9 @@
-//! The thread that commits in groups: every change and every append on SQLite, the appends on PostgreSQL.
+//! The thread that commits in groups: every change and every append on SQLite, the appends on PostgreSQL (its changes: `serial`).
 //!
-//! It takes what is queued, runs it in one transaction (each change within a savepoint, so that one that fails leaves the others alone),
-//! has the journal write all entries at once, and commits once. Nobody is answered before the commit, not even a change that failed: it
-//! may have seen rows of one that is about to be lost. A batch that is lost is rerun one by one, so that only the culprit pays.
+//! It takes what is queued, runs it in one transaction, has the journal write all entries at once, and commits once. Nobody is answered
+//! before the commit, not even a change that failed: it may have seen rows of one that is about to be lost. Where a change fails, all is
+//! run again with a savepoint for each, so that it leaves the others alone: nearly every change succeeds, and a savepoint has the engine
+//! keep a copy of every page that is touched. A batch that is lost is rerun one by one, so that only the culprit pays.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -59,9 +60,13 @@ fn commit(seat: &mut Seat, journal: &mut dyn Journal, orders: &mut Vec<Order>, c
         return;
     }
     LaneStats::add(&seat.stats().batches, 1);
-    let failure = match attempt(seat, journal, orders, collected) {
-        Ok(()) => return orders.drain(..).for_each(Order::answer),
-        Err(failure) => failure,
+    let mut apart = Apart::No;
+    let failure = loop {
+        match attempt(seat, journal, orders, collected, apart) {
+            Ok(Verdict::RollBack) if apart == Apart::No && orders.len() > 1 => apart = Apart::Savepoints,
+            Ok(_) => return orders.drain(..).for_each(Order::answer),
+            Err(failure) => break failure,
+        }
     };
     LaneStats::add(&seat.stats().failed_batches, 1);
     if failure.in_doubt {
@@ -73,10 +78,10 @@ fn commit(seat: &mut Seat, journal: &mut dyn Journal, orders: &mut Vec<Order>, c
     }
     for order in orders.drain(..) {
         let mut alone = [order];
-        let outcome = attempt(seat, journal, &mut alone, collected);
+        let outcome = attempt(seat, journal, &mut alone, collected, Apart::No);
         let [order] = alone;
         match outcome {
-            Ok(()) => order.answer(),
+            Ok(_) => order.answer(),
             Err(failure) => order.refuse(failure.error),
         }
     }
@@ -99,20 +104,29 @@ impl Failure {
     }
 }
 
+/// How the changes of a transaction are kept apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Apart {
+    /// Not at all: where one fails, nothing is committed.
+    No,
+    /// By a savepoint each.
+    Savepoints,
+}
+
 /// Runs all orders in one transaction and commits it.
 fn attempt(
     seat: &mut Seat,
     journal: &mut dyn Journal,
     orders: &mut [Order],
     collected: &mut Collected,
-) -> Result<(), Failure> {
+    apart: Apart,
+) -> Result<Verdict, Failure> {
     let begin = if seat.role() == Role::Appender { Begin::Plain } else { Begin::Write };
-    let single = orders.len() == 1;
-    transaction(seat, journal, begin, collected, |conn, collected, panics| {
+    transaction(seat, journal, begin, collected, |conn, collected, _, panics| {
         for order in orders.iter_mut() {
             match order {
                 Order::Append(entries, _) => collected.entries.extend(entries.iter().cloned()),
-                Order::Change(job) if single => {
+                Order::Change(job) if apart == Apart::No => {
                     let ran = job.run(&mut Tx { conn, collected });
                     *panics += usize::from(ran == Ran::Panicked);
                     if ran != Ran::Done {
@@ -124,11 +138,14 @@ fn attempt(
         }
         Ok(Verdict::Commit)
     })
-    .map(|_| ())
 }
 
 /// Runs a change in a savepoint; says whether it panicked.
-fn within_savepoint(conn: &mut Connection, collected: &mut Collected, job: &mut dyn Job) -> Result<bool, Error> {
+pub(crate) fn within_savepoint(
+    conn: &mut Connection,
+    collected: &mut Collected,
+    job: &mut dyn Job,
+) -> Result<bool, Error> {
     let mark = collected.mark();
     let depth = dialect::savepoint(conn)?;
     let ran = job.run(&mut Tx { conn, collected });
@@ -154,7 +171,7 @@ pub(crate) fn transaction(
     journal: &mut dyn Journal,
     begin: Begin,
     collected: &mut Collected,
-    body: impl FnOnce(&mut Connection, &mut Collected, &mut usize) -> Result<Verdict, Error>,
+    body: impl FnOnce(&mut Connection, &mut Collected, &Alarm, &mut usize) -> Result<Verdict, Error>,
 ) -> Result<Verdict, Failure> {
     collected.clear();
     // A connection that was found dead is opened again at once, a first time.
@@ -223,11 +240,11 @@ impl Step<'_> {
         &mut self,
         begin: Begin,
         collected: &mut Collected,
-        body: impl FnOnce(&mut Connection, &mut Collected, &mut usize) -> Result<Verdict, Error>,
+        body: impl FnOnce(&mut Connection, &mut Collected, &Alarm, &mut usize) -> Result<Verdict, Error>,
         panics: &mut usize,
     ) -> Result<Verdict, Error> {
         dialect::begin(self.conn, begin)?;
-        if body(self.conn, collected, panics)? == Verdict::RollBack {
+        if body(self.conn, collected, self.alarm, panics)? == Verdict::RollBack {
             return Ok(Verdict::RollBack);
         }
         if self.alarm.failed() {

