@@ -184,3 +184,6 @@ pub fn missing_values(
     });
     missing.filter(|user| !user.attributes.is_empty()).collect()
 }
+
+#[cfg(test)]
+mod tests;

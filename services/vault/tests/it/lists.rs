@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use coffre_db::{Engine, Sql};
 use coffre_proto::query::v1::filter::Condition;
 use coffre_proto::query::v1::{Comparison, Filter, PageInfo, Query, SortKey, comparison, sort_key};
 use coffre_test_support::on_each_engine;
-use coffre_types::{Caller, NameKey, Permission};
+use coffre_types::{Caller, LockerId, NameKey, Permission};
 use coffre_vault::domain::error::VaultError;
 use coffre_vault::store::list::CredentialQuery;
 
-use crate::world::{OWN, STANDARD, World, caller, member};
+use crate::world::{OWN, STANDARD, World, caller, member, with_roles};
 
 async fn list(
     world: &World,
@@ -113,6 +114,144 @@ on_each_engine! {
         world.store(&me, id, made.attributes[1].id, None, "o").await.unwrap();
         assert!(completed(&me).await);
         assert!(!completed(&admin).await);
+    }
+
+    async fn a_list_shows_what_lockers_share(db: TestDb) {
+        let world = World::new(&db).await;
+        let attributes = [("std", STANDARD), ("own", OWN)];
+        world.locker.manager(6, 24);
+        world.locker.consumer(5, 70);
+        world.locker.consumer(6, 71);
+        let a = world.create_in(7, "a in 5", &attributes, 5).await;
+        world.create_in(8, "b in 5", &attributes, 5).await;
+        world.create_in(8, "c in 6", &attributes, 6).await;
+        world.create(&member(8), "d of 8", &attributes).await.unwrap();
+        let (credentials, lockers) = (Permission::ManageMyCredentials, Permission::ManageMyLockers);
+        let counted = Query { count: true, ..Query::default() };
+        for (who, expected) in [
+            (caller(7, &[credentials, lockers]), vec!["a in 5"]),
+            (caller(8, &[credentials, lockers]), vec!["b in 5", "c in 6", "d of 8"]),
+            (caller(24, &[lockers]), vec!["c in 6"]),
+            (caller(24, &[credentials]), vec![]),
+            (with_roles(30, &[credentials], &[70]), vec!["a in 5", "b in 5"]),
+            (with_roles(30, &[credentials], &[70, 71, 72]), vec!["a in 5", "b in 5", "c in 6"]),
+            (with_roles(30, &[lockers], &[70, 71]), vec![]),
+            (with_roles(24, &[credentials, lockers], &[70]), vec!["a in 5", "b in 5", "c in 6"]),
+            (with_roles(8, &[credentials, lockers], &[70]), vec!["a in 5", "b in 5", "c in 6", "d of 8"]),
+        ] {
+            let (names, page) = list(&world, &who, counted.clone(), None, &[]).await.unwrap();
+            assert_eq!(names, expected, "{who:?}");
+            assert_eq!(page.total_size, Some(i64::try_from(expected.len()).unwrap()));
+            let (named, _) = list(&world, &who, Query::default(), None, &["A IN 5", "D of 8"]).await.unwrap();
+            assert_eq!(named, expected.iter().copied().filter(|name| ["a in 5", "d of 8"].contains(name)).collect::<Vec<_>>());
+            let (none, _) = list(&world, &who, Query::default(), Some(true), &[]).await.unwrap();
+            assert!(none.is_empty(), "nothing of its own is stored");
+            assert_eq!(list(&world, &who, Query::default(), Some(false), &[]).await.unwrap().0, expected);
+        }
+
+        // Consumed: reached as a consumer, with at least one own value. The owner's own value makes it no consumer.
+        let bot = with_roles(30, &[credentials], &[70]);
+        world.store(&bot, a.credential.id, a.attributes[1].id, None, "mine").await.unwrap();
+        world.store(&member(7), a.credential.id, a.attributes[1].id, None, "mine").await.unwrap();
+        let consumed = async |who: &Arc<Caller>, consumed| list(&world, who, Query::default(), Some(consumed), &[]).await.unwrap().0;
+        assert_eq!(consumed(&bot, true).await, ["a in 5"]);
+        assert_eq!(consumed(&bot, false).await, ["b in 5"]);
+        assert!(consumed(&member(7), true).await.is_empty());
+        assert_eq!(consumed(&member(7), false).await, ["a in 5"]);
+        let both = with_roles(7, &[credentials], &[70]);
+        assert_eq!((consumed(&both, true).await, consumed(&both, false).await), (vec!["a in 5".into()], vec!["b in 5".to_owned()]));
+        let admin = with_roles(30, &[credentials, Permission::AdministerAllLockers], &[70]);
+        assert_eq!((consumed(&admin, true).await.len(), consumed(&admin, false).await.len()), (1, 3));
+        assert!(consumed(&with_roles(30, &[lockers], &[70]), true).await.is_empty(), "not effective");
+    }
+
+    async fn a_lockers_contents_are_listed_to_whoever_sees_it(db: TestDb) {
+        let world = World::new(&db).await;
+        let attributes = [("std", STANDARD)];
+        world.locker.manager(5, 24);
+        world.locker.consumer(5, 70);
+        world.create_in(7, "a", &attributes, 5).await;
+        world.create_in(8, "b", &attributes, 5).await;
+        world.create_in(8, "c", &attributes, 6).await;
+        let (credentials, lockers) = (Permission::ManageMyCredentials, Permission::ManageMyLockers);
+        let contents = async |who: &Arc<Caller>, locker: i64| {
+            let query = Query { count: true, ..Query::default() };
+            let query = CredentialQuery::new(&query, None, Vec::new(), &world.vault.tokens).unwrap();
+            let (views, page) = world.vault.locker_credentials(world.call(who), LockerId::from_trusted(locker), query).await?;
+            assert_eq!(page.total_size, Some(i64::try_from(views.len()).unwrap()));
+            Ok::<_, VaultError>(views.into_iter().map(|view| view.credential.name.into_string()).collect::<Vec<_>>())
+        };
+        assert_eq!(contents(&caller(24, &[lockers]), 5).await.unwrap(), ["a", "b"]);
+        assert_eq!(contents(&with_roles(30, &[credentials], &[70]), 5).await.unwrap(), ["a", "b"]);
+        assert_eq!(contents(&caller(7, &[credentials, lockers]), 5).await.unwrap(), ["a"], "a participant sees its own");
+        assert!(contents(&caller(7, &[lockers]), 5).await.unwrap().is_empty());
+        let admin = caller(20, &[Permission::AdministerAllLockers]);
+        assert_eq!(contents(&admin, 6).await.unwrap(), ["c"]);
+        assert!(matches!(contents(&admin, 99).await, Err(VaultError::LockerNotFound(_))));
+        for (who, locker) in [(caller(9, &[credentials, lockers]), 5), (caller(24, &[lockers]), 6), (caller(21, &[Permission::ManageAllValues]), 5)] {
+            assert!(matches!(contents(&who, locker).await, Err(VaultError::LockerNotFound(_))));
+        }
+        assert!(matches!(contents(&caller(24, &[credentials]), 5).await, Err(VaultError::PermissionRequired(Permission::ManageMyLockers))));
+        assert!(matches!(contents(&caller(7, &[credentials]), 5).await, Err(VaultError::PermissionRequired(Permission::ManageMyLockers))));
+
+        let count = |lockers: &[i64]| world.vault.count_credentials(lockers.iter().copied().map(LockerId::from_trusted).collect());
+        assert_eq!(count(&[6, 99, 5, 6]).await.unwrap(), [1, 0, 2, 1]);
+        assert!(count(&[]).await.unwrap().is_empty());
+    }
+
+    async fn what_others_share_does_not_slow_a_list(db: TestDb) {
+        let world = World::new(&db).await;
+        stock(&world).await;
+        world.bulk().await;
+        // Everything of somebody else is in one of a thousand lockers; the caller consumes two of them.
+        world.sql(Sql::new("UPDATE credentials SET locker_id = 1000 + id % 1000 WHERE owner_id = 99")).await;
+        for locker in [1001, 1002] {
+            world.locker.consumer(locker, 70);
+        }
+        let bot = with_roles(7, &[Permission::ManageMyCredentials], &[70]);
+        let (names, page) = list(&world, &bot, Query { count: true, ..Query::default() }, None, &[]).await.unwrap();
+        assert_eq!((names.len(), page.total_size), (103, Some(103)));
+
+        let lockers = match world.database.engine() {
+            Engine::Sqlite => "IN (SELECT value FROM json_each('[1001,1002]'))",
+            Engine::Postgres => "= ANY(CAST('{1001,1002}' AS BIGINT[]))",
+        };
+        let reached = format!(
+            "c.deleted_at IS NULL AND +c.tenant_id = 1 AND c.id IN (SELECT o.id FROM credentials o WHERE o.deleted_at IS NULL AND o.owner_id = 7 \
+             UNION SELECT l.id FROM credentials l WHERE l.deleted_at IS NULL AND l.locker_id IS NOT NULL AND l.locker_id {lockers})"
+        );
+        let consumed = format!(
+            "c.deleted_at IS NULL AND +c.tenant_id = 1 AND c.owner_id = 7 AND c.id IN (SELECT v.credential_id FROM attribute_values v \
+             WHERE v.user_id <> 0 AND v.user_id = 7) AND c.locker_id {lockers}"
+        );
+        let shared = format!("c.deleted_at IS NULL AND +c.tenant_id = 1 AND c.locker_id {lockers}");
+        for (scope, indexes) in [
+            (&reached, &["credentials_owner", "credentials_locker"][..]),
+            (&shared, &["credentials_locker"][..]),
+            (&consumed, &[][..]),
+        ] {
+            for statement in [
+                format!("SELECT c.id FROM credentials c WHERE ({scope}) ORDER BY c.id LIMIT 1001"),
+                format!("SELECT c.id, c.name_key FROM credentials c WHERE ({scope}) ORDER BY c.name_key, c.id LIMIT 1001"),
+                format!("SELECT c.id, c.created_at FROM credentials c WHERE ({scope}) ORDER BY c.created_at DESC, c.id DESC LIMIT 11"),
+                format!("SELECT c.id FROM credentials c WHERE ({scope}) AND (c.name_key >= 'b') ORDER BY c.name_key, c.id LIMIT 11"),
+                format!("SELECT count(*) FROM credentials c WHERE ({scope})"),
+            ] {
+                let plan = world.explain(&statement).await;
+                for index in indexes {
+                    assert!(plan.contains(index), "{statement}\n{plan}");
+                }
+                let walks = plan.lines().any(|line| {
+                    line.contains("Seq Scan on credentials") || line.contains("Seq Scan on attribute_values")
+                        || line.contains("SCAN c") || line.contains("SCAN o") || line.contains("SCAN l") || line.contains("SCAN v")
+                        || line.contains("credentials_name") || line.contains("credentials_created")
+                });
+                assert!(!walks, "{statement}\n{plan}");
+            }
+        }
+        // Every locker at once, for a list of lockers with their counts.
+        let all: Vec<_> = (1000..2000).map(LockerId::from_trusted).collect();
+        assert_eq!(world.vault.count_credentials(all).await.unwrap(), vec![50; 1000]);
     }
 
     async fn what_others_own_does_not_slow_a_list(db: TestDb) {

@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod access;
+mod assigning;
 mod credentials;
+mod fake_locker;
 mod holdings;
 mod house;
 mod keys;
 mod lists;
 mod matrix;
 mod races;
+mod sharing;
 mod values;
 mod world;

@@ -1,6 +1,6 @@
-//! A vault with a fresh database, a fixed clock, and an auth that knows the users it is told.
+//! A vault with a fresh database, a fixed clock, an auth that knows the users it is told, and a locker (`fake_locker`).
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use coffre_audit_client::{ActivityType, CallRecord, Origin, Outbox, Outcome, Site, Source};
@@ -9,15 +9,18 @@ use coffre_db::{Bind, Connection, Database, DatabaseUrl, Options, Sql};
 use coffre_proto::audit::v1::Event;
 use coffre_proto::auth::internal::v1::caller_service_server::{CallerService, CallerServiceServer};
 use coffre_proto::auth::internal::v1::{
+    DescribeUsersRequest, DescribeUsersResponse, DescribedRole, DescribedUser, LookUpRoleRequest, LookUpRoleResponse,
     LookUpUserRequest, LookUpUserResponse, ResolveCallerRequest, ResolveCallerResponse, WatchChangesRequest,
     WatchChangesResponse,
 };
+use coffre_proto::locker::internal::v1::sharing_service_server::SharingServiceServer;
 use coffre_secret::{SecretBytes, SecretText};
 use coffre_test_support::TestDb;
 use coffre_types::{
-    AttributeId, Caller, Clock as _, CredentialId, FixedClock, Name, Permission, SessionId, Timestamp, TokenKind,
-    UserId, ValueId,
+    AttributeId, Caller, Clock as _, CredentialId, FixedClock, LockerId, Name, Permission, RoleId, SessionId,
+    Timestamp, TokenKind, UserId, ValueId,
 };
+use coffre_vault::domain::contents::AssignCommand;
 use coffre_vault::domain::error::VaultError;
 use coffre_vault::domain::model::{NewAttribute, NewCredential, Traits, View};
 use coffre_vault::domain::patch::CredentialPatch;
@@ -30,13 +33,21 @@ use futures_util::stream::Pending;
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 
-/// Says which users exist.
+use crate::fake_locker::FakeLocker;
+
+/// Says which users exist, and which roles with which permissions they have.
 #[derive(Clone, Default)]
-pub(crate) struct FakeAuth(Arc<Mutex<BTreeSet<i64>>>);
+pub(crate) struct FakeAuth(Arc<Mutex<BTreeMap<i64, Vec<(i64, Vec<Permission>)>>>>);
 
 impl FakeAuth {
     pub(crate) fn forget(&self, user: i64) {
         self.0.lock().unwrap().remove(&user);
+    }
+
+    /// Gives a user its roles.
+    pub(crate) fn roles(&self, user: i64, roles: &[(i64, &[Permission])]) {
+        let roles = roles.iter().map(|(role, permissions)| (*role, permissions.to_vec())).collect();
+        self.0.lock().unwrap().insert(user, roles);
     }
 }
 
@@ -60,8 +71,42 @@ impl CallerService for FakeAuth {
 
     async fn look_up_user(&self, request: Request<LookUpUserRequest>) -> Result<Response<LookUpUserResponse>, Status> {
         let user = request.into_inner().user_id;
-        let exists = self.0.lock().unwrap().contains(&user);
+        let exists = self.0.lock().unwrap().contains_key(&user);
         Ok(Response::new(LookUpUserResponse { exists, username: format!("user{user}"), disabled: false }))
+    }
+
+    async fn look_up_role(&self, _: Request<LookUpRoleRequest>) -> Result<Response<LookUpRoleResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn describe_users(
+        &self,
+        request: Request<DescribeUsersRequest>,
+    ) -> Result<Response<DescribeUsersResponse>, Status> {
+        let asked = request.into_inner();
+        let known = self.0.lock().unwrap();
+        let wanted = known.iter().filter(|(user, roles)| {
+            asked.user_ids.contains(user)
+                || roles.iter().any(|(role, permissions)| {
+                    asked.role_ids.contains(role)
+                        || permissions.iter().any(|permission| asked.permission_ids.contains(&permission.id()))
+                })
+        });
+        let users = wanted.map(|(user, roles)| DescribedUser {
+            user_id: *user,
+            username: format!("user{user}"),
+            // An even hundred: somebody who may not sign in.
+            disabled: user % 100 == 0,
+            roles: roles
+                .iter()
+                .map(|(role, permissions)| DescribedRole {
+                    role_id: *role,
+                    name: format!("role{role}"),
+                    permission_ids: permissions.iter().map(|permission| permission.id()).collect(),
+                })
+                .collect(),
+        });
+        Ok(Response::new(DescribeUsersResponse { users: users.collect() }))
     }
 }
 
@@ -70,6 +115,7 @@ pub(crate) struct World {
     pub(crate) database: Database,
     pub(crate) outbox: Outbox,
     pub(crate) auth: FakeAuth,
+    pub(crate) locker: FakeLocker,
     pub(crate) app: App,
     pub(crate) vault: Arc<Vault>,
 }
@@ -107,17 +153,20 @@ impl World {
         express_key: SecretBytes,
     ) -> Result<Self, Error> {
         let auth = FakeAuth::default();
-        auth.0.lock().unwrap().extend(1..=100);
+        auth.0.lock().unwrap().extend((1..=100).map(|user| (user, Vec::new())));
+        let locker = FakeLocker::default();
         let deps = Deps {
             database: database.clone(),
             outbox: outbox.clone(),
             clock: clock.clone(),
             express_key,
             auth: Channel::in_process(CallerServiceServer::new(auth.clone())),
+            locker: Channel::in_process(SharingServiceServer::new(locker.clone())),
         };
         let app = coffre_vault::build(deps).await?;
         let vault = app.vault().clone();
-        Ok(Self { clock, database, outbox, auth, app, vault })
+        locker.contents(Channel::in_process(app.parts.internal.clone()));
+        Ok(Self { clock, database, outbox, auth, locker, app, vault })
     }
 
     /// Begins a call.
@@ -198,6 +247,36 @@ impl World {
         let secret = SecretText::new(secret.to_owned());
         let (written, _) = self.vault.update_value(self.call(caller), command, secret, "").await?;
         Ok(written.value.version.get())
+    }
+
+    /// Puts a credential into a locker and says whether that changed anything.
+    pub(crate) async fn assign(
+        &self,
+        caller: &Arc<Caller>,
+        credential: CredentialId,
+        locker: i64,
+    ) -> Result<(View, bool), VaultError> {
+        let command = AssignCommand { credential, locker: LockerId::from_trusted(locker), etag: String::new() };
+        self.vault.assign_credential(self.call(caller), command).await
+    }
+
+    /// Makes a credential of a user in a locker, of which the user is made a participant.
+    pub(crate) async fn create_in(&self, owner: i64, name: &str, attributes: &[(&str, Traits)], locker: i64) -> View {
+        let owner = caller(owner, &[Permission::ManageMyCredentials, Permission::ManageMyLockers]);
+        let made = self.create(&owner, name, attributes).await.unwrap();
+        self.locker.participant(locker, owner.user_id.get());
+        self.assign(&owner, made.credential.id, locker).await.unwrap();
+        made
+    }
+
+    pub(crate) async fn withdraw(
+        &self,
+        caller: &Arc<Caller>,
+        credential: CredentialId,
+        locker: i64,
+    ) -> Result<(), VaultError> {
+        let locker = LockerId::from_trusted(locker);
+        self.vault.withdraw_credential(self.call(caller), credential, locker, String::new()).await
     }
 
     /// Runs SQL as whoever can write the database would.
@@ -312,6 +391,12 @@ pub(crate) fn caller(user: i64, permissions: &[Permission]) -> Arc<Caller> {
         kind: TokenKind::Session,
         client_id: None,
     })
+}
+
+/// A user with permissions and roles.
+pub(crate) fn with_roles(user: i64, permissions: &[Permission], roles: &[i64]) -> Arc<Caller> {
+    let caller = Caller::clone(&caller(user, permissions));
+    Arc::new(Caller { roles: roles.iter().copied().map(RoleId::from_trusted).collect(), ..caller })
 }
 
 /// A user who keeps credentials of its own.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use coffre_types::{Name, PermissionSet, SessionId, Timestamp, TokenKind, Version};
+use coffre_types::{LockerId, Name, PermissionSet, SessionId, Timestamp, TokenKind, Version};
 
 use super::*;
 use crate::domain::model::Stamp;
+use crate::domain::shares::{Membership, Shares};
 
 const ME: UserId = UserId::from_trusted(7);
 const OTHER: UserId = UserId::from_trusted(8);
@@ -25,6 +26,17 @@ fn caller(permissions: &[Permission]) -> Caller {
     }
 }
 
+const LOCKER: LockerId = LockerId::from_trusted(5);
+
+/// What the lockers share with me where I stand to one of them in some ways.
+fn shares(standings: &[Standing]) -> Shares {
+    let there = |standing| if standings.contains(&standing) { vec![LOCKER] } else { Vec::new() };
+    let membership = Membership { managed: there(Standing::Manager), participated: there(Standing::Participant) };
+    let mut shares = Shares::new(Arc::new(membership));
+    shares.consume(there(Standing::Consumer).into());
+    shares
+}
+
 fn credential(owner: UserId) -> Credential {
     let at = Timestamp::default();
     Credential {
@@ -32,21 +44,25 @@ fn credential(owner: UserId) -> Credential {
         name: Name::from_trusted("x".into()),
         description: None,
         owner,
-        locker: None,
+        locker: Some(LOCKER),
         version: Version::FIRST,
         stamp: Stamp { created_by: owner, created_at: at, updated_by: owner, updated_at: at },
     }
 }
 
 fn rights(standing: Option<Standing>, with_base: bool) -> Rights {
+    let standings: Vec<Standing> = standing.into_iter().collect();
     let permissions: Vec<Permission> = standing.filter(|_| with_base).map(Standing::base).into_iter().collect();
-    let owner = if standing == Some(Standing::Owner) { ME } else { OTHER };
-    let locker = LockerAnswer {
-        manager: standing == Some(Standing::Manager),
-        participant: standing == Some(Standing::Participant),
-        consumer: standing == Some(Standing::Consumer),
-    };
-    Rights::of(&caller(&permissions), &credential(owner), locker)
+    rights_of(&standings, &permissions, &Sharing::Known(shares(&standings)))
+}
+
+fn rights_of(standings: &[Standing], permissions: &[Permission], sharing: &Sharing) -> Rights {
+    let owner = if standings.contains(&Standing::Owner) { ME } else { OTHER };
+    Rights::of(&caller(permissions), &credential(owner), sharing)
+}
+
+fn unknown(gap: Gap) -> Sharing {
+    Sharing::Unknown(gap)
 }
 
 /// Rows as in the contract; columns: owner, own/manage, participate, consumer, Administer all lockers, View and edit ALL values.
@@ -54,7 +70,7 @@ fn rights(standing: Option<Standing>, with_base: bool) -> Rights {
 const MATRIX: &[(&[Action], &str)] = &[
     (&[Action::See], "yynyyy"),
     (&[Action::Change, Action::Delete, Action::Assign], "y-n---"),
-    (&[Action::Withdraw], "yyn-y-"),
+    (&[Action::Withdraw, Action::Explain], "yyn-y-"),
     (&[Action::Transfer], "y-n-y-"),
     (&[Action::ReadStandard], "y-ny-y"),
     (&[Action::WriteStandard], "yyn--y"),
@@ -134,10 +150,136 @@ fn the_scope_of_a_read_follows_the_standing() {
 }
 
 #[test]
+fn everybody_who_sees_it_may_learn_of_himself_what_he_may() {
+    for standing in Standing::ALL {
+        let mine = rights(Some(standing), true).permit_explain(Some(ME));
+        assert_eq!(mine.is_ok(), standing != Standing::Participant, "{standing:?}");
+    }
+    let consumer = rights(Some(Standing::Consumer), true);
+    for other in [Some(OTHER), None] {
+        assert!(matches!(consumer.permit_explain(other), Err(VaultError::NotPermitted(Action::Explain))));
+        assert!(rights(Some(Standing::Manager), true).permit_explain(other).is_ok());
+    }
+}
+
+#[test]
+fn standings_add_up() {
+    let permissions = [Permission::ManageMyCredentials, Permission::ManageMyLockers];
+    let standings = [Standing::Manager, Standing::Consumer];
+    let both = rights_of(&standings, &permissions, &Sharing::Known(shares(&standings)));
+    assert!(both.may(Action::ReadStandard) && both.may(Action::WriteStandard) && both.may(Action::Withdraw));
+    // One of them without its base permission takes nothing from the other, and is named where it alone would do.
+    let half = rights_of(&standings, &[Permission::ManageMyCredentials], &Sharing::Known(shares(&standings)));
+    assert!(half.may(Action::ReadStandard) && !half.may(Action::Withdraw));
+    let refused = half.check(Action::Withdraw);
+    assert!(matches!(refused, Err(VaultError::PermissionRequired(Permission::ManageMyLockers))), "{refused:?}");
+}
+
+#[test]
+fn to_an_owner_a_locker_adds_nothing() {
+    for action in Action::ALL {
+        let of_members = [Standing::Manager, Standing::Participant, Standing::Consumer];
+        if action.allowed_to().iter().any(|standing| of_members.contains(standing)) {
+            assert!(
+                action.allowed_to().contains(&Standing::Owner),
+                "{action:?}: owners are served without asking locker"
+            );
+        }
+    }
+    for gap in [Gap::NotAsked, Gap::Silent] {
+        let owner = rights_of(&[Standing::Owner], &[Permission::ManageMyCredentials], &unknown(gap));
+        let known = rights(Some(Standing::Owner), true);
+        for action in Action::ALL {
+            assert_eq!(format!("{:?}", owner.check(action)), format!("{:?}", known.check(action)));
+        }
+    }
+}
+
+#[test]
+fn nobody_is_refused_or_answered_on_what_is_not_known() {
+    let all: Vec<Permission> = Permission::ALL.into_iter().filter(|p| *p != Permission::ManageAllValues).collect();
+    for (permissions, seen) in
+        [(vec![Permission::ManageMyCredentials, Permission::ManageMyLockers], false), (all, true)]
+    {
+        for action in Action::ALL {
+            let asking = rights_of(&[], &permissions, &unknown(Gap::NotAsked)).check(action);
+            assert!(matches!(asking, Err(VaultError::SharesNotAsked)), "{action:?}: {asking:?}");
+            let silent = rights_of(&[], &permissions, &unknown(Gap::Silent)).check(action);
+            // Locker is silent: an administrator goes on with what it may without it.
+            if seen && action.allowed_to().contains(&Standing::LockerAdmin) {
+                assert!(silent.is_ok(), "{action:?}: {silent:?}");
+            } else {
+                assert!(matches!(silent, Err(VaultError::LockerUnavailable)), "{action:?}: {silent:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn whoever_may_see_all_values_is_not_kept_waiting_for_them() {
+    for gap in [Gap::NotAsked, Gap::Silent] {
+        let administrator = rights_of(&[], &[Permission::ManageAllValues], &unknown(gap));
+        for action in [Action::See, Action::ReadStandard, Action::WriteOther] {
+            assert!(administrator.check(action).is_ok());
+        }
+        assert!(!matches!(administrator.check(Action::Withdraw), Err(VaultError::NotPermitted(_))));
+    }
+}
+
+#[test]
+fn without_a_locker_nothing_is_asked() {
+    let alone = Credential { locker: None, ..credential(OTHER) };
+    let rights = Rights::of(&caller(&[Permission::ManageMyCredentials]), &alone, &unknown(Gap::NotAsked));
+    assert!(matches!(rights.check(Action::See), Err(VaultError::CredentialNotFound)));
+}
+
+#[test]
 fn a_list_shows_what_a_standing_reaches() {
-    assert_eq!(Visible::to(&caller(&[Permission::ManageMyCredentials])).unwrap(), Visible::OwnedBy(ME));
-    assert_eq!(Visible::to(&caller(&[Permission::AdministerAllLockers])).unwrap(), Visible::All);
-    assert_eq!(Visible::to(&caller(&[Permission::ManageAllValues])).unwrap(), Visible::All);
-    assert_eq!(Visible::to(&caller(&[Permission::ManageMyLockers])).unwrap(), Visible::None);
-    assert!(matches!(Visible::to(&caller(&[])), Err(VaultError::PermissionRequired(Permission::ManageMyCredentials))));
+    let (credentials, lockers) = (Permission::ManageMyCredentials, Permission::ManageMyLockers);
+    let reached = |owner: bool, locker: bool| Visible::Reached {
+        owner: owner.then_some(ME),
+        lockers: if locker { vec![LOCKER] } else { Vec::new() },
+    };
+    let visible =
+        |permissions: &[Permission], standings: &[Standing]| Visible::to(&caller(permissions), &shares(standings));
+    assert_eq!(visible(&[credentials], &[]).unwrap(), reached(true, false));
+    assert_eq!(visible(&[credentials], &[Standing::Consumer]).unwrap(), reached(true, true));
+    assert_eq!(visible(&[credentials], &[Standing::Manager]).unwrap(), reached(true, false));
+    assert_eq!(visible(&[lockers], &[Standing::Manager]).unwrap(), reached(false, true));
+    assert_eq!(visible(&[lockers], &[Standing::Consumer]).unwrap(), reached(false, false));
+    assert_eq!(
+        visible(&[credentials, lockers], &[Standing::Manager, Standing::Consumer]).unwrap(),
+        reached(true, true)
+    );
+    assert_eq!(visible(&[credentials, lockers], &[Standing::Participant]).unwrap(), reached(true, false));
+    for all in [Permission::AdministerAllLockers, Permission::ManageAllValues] {
+        assert_eq!(visible(&[all], &[]).unwrap(), Visible::All);
+    }
+    assert!(matches!(
+        visible(&[], &[Standing::Manager]),
+        Err(VaultError::PermissionRequired(Permission::ManageMyCredentials))
+    ));
+    assert_eq!(consumed(&caller(&[credentials]), &shares(&[Standing::Consumer])), [LOCKER]);
+    assert!(consumed(&caller(&[lockers]), &shares(&[Standing::Consumer])).is_empty());
+}
+
+#[test]
+fn the_contents_of_a_locker_are_shown_as_the_matrix_says() {
+    let (credentials, lockers) = (Permission::ManageMyCredentials, Permission::ManageMyLockers);
+    let contents = |permissions: &[Permission], standings: &[Standing]| {
+        Contents::of(&caller(permissions), LOCKER, &shares(standings))
+    };
+    assert_eq!(contents(&[lockers], &[Standing::Manager]).unwrap(), (Contents::All, true));
+    assert_eq!(contents(&[credentials], &[Standing::Consumer]).unwrap(), (Contents::All, true));
+    assert_eq!(contents(&[credentials, lockers], &[Standing::Participant]).unwrap(), (Contents::OwnedBy(ME), true));
+    assert_eq!(contents(&[lockers], &[Standing::Participant]).unwrap(), (Contents::Nothing, true));
+    assert_eq!(contents(&[Permission::AdministerAllLockers], &[]).unwrap(), (Contents::All, false));
+    assert!(matches!(contents(&[credentials, lockers], &[]), Err(VaultError::LockerNotFound(LOCKER))));
+    assert!(matches!(contents(&[Permission::ManageAllValues], &[]), Err(VaultError::LockerNotFound(LOCKER))));
+    for (standing, others) in
+        [(Standing::Manager, credentials), (Standing::Participant, credentials), (Standing::Consumer, lockers)]
+    {
+        let refused = contents(&[others], &[standing]);
+        assert!(matches!(refused, Err(VaultError::PermissionRequired(base)) if base == standing.base()), "{refused:?}");
+    }
 }
