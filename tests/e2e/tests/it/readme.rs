@@ -109,8 +109,11 @@ fn every_line_of_the_story_answers_what_the_readme_shows() {
     let server = home.start();
     let grpcurl = coffre_e2e::tools::grpcurl();
     let folder = grpcurl.parent().unwrap().to_str().unwrap();
-    let (curl, grpc) = (block("## The story with `curl`"), block("## The story with `grpcurl`"));
-    assert!(curl.len() >= 5 && grpc.len() >= 6, "the README lost its story");
+    let mut curl = block("## The story with `curl`");
+    // The second part uses the first one's token and credential.
+    let (sharing, grpc) = (block("## Sharing through a locker"), block("## The story with `grpcurl`"));
+    assert!(curl.len() >= 5 && sharing.len() >= 10 && grpc.len() >= 6, "the README lost its story");
+    curl.extend(sharing);
     repeat(&curl, &server, folder);
     repeat(&grpc, &server, folder);
 }
