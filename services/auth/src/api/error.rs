@@ -6,11 +6,12 @@ use coffre_db::Error as StoreError;
 use coffre_db::list::Error as ListError;
 use coffre_error::{Reason, Refusal};
 
+use super::holdings;
 use crate::domain::error::{
     CallerFault, CannotGive, Denied, Fault, GrantFault, Invalid, PasswordError, RoleError, SessionError, SignInError,
     UserError, WeakPassword,
 };
-use crate::domain::ports::{Held, Holdings, Keeper};
+use crate::domain::ports::Keeper;
 
 const SOON: Duration = Duration::from_secs(1);
 
@@ -181,7 +182,7 @@ pub(crate) fn of_user(error: UserError) -> Refusal {
             Reason::UserLastAdministrator,
             "this is the last enabled administrator; give AAE_Admin to another user first",
         ),
-        UserError::HoldsObjects(holdings) => holds_objects(holdings),
+        UserError::HoldsObjects(held) => holdings::holds_objects(&held),
         UserError::RoleNotFound(id) => {
             Refusal::new(Reason::RoleNotFound, format!("there is no role {id}")).violation("roles", format!("there is no role {id}"))
         }
@@ -214,62 +215,6 @@ pub(crate) fn of_cannot_give(error: CannotGive) -> Refusal {
             "whoever administers lockers never hands what others hold to himself; ask the user, or another administrator",
         ),
     }
-}
-
-/// What the names of things may take of a message, in bytes: a message travels in a header, and twice.
-const MESSAGE_BYTES: usize = 1500;
-/// What one name may take of it, in characters.
-const NAME_CHARACTERS: usize = 40;
-
-fn holds_objects(Holdings { credentials, lockers }: Holdings) -> Refusal {
-    let parts = [("credential", &credentials), ("locker", &lockers)];
-    let told: Vec<String> = parts
-        .into_iter()
-        .filter(|(_, held)| held.total > 0)
-        .map(|(kind, held)| format!("{}: {}", counted(held.total, kind), listed(kind, held, MESSAGE_BYTES / 2)))
-        .collect();
-    Refusal::new(
-        Reason::UserHoldsObjects,
-        format!(
-            "the user still holds {}; hand them to somebody else (POST /v1/usermanagement/users/{{id}}/holdings/transfer) or delete them first",
-            told.join(", and ")
-        ),
-    )
-    .with("credentialCount", credentials.total.to_string())
-    .with("credentials", ids(&credentials))
-    .with("lockerCount", lockers.total.to_string())
-    .with("lockers", ids(&lockers))
-}
-
-fn counted(count: i64, kind: &str) -> String {
-    format!("{count} {kind}{}", if count == 1 { "" } else { "s" })
-}
-
-/// Names as many things as there is room for, and says how many more there are.
-fn listed(kind: &str, held: &Held, room: usize) -> String {
-    let mut text = String::new();
-    let mut named = 0;
-    for object in &held.first {
-        let name: String = object.name.chars().take(NAME_CHARACTERS).collect();
-        let cut = if name.len() < object.name.len() { "…" } else { "" };
-        let item = format!("{kind} {} ({name}{cut})", object.id);
-        if named > 0 && text.len() + item.len() > room {
-            break;
-        }
-        if named > 0 {
-            text.push_str(", ");
-        }
-        text.push_str(&item);
-        named += 1;
-    }
-    if named < held.total {
-        text.push_str(&format!(", and {} more", held.total - named));
-    }
-    text
-}
-
-fn ids(held: &Held) -> String {
-    held.first.iter().take(100).map(|object| object.id.to_string()).collect::<Vec<_>>().join(",")
 }
 
 fn silent(keeper: Keeper, what: &str) -> Refusal {
@@ -318,15 +263,7 @@ pub(crate) fn of_role(error: RoleError) -> Refusal {
             format!("{users} users hold the role; take it from them first"),
         )
         .with("users", users.to_string()),
-        RoleError::ConsumesLockers(lockers) => {
-            let (total, named) = (lockers.total, listed("locker", &lockers, MESSAGE_BYTES));
-            Refusal::new(
-                Reason::RoleInUse,
-                format!("the role consumes {}: {named}; remove it from them first", counted(total, "locker")),
-            )
-            .with("lockerCount", total.to_string())
-            .with("lockers", ids(&lockers))
-        }
+        RoleError::ConsumesLockers(lockers) => holdings::consumes_lockers(&lockers),
         RoleError::KeeperSilent(keeper) => silent(keeper, "the role consumes"),
         RoleError::Superseded => superseded("role"),
         RoleError::Caller(fault) => caller(fault),
@@ -359,7 +296,7 @@ mod tests {
     use coffre_types::Permission;
 
     use super::*;
-    use crate::domain::ports::Object;
+    use crate::domain::ports::{Held, Holdings, Object};
     use crate::hashing::HashFault;
 
     #[test]
@@ -435,33 +372,6 @@ mod tests {
         for (refusal, reason, delay) in table {
             assert_eq!((refusal.reason(), refusal.delay()), (reason, delay), "{refusal}");
         }
-    }
-
-    #[test]
-    fn whatever_is_held_is_listed_within_the_room_of_a_header() {
-        let many = |count: i64| Held {
-            total: count,
-            first: (1..=count.min(100)).map(|id| Object { id, name: "𝔫".repeat(255) }).collect(),
-        };
-        let refusal = of_user(UserError::HoldsObjects(Holdings { credentials: many(100_000), lockers: many(3) }));
-        let message = refusal.message();
-        assert!(
-            message.contains("100000 credentials: credential 1 (") && message.contains("3 lockers: locker 1 ("),
-            "{message}"
-        );
-        assert!(message.contains(" more, and "), "{message}");
-        assert_eq!(refusal.fact("credentials").unwrap().split(',').count(), 100);
-        assert_eq!((refusal.fact("lockers"), refusal.fact("lockerCount")), (Some("1,2,3"), Some("3")));
-        let facts: usize = refusal.facts().iter().map(|(key, value)| key.len() + value.len()).sum();
-        assert!(message.len() + facts < 3000, "{} {facts}", message.len());
-
-        let one = Holdings {
-            credentials: Held { total: 1, first: vec![Object { id: 12, name: "Mail".into() }] },
-            lockers: Held::default(),
-        };
-        let refusal = of_user(UserError::HoldsObjects(one));
-        assert!(refusal.message().contains("1 credential: credential 12 (Mail);"), "{}", refusal.message());
-        assert!(!refusal.message().contains("lockers:"));
     }
 
     #[test]

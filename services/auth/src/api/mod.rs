@@ -5,6 +5,7 @@ mod authentication;
 mod callers;
 mod convert;
 mod error;
+mod holdings;
 mod roles;
 mod users;
 

@@ -86,7 +86,9 @@ impl FakeKeeper {
 
     /// Has a call fail once it was answered some times.
     pub fn fail_after(&self, call: &'static str, how: Fails, answered: usize) {
-        self.0.state.lock().unwrap().fails = Some((call, how, answered));
+        let mut state = self.0.state.lock().unwrap();
+        state.fails = Some((call, how, answered));
+        state.waiting = 0;
     }
 
     pub fn mend(&self) {

@@ -1,11 +1,15 @@
 //! Two processes on one PostgreSQL.
 
+use std::time::Duration;
+
 use coffre_error::Reason;
+use coffre_proto::audit::v1::Outcome;
 use coffre_proto::auth::v1::UpdateUserRequest;
 use coffre_test_support::TestDb;
 use futures_util::future::join_all;
 
-use crate::world::{ADMIN_ROLE, BASIC_ROLE, PASSWORD, World, password_of};
+use crate::keeper::Fails;
+use crate::world::{ADMIN_ROLE, BASIC_ROLE, PASSWORD, World, outcome, password_of};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rule_1_4_what_one_replica_ends_the_other_refuses_within_a_second() {
@@ -75,4 +79,31 @@ async fn replicas_that_initialise_at_once_make_one_administrator() {
     );
     assert!(a.is_ok() != b.is_ok(), "{a:?} {b:?}");
     assert!(matches!(a.and(b), Err(coffre_auth::InitError::AlreadyInitialised)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_that_settle_an_abandoned_deletion_at_once_do_it_once() {
+    let db = TestDb::postgres();
+    let world = World::start(&db).await;
+    let other = world.replica().await;
+    let admin = world.admin().await;
+    for round in 0..3 {
+        let id = admin.create_user(&format!("gone {round}"), &[]).await.unwrap().id;
+        world.locker.fail("hold", Fails::HangsAfter);
+        let deleting = tokio::spawn({
+            let admin = admin.clone();
+            async move { admin.delete_user(id).await }
+        });
+        world.locker.hangs().await;
+        deleting.abort();
+        assert!(deleting.await.unwrap_err().is_cancelled());
+        world.locker.mend();
+        world.events();
+        world.clock.advance(Duration::from_secs(61));
+        let (one, two) = tokio::join!(world.first.app.settle_deletions(), other.app.settle_deletions());
+        one.and(two).unwrap();
+        let done = world.events().into_iter().filter(|event| event.event == "user.deleted");
+        assert_eq!(done.filter(|event| outcome(event) == Outcome::Successful).count(), 1);
+        assert_eq!(admin.user(id).await.unwrap_err(), Reason::UserNotFound);
+    }
 }
