@@ -111,7 +111,7 @@ impl Service<Request> for Front {
     fn call(&mut self, request: Request) -> Self::Future {
         let path = request.uri().path();
         if let Some((_, service)) = self.services.iter().find(|(prefix, _)| path.starts_with(prefix.as_str())) {
-            return service.clone().call(request);
+            return Box::pin(service.clone().call(request));
         }
         if path.starts_with("/grpc.") {
             let mut beside = self.beside.clone();

@@ -27,28 +27,6 @@ use crate::metadata::{Origin, Peer, bearer};
 use crate::metrics::Series;
 use crate::{CallContext, Rpc, RpcMetrics, ServiceParts};
 
-/// The steps, from the outside in, as [`Layered`] takes them. `tests/it` shows what each does, not that no two are exchanged.
-pub const STEPS: [&str; 9] = [
-    // First, so that everything below can name the call.
-    "request id",
-    // Outside of all that can fail, so that a trace shows how it failed.
-    "trace",
-    // Counts what the steps below refuse, too.
-    "metrics",
-    // Sheds load before anything is spent on it.
-    "limit of calls in flight",
-    // Everything below is recorded before its answer leaves; nothing above costs a record.
-    "audit",
-    // Bounds everything below in time.
-    "deadline",
-    // Turns a fault of ours into an answer that is recorded like any other.
-    "panic guard",
-    // Before the message is looked at: who may not call learns nothing about the message.
-    "caller",
-    // The door; what a caller may do with one object is the service's own policy.
-    "access",
-];
-
 /// How much earlier than a client's deadline a call ends.
 const AHEAD_OF_TRANSPORT: Duration = Duration::from_millis(10);
 
@@ -150,7 +128,7 @@ struct InProcess {
 impl Service<Request> for InProcess {
     type Response = Response;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+    type Future = ToItsEnd;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -165,7 +143,7 @@ impl Service<Request> for InProcess {
 impl Service<Request> for Layered {
     type Response = Response;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+    type Future = ToItsEnd;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -173,7 +151,7 @@ impl Service<Request> for Layered {
 
     fn call(&mut self, request: Request) -> Self::Future {
         let inner = self.0.clone();
-        Box::pin(ToItsEnd(Some(Box::pin(async move { Ok(inner.answer(request).await) }))))
+        ToItsEnd(Some(Box::pin(async move { Ok(inner.answer(request).await) })))
     }
 }
 
@@ -181,7 +159,7 @@ type Answering = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Sen
 
 /// Finishes a call in the background when nobody waits for it any more: a client that hangs up, or a deadline outside of ours, neither
 /// leaves a change half done nor a call unrecorded. The limit of calls in flight bounds these, too.
-struct ToItsEnd(Option<Answering>);
+pub struct ToItsEnd(Option<Answering>);
 
 impl Future for ToItsEnd {
     type Output = Result<Response, Infallible>;
@@ -208,38 +186,34 @@ impl Drop for ToItsEnd {
     }
 }
 
+/// The steps. Each calls the next, so that there is one order, from the outside in; `tests/it` fails where two are exchanged.
 impl Inner {
+    /// Request id, trace and metrics. First, so that everything below can name the call; outside of all that can fail, so that a trace
+    /// shows how it failed and what the steps below refuse is counted, too.
     async fn answer(self: Arc<Self>, request: Request) -> Response {
         let Some((rpc, series)) = self.rpcs.get(request.uri().path()) else {
             return Status::unimplemented("no such call").into_http();
         };
-        // request id
         let origin = Origin::read(request.headers(), Peer::of(request.extensions()));
-        // trace
         let span = tracing::debug_span!("call", rpc = rpc.path, request_id = %origin.request_id);
-        // metrics
         let started = self.guard.clock.monotonic();
         let response = self.bounded(rpc, origin, request).instrument(span).await;
         series.observe(code_of(&response), self.guard.clock.monotonic().duration_since(started));
         response
     }
 
-    /// limit of calls in flight
+    /// The limit of calls in flight. Sheds load before anything is spent on it, a record included.
     async fn bounded(&self, rpc: &Rpc, origin: Origin, request: Request) -> Response {
-        let _place = match Place::take(&self.in_flight, &self.gauge, self.guard.limits.in_flight) {
-            Some(place) => place,
-            None => {
-                let refusal =
-                    Refusal::new(Reason::RequestOverloaded, "too many calls at once; repeat it a little later")
-                        .retry_after(Duration::from_secs(1));
-                return Status::from(refusal).into_http();
-            }
+        let Some(_place) = Place::take(&self.in_flight, &self.gauge, self.guard.limits.in_flight) else {
+            let refusal = Refusal::new(Reason::RequestOverloaded, "too many calls at once; repeat it a little later")
+                .retry_after(Duration::from_secs(1));
+            return Status::from(refusal).into_http();
         };
         self.audited(rpc, origin, request).await
     }
 
-    /// audit
-    async fn audited(&self, rpc: &Rpc, origin: Origin, mut request: Request) -> Response {
+    /// The audit. Everything below is recorded before its answer leaves.
+    async fn audited(&self, rpc: &Rpc, origin: Origin, request: Request) -> Response {
         let record = Arc::new(CallRecord::new(
             RecordOrigin {
                 site: self.outbox.site(),
@@ -252,20 +226,14 @@ impl Inner {
             rpc.event,
             rpc.activity,
         ));
-        let mut context = CallContext {
+        let context = CallContext {
             request_id: origin.request_id,
             client_address: origin.client_address,
             source: origin.source,
             record: record.clone(),
             caller: None,
         };
-        let response = match self.admit(rpc, request.headers(), &mut context).await {
-            Ok(()) => {
-                request.extensions_mut().insert(Arc::new(context));
-                self.within_deadline(request).await
-            }
-            Err(refusal) => Status::from(refusal).into_http(),
-        };
+        let response = self.within_deadline(rpc, request, context).await;
         // A deadline may have left a change in the database's hands: what becomes of it decides what is recorded.
         if record.close().await {
             return response;
@@ -284,26 +252,37 @@ impl Inner {
         }
     }
 
-    /// deadline, panic guard
-    async fn within_deadline(&self, request: Request) -> Response {
+    /// The deadline. Bounds everything below in time, the search for the caller included.
+    async fn within_deadline(&self, rpc: &Rpc, request: Request, context: CallContext) -> Response {
         // Ahead of the transport's own timer, which would answer for us and say less.
         let asked = grpc_timeout(&request).map(|asked| asked.saturating_sub((asked / 5).min(AHEAD_OF_TRANSPORT)));
         let allowed = asked.map_or(self.guard.limits.deadline, |asked| asked.min(self.guard.limits.deadline));
-        let mut routes = self.routes.clone();
-        let answered = AssertUnwindSafe(async move { routes.call(request).await }).catch_unwind();
-        match tokio::time::timeout(allowed, answered).await {
-            Ok(Ok(Ok(response))) => response,
-            Ok(Ok(Err(never))) => match never {},
-            Ok(Err(_)) => Status::from(Refusal::internal("a handler panicked")).into_http(),
-            Err(_) => {
-                let refusal = Refusal::new(Reason::RequestTimeout, "the call took longer than its deadline; repeat it")
-                    .retry_after(Duration::from_secs(1));
-                Status::from(refusal).into_http()
-            }
+        tokio::time::timeout(allowed, self.guarded(rpc, request, context)).await.unwrap_or_else(|_| {
+            let refusal = Refusal::new(Reason::RequestTimeout, "the call took longer than its deadline; repeat it")
+                .retry_after(Duration::from_secs(1));
+            Status::from(refusal).into_http()
+        })
+    }
+
+    /// The guard against panics. Turns a fault of ours into an answer that is recorded like any other.
+    async fn guarded(&self, rpc: &Rpc, request: Request, context: CallContext) -> Response {
+        let answered = AssertUnwindSafe(self.admitted(rpc, request, context)).catch_unwind().await;
+        answered.unwrap_or_else(|_| Status::from(Refusal::internal("a handler panicked")).into_http())
+    }
+
+    /// The caller, the access table, the handler. Before the message is looked at: who may not call learns nothing about the message. What a
+    /// caller may do with one object is the service's own policy.
+    async fn admitted(&self, rpc: &Rpc, mut request: Request, mut context: CallContext) -> Response {
+        if let Err(refusal) = self.admit(rpc, request.headers(), &mut context).await {
+            return Status::from(refusal).into_http();
+        }
+        request.extensions_mut().insert(Arc::new(context));
+        match self.routes.clone().call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
         }
     }
 
-    /// caller, access
     async fn admit(&self, rpc: &Rpc, headers: &HeaderMap, context: &mut CallContext) -> Result<(), Refusal> {
         if !rpc.access.needs_caller() {
             return Ok(());

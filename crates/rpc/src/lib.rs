@@ -22,7 +22,7 @@ mod metrics;
 pub use access::{Access, Rpc, missing, password_change_required};
 pub use context::CallContext;
 pub use front::{Front, FrontOptions};
-pub use layered::{Guard, Layered, Limits, STEPS};
+pub use layered::{Guard, Layered, Limits, ToItsEnd};
 pub use metadata::{Peer, header};
 pub use metrics::RpcMetrics;
 

@@ -120,3 +120,41 @@ async fn a_change_that_outlives_its_deadline_has_one_story() {
     assert_eq!(events.len(), 1, "{events:?}");
     assert_eq!(events[0].outcome(), Outcome::Successful, "the change committed, and that is what the record says");
 }
+
+// The order of the steps: each test fails where the two that it names are exchanged.
+
+#[tokio::test]
+async fn metrics_come_before_the_limit_and_the_limit_before_the_caller() {
+    let world = World::with_room_for(0).await;
+    let refused = KeyServiceClient::new(world.channel()).get_mode(Request::new(GetModeRequest {})).await.unwrap_err();
+    assert_eq!(reason(&refused), Reason::RequestOverloaded, "nobody looked for a token");
+    assert_eq!(world.counted("Unavailable"), 1, "what is shed is counted");
+}
+
+#[tokio::test]
+async fn the_audit_comes_before_the_deadline_and_the_deadline_before_the_caller() {
+    let world = World::start(&[Permission::ManageSettings]).await;
+    world.forget_callers();
+    let mut request = world.request(GetModeRequest {});
+    request.metadata_mut().insert("grpc-timeout", "30m".parse().unwrap());
+    let refused = KeyServiceClient::new(world.channel()).get_mode(request).await.unwrap_err();
+    assert_eq!(reason(&refused), Reason::RequestTimeout, "whoever looks for the caller is bounded, too");
+    assert_eq!(world.events()[0].reason, "REQUEST_TIMEOUT");
+}
+
+#[tokio::test]
+async fn the_caller_comes_before_access_and_access_before_the_message() {
+    let allowed = World::start(&[Permission::ManageSettings]).await;
+    let forbidden = World::start(&[Permission::ManageMyCredentials]).await;
+    let mut reasons = Vec::new();
+    for (world, token) in [(&forbidden, false), (&forbidden, true), (&allowed, true)] {
+        let (metadata, ..) = if token { world.request(()) } else { Request::new(()) }.into_parts();
+        let unreadable = b"\0\0\0\0\x02\xff\xff";
+        reasons.push(world.raw("/coffre.vault.v1.KeyService/GetMode", metadata, unreadable).await);
+    }
+    assert_eq!(reasons[..2], [Reason::AuthTokenRequired, Reason::AuthzPermissionRequired]);
+    assert!(
+        !reasons[..2].contains(&reasons[2]),
+        "only a caller with access learns that the message is none: {reasons:?}"
+    );
+}

@@ -5,16 +5,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use bytes::Bytes;
 use coffre_audit_client::{ActivityType, Outbox, Site, audited_write};
 use coffre_authn::token::{Identity, sign};
 use coffre_authn::{Authenticator, Settings};
 use coffre_channel::Channel;
 use coffre_db::{Connection, Database, DatabaseUrl, Error, Journal, JournalEntry, Options};
+use coffre_error::{Reason, Refusal};
 use coffre_proto::audit::v1::Event;
 use coffre_proto::auth::internal::v1::caller_service_server::{CallerService, CallerServiceServer};
 use coffre_proto::auth::internal::v1::{
-    Heartbeat, LookUpUserRequest, LookUpUserResponse, ResolveCallerRequest, ResolveCallerResponse, SigningKey,
-    Snapshot, WatchChangesRequest, WatchChangesResponse, watch_changes_response,
+    DescribeUsersRequest, DescribeUsersResponse, Heartbeat, LookUpRoleRequest, LookUpRoleResponse, LookUpUserRequest,
+    LookUpUserResponse, ResolveCallerRequest, ResolveCallerResponse, SigningKey, Snapshot, WatchChangesRequest,
+    WatchChangesResponse, watch_changes_response,
 };
 use coffre_proto::vault::v1::key_service_server::{KeyService, KeyServiceServer};
 use coffre_proto::vault::v1::{
@@ -27,6 +30,7 @@ use coffre_types::{Clock as _, Permission, SessionId, SystemClock, TokenKind, Us
 use futures_util::{Stream, StreamExt as _, stream};
 use jsonwebtoken::EncodingKey;
 use prost::Message as _;
+use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
@@ -44,6 +48,8 @@ pub(crate) struct World {
     layered: Layered,
     token: String,
     kept: Kept,
+    registry: prometheus::Registry,
+    hangs: Arc<AtomicBool>,
     _folder: tempfile::TempDir,
 }
 
@@ -77,7 +83,9 @@ impl World {
 
         let pkcs8 = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new()).unwrap();
         let public_key = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap().public_key().as_ref().to_vec();
-        let auth = Auth { public_key, permissions: permissions.iter().map(|permission| permission.id()).collect() };
+        let hangs = Arc::<AtomicBool>::default();
+        let permissions = permissions.iter().map(|permission| permission.id()).collect();
+        let auth = Auth { public_key, permissions, hangs: hangs.clone() };
         let authenticator = Authenticator::start(
             Channel::in_process(Routes::new(CallerServiceServer::new(auth)).prepare()),
             Settings::default(),
@@ -101,9 +109,10 @@ impl World {
             rpcs,
             outbox,
         };
-        let metrics = RpcMetrics::register(&prometheus::Registry::new()).unwrap();
+        let registry = prometheus::Registry::new();
+        let metrics = RpcMetrics::register(&registry).unwrap();
         let layered = Layered::new(&parts, Guard { authenticator, clock, metrics, limits });
-        Self { layered, token, kept, _folder: folder }
+        Self { layered, token, kept, registry, hangs, _folder: folder }
     }
 
     pub(crate) fn channel(&self) -> Channel {
@@ -127,6 +136,32 @@ impl World {
     /// From now on the call that hangs begins a change first, which takes longer than its deadline.
     pub(crate) fn change_slowly(&self) {
         self.kept.slow.store(true, Ordering::SeqCst);
+    }
+
+    /// Sends bytes that are no message, and returns why they were refused.
+    pub(crate) async fn raw(&self, path: &'static str, metadata: MetadataMap, message: &'static [u8]) -> Reason {
+        let body = http_body_util::Full::new(Bytes::from_static(message));
+        let mut request = http::Request::post(path).header("content-type", "application/grpc");
+        request.headers_mut().unwrap().extend(metadata.into_headers());
+        let request = request.body(tonic::body::Body::new(body)).unwrap();
+        let response = tower::Service::call(&mut self.channel(), request).await.unwrap();
+        Refusal::from_status(&Status::from_header_map(response.headers()).unwrap()).reason()
+    }
+
+    /// From now on nobody learns who a caller is.
+    pub(crate) fn forget_callers(&self) {
+        self.hangs.store(true, Ordering::SeqCst);
+    }
+
+    /// The calls that were counted, by their gRPC code.
+    pub(crate) fn counted(&self, code: &str) -> u64 {
+        let families = self.registry.gather();
+        let calls = families.iter().filter(|family| family.name() == "coffre_rpc_calls_total");
+        calls
+            .flat_map(|family| family.get_metric())
+            .filter(|metric| metric.get_label().iter().any(|label| label.name() == "code" && label.value() == code))
+            .map(|metric| metric.get_counter().get_value() as u64)
+            .sum()
     }
 
     pub(crate) fn break_journal(&self) {
@@ -196,6 +231,7 @@ impl KeyService for Keys {
 struct Auth {
     public_key: Vec<u8>,
     permissions: Vec<i64>,
+    hangs: Arc<AtomicBool>,
 }
 
 type Changes = std::pin::Pin<Box<dyn Stream<Item = Result<WatchChangesResponse, Status>> + Send>>;
@@ -208,6 +244,9 @@ impl CallerService for Auth {
         &self,
         request: Request<ResolveCallerRequest>,
     ) -> Result<Response<ResolveCallerResponse>, Status> {
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         Ok(Response::new(ResolveCallerResponse {
             sequence: 1,
             user_id: request.into_inner().user_id,
@@ -231,6 +270,17 @@ impl CallerService for Auth {
     }
 
     async fn look_up_user(&self, _: Request<LookUpUserRequest>) -> Result<Response<LookUpUserResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn look_up_role(&self, _: Request<LookUpRoleRequest>) -> Result<Response<LookUpRoleResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn describe_users(
+        &self,
+        _: Request<DescribeUsersRequest>,
+    ) -> Result<Response<DescribeUsersResponse>, Status> {
         Err(Status::unimplemented("not asked here"))
     }
 }
