@@ -62,6 +62,22 @@ const SPECIAL: &[(&str, &str, &str)] = &[
     ("call.unknown_caller.counted", "make calls beyond the quota", "made calls beyond the quota"),
 ];
 
+/// Events of a part of something: the object follows.
+const PARTS: &[(&str, &str, &str)] = &[
+    ("locker.member.listed", "list the members of", "listed the members of"),
+    ("locker.member.set", "set a member of", "set a member of"),
+    ("locker.member.removed", "remove a member from", "removed a member from"),
+    ("locker.consumer.listed", "list the consumers of", "listed the consumers of"),
+    ("locker.consumer.added", "add a consumer to", "added a consumer to"),
+    ("locker.consumer.removed", "remove a consumer from", "removed a consumer from"),
+    ("locker.credential.listed", "list the credentials in", "listed the credentials in"),
+    ("credential.withdrawn", "withdraw", "withdrew"),
+    ("credential.access.explained", "explain the access to", "explained the access to"),
+    ("credential.missing.listed", "list the missing values of", "listed the missing values of"),
+    ("user.holdings.listed", "list the holdings of", "listed the holdings of"),
+    ("user.holdings.transferred", "hand over the holdings of", "handed over the holdings of"),
+];
+
 /// Builds the sentence.
 pub(crate) fn sentence(event: &Event) -> String {
     let (try_to, did) = words(event);
@@ -99,6 +115,11 @@ fn subject(out: &mut String, event: &Event) {
 fn words(event: &Event) -> (String, String) {
     if let Some((_, try_to, did)) = SPECIAL.iter().find(|(known, ..)| *known == event.event) {
         return ((*try_to).to_owned(), (*did).to_owned());
+    }
+    let part = PARTS.iter().find(|(known, ..)| event.object.is_some() && *known == event.event);
+    if let Some((_, try_to, did)) = part {
+        let about = about(event, "");
+        return (format!("{try_to}{about}"), format!("{did}{about}"));
     }
     let (nouns, verb) = event.event.rsplit_once('.').unwrap_or(("", event.event.as_str()));
     let Some((_, present, past)) = VERBS.iter().find(|(known, _, past)| *known == verb || *past == verb) else {
@@ -147,11 +168,24 @@ mod tests {
     #[test]
     fn events_read_as_sentences() {
         let login = Some(("credential", "12", "SharePoint Login"));
+        let locker = Some(("locker", "3", "Finance"));
         for (word, object, expected) in [
             ("credential.created", login, "User \"admin\" created credential \"SharePoint Login\""),
             ("credential.value.read", login, "User \"admin\" read the value of credential \"SharePoint Login\""),
             ("credential.read", Some(("credential", "12", "")), "User \"admin\" read credential 12"),
             ("credential.listed", Some(("credential", "", "")), "User \"admin\" listed the credentials"),
+            ("locker.created", locker, "User \"admin\" created locker \"Finance\""),
+            ("locker.listed", None, "User \"admin\" listed the lockers"),
+            ("locker.member.set", locker, "User \"admin\" set a member of locker \"Finance\""),
+            ("locker.consumer.listed", locker, "User \"admin\" listed the consumers of locker \"Finance\""),
+            ("locker.consumer.added", locker, "User \"admin\" added a consumer to locker \"Finance\""),
+            ("credential.withdrawn", login, "User \"admin\" withdrew credential \"SharePoint Login\""),
+            ("locker.member.set", None, "User \"admin\" set a locker member"),
+            (
+                "user.holdings.transferred",
+                Some(("user", "7", "bob")),
+                "User \"admin\" handed over the holdings of user \"bob\"",
+            ),
             ("user.listed", None, "User \"admin\" listed the users"),
             ("user.created", None, "User \"admin\" created a user"),
             (
