@@ -9,7 +9,6 @@ use coffre_db::Database;
 use coffre_db::list::PageTokens;
 use coffre_proto::holdings::internal::v1::holdings_service_server::HoldingsServiceServer;
 use coffre_proto::vault::internal::v1::contents_service_server::ContentsServiceServer;
-use coffre_proto::vault::internal::v1::holdings_service_server::HoldingsServiceServer as FormerHoldingsServer;
 use coffre_proto::vault::v1::attribute_value_service_server::AttributeValueServiceServer;
 use coffre_proto::vault::v1::credential_service_server::CredentialServiceServer;
 use coffre_proto::vault::v1::key_service_server::KeyServiceServer;
@@ -20,7 +19,7 @@ use diesel_migrations::EmbeddedMigrations;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-use crate::api::{AttributeValues, Contents, Credentials, FormerHoldings, Holdings, Keys, RPCS};
+use crate::api::{AttributeValues, Contents, Credentials, Holdings, Keys, RPCS};
 use crate::keyring::{self, Keyring, OpenError};
 use crate::lockers::Lockers;
 use crate::shares::ShareCache;
@@ -139,9 +138,8 @@ pub async fn build(deps: Deps) -> Result<App, Error> {
         .max_encoding_message_size(usize::MAX);
     let credentials = CredentialServiceServer::new(Credentials(vault.clone())).max_encoding_message_size(usize::MAX);
     let public = Routes::new(credentials).add_service(values).add_service(KeyServiceServer::new(Keys(vault.clone())));
-    let internal = Routes::new(HoldingsServiceServer::new(Holdings { vault: vault.clone(), site: site.clone() }))
-        .add_service(ContentsServiceServer::new(Contents(vault.clone())))
-        .add_service(FormerHoldingsServer::new(FormerHoldings { vault: vault.clone(), site }));
+    let internal = Routes::new(HoldingsServiceServer::new(Holdings { vault: vault.clone(), site }))
+        .add_service(ContentsServiceServer::new(Contents(vault.clone())));
     let parts = ServiceParts { name: "vault", public, internal, rpcs: RPCS, outbox };
     Ok(App { parts, background, vault })
 }

@@ -7,7 +7,6 @@ mod convert;
 mod credentials;
 mod error;
 mod explain;
-mod former_holdings;
 mod holdings;
 mod keys;
 
@@ -15,7 +14,6 @@ pub use access::RPCS;
 pub(crate) use attribute_values::AttributeValues;
 pub(crate) use contents::Contents;
 pub(crate) use credentials::Credentials;
-pub(crate) use former_holdings::FormerHoldings;
 pub(crate) use holdings::Holdings;
 pub(crate) use keys::Keys;
 

@@ -279,14 +279,13 @@ impl Rights {
             self.check(Action::ReadOther)?;
             return Ok(ReadScope { credential: self.credential, users: Users::One(user), released: true });
         }
-        let released = self.may(Action::ReadStandard);
-        if !released {
+        if let Err(refused) = self.check(Action::ReadStandard) {
             // Who may write standard values and not read them gets the entries, so that they can be changed, without the secret.
-            self.check(Action::WriteStandard).map_err(|_| VaultError::NotPermitted(Action::ReadStandard))?;
-            return Ok(ReadScope { credential: self.credential, users: Users::Nobody, released });
+            let entries = ReadScope { credential: self.credential, users: Users::Nobody, released: false };
+            return if self.may(Action::WriteStandard) { Ok(entries) } else { Err(refused) };
         }
         let users = if user.is_none() && self.may(Action::ReadOther) { Users::All } else { Users::One(self.caller) };
-        Ok(ReadScope { credential: self.credential, users, released })
+        Ok(ReadScope { credential: self.credential, users, released: true })
     }
 }
 

@@ -227,6 +227,19 @@ fn whoever_may_see_all_values_is_not_kept_waiting_for_them() {
 }
 
 #[test]
+fn a_read_is_not_refused_on_what_is_not_known() {
+    let administrator = |gap| rights_of(&[], &[Permission::AdministerAllLockers], &unknown(gap)).permit_read(None);
+    assert!(matches!(administrator(Gap::NotAsked), Err(VaultError::SharesNotAsked)));
+    assert!(matches!(administrator(Gap::Silent), Err(VaultError::LockerUnavailable)));
+    // Manages and consumes, the latter without its base permission: the entries. Consumes alone: what is missing.
+    let standings = [Standing::Manager, Standing::Consumer];
+    let idle = rights_of(&standings, &[Permission::ManageMyLockers], &Sharing::Known(shares(&standings)));
+    assert!(!idle.permit_read(None).unwrap().released());
+    let missing = rights(Some(Standing::Consumer), false).permit_read(None);
+    assert!(matches!(missing, Err(VaultError::PermissionRequired(Permission::ManageMyCredentials))));
+}
+
+#[test]
 fn without_a_locker_nothing_is_asked() {
     let alone = Credential { locker: None, ..credential(OTHER) };
     let rights = Rights::of(&caller(&[Permission::ManageMyCredentials]), &alone, &unknown(Gap::NotAsked));
