@@ -37,7 +37,11 @@ pub fn finish() {
                 break;
             }
             let waited = since.elapsed();
-            assert!(waited < SETTLED_WITHIN, "{:?}: {waited:?} after the last kill is left: {left:?}", server.home.engine);
+            assert!(
+                waited < SETTLED_WITHIN,
+                "{:?}: {waited:?} after the last kill is left: {left:?}",
+                server.home.engine
+            );
             std::thread::sleep(Duration::from_millis(500));
         }
         assert!(server.stop().success(), "after all kills it stops cleanly: {}", server.said());
@@ -55,9 +59,9 @@ fn left_over(server: &Server) -> Vec<String> {
     if !lockers.is_empty() {
         left.push(format!("lockers under deletion {lockers:?}"));
     }
-    let deleting = ids(server, "auth", "SELECT id FROM users WHERE deleting_since IS NOT NULL AND deleted_at IS NULL");
+    let deleting = ids(server, "auth", "SELECT subject_id AS id FROM deletions");
     if !deleting.is_empty() {
-        left.push(format!("users under deletion {deleting:?}"));
+        left.push(format!("users or roles under deletion {deleting:?}"));
     }
     let (users, members) = block_on(async {
         let case = Case::on(server, Protocol::Rest).await;

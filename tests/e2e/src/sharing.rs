@@ -331,6 +331,9 @@ pub async fn check(case: &Case<'_>, before: &Acknowledged) {
     for place in &before.places {
         let now = credentials.iter().find(|one| one.id == place.credential).map(|one| one.locker_id);
         let now = now.unwrap_or_else(|| panic!("credential {} is lost", place.credential));
-        assert!(now == place.acknowledged || place.open.contains(&now), "an acknowledged move is lost: {now:?} {place:?}");
+        assert!(
+            now == place.acknowledged || place.open.contains(&now),
+            "an acknowledged move is lost: {now:?} {place:?}"
+        );
     }
 }

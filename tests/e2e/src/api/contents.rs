@@ -6,8 +6,13 @@ use http::Method;
 use super::lockers::LOCKERS;
 use super::vault::CREDENTIALS;
 use super::{Answer, Protocol, Session, rest};
-use crate::model::{Access, Credential, MissingValues, Page, Query};
+use crate::model::{Access, Credential, MissingValues, Page, Query, text};
 use crate::operation;
+
+/// Whoever puts a credential into a locker is told whom he trusts with what (security.md 3.2).
+fn says_whom_it_trusts(notice: &str) {
+    assert!(notice.contains("trust") && notice.contains("standard values"), "the notice: {notice:?}");
+}
 
 impl Session {
     /// Puts a credential into a locker.
@@ -19,16 +24,19 @@ impl Session {
         match self.api.protocol {
             Protocol::Rest => {
                 let request = rest(Method::PUT, format!("{LOCKERS}/{locker_id}/credentials/{credential_id}"));
-                self.rest(operation::ASSIGN_CREDENTIAL, request.if_match(etag))
-                    .await
-                    .map(|answer| Credential::from_json(&answer.is(200)))
+                self.rest(operation::ASSIGN_CREDENTIAL, request.if_match(etag)).await.map(|answer| {
+                    let json = answer.is(200);
+                    says_whom_it_trusts(&text(&json, "notice"));
+                    Credential::from_json(&json)
+                })
             }
             Protocol::Grpc => {
                 let etag = etag.unwrap_or_default().to_owned();
                 let request = v1::AssignCredentialRequest { credential_id, locker_id, etag };
-                self.grpc(operation::ASSIGN_CREDENTIAL, request)
-                    .await
-                    .map(|answer: v1::AssignCredentialResponse| Credential::from_proto(answer.credential.unwrap()))
+                self.grpc(operation::ASSIGN_CREDENTIAL, request).await.map(|answer: v1::AssignCredentialResponse| {
+                    says_whom_it_trusts(&answer.notice);
+                    Credential::from_proto(answer.credential.unwrap())
+                })
             }
         }
     }
@@ -101,11 +109,9 @@ impl Session {
             }
             Protocol::Grpc => {
                 let request = v1::ListMissingValuesRequest { credential_id };
-                self.grpc(operation::LIST_MISSING_VALUES, request).await.map(
-                    |answer: v1::ListMissingValuesResponse| {
-                        answer.users.into_iter().map(MissingValues::from_proto).collect()
-                    },
-                )
+                self.grpc(operation::LIST_MISSING_VALUES, request).await.map(|answer: v1::ListMissingValuesResponse| {
+                    answer.users.into_iter().map(MissingValues::from_proto).collect()
+                })
             }
         }
     }

@@ -15,10 +15,9 @@ impl Session {
                 let request = rest(Method::GET, format!("/v1/usermanagement/users/{id}/holdings"));
                 self.rest(operation::LIST_HOLDINGS, request).await.map(|answer| Holdings::from_json(&answer.is(200)))
             }
-            Protocol::Grpc => self
-                .grpc(operation::LIST_HOLDINGS, v1::ListUserHoldingsRequest { id })
-                .await
-                .map(Holdings::from_proto),
+            Protocol::Grpc => {
+                self.grpc(operation::LIST_HOLDINGS, v1::ListUserHoldingsRequest { id }).await.map(Holdings::from_proto)
+            }
         }
     }
 
@@ -35,9 +34,9 @@ impl Session {
             }
             Protocol::Grpc => {
                 let request = v1::TransferUserHoldingsRequest { id, recipient_id };
-                self.grpc(operation::TRANSFER_HOLDINGS, request).await.map(
-                    |answer: v1::TransferUserHoldingsResponse| (answer.credential_count, answer.locker_count),
-                )
+                self.grpc(operation::TRANSFER_HOLDINGS, request)
+                    .await
+                    .map(|answer: v1::TransferUserHoldingsResponse| (answer.credential_count, answer.locker_count))
             }
         }
     }

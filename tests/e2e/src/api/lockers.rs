@@ -30,10 +30,8 @@ impl Session {
                     .map(|answer| Locker::from_json(&answer.is(201)))
             }
             Protocol::Grpc => {
-                let request = v1::CreateLockerRequest {
-                    name: name.to_owned(),
-                    description: description.map(ToOwned::to_owned),
-                };
+                let request =
+                    v1::CreateLockerRequest { name: name.to_owned(), description: description.map(ToOwned::to_owned) };
                 self.grpc(operation::CREATE_LOCKER, request)
                     .await
                     .map(|answer: v1::CreateLockerResponse| Locker::from_proto(answer.locker.unwrap()))
@@ -60,9 +58,9 @@ impl Session {
         match self.api.protocol {
             Protocol::Rest => {
                 let query = consumed.map(|flag| format!("?consumed={flag}")).unwrap_or_default();
-                self.rest(operation::LIST_LOCKERS, rest(Method::GET, format!("{LOCKERS}{query}"))).await.map(|answer| {
-                    answer.is(200)["list"].as_array().unwrap().iter().map(Locker::from_json).collect()
-                })
+                self.rest(operation::LIST_LOCKERS, rest(Method::GET, format!("{LOCKERS}{query}")))
+                    .await
+                    .map(|answer| answer.is(200)["list"].as_array().unwrap().iter().map(Locker::from_json).collect())
             }
             Protocol::Grpc => {
                 let request = v1::ListLockersRequest { query: Some(whole()), consumed, detailed: false };
@@ -78,9 +76,9 @@ impl Session {
         match self.api.protocol {
             Protocol::Rest => {
                 let request = rest(Method::GET, format!("{LOCKERS}/advanced"));
-                self.rest(operation::LIST_LOCKERS, request).await.map(|answer| {
-                    answer.is(200)["list"].as_array().unwrap().iter().map(Locker::from_json).collect()
-                })
+                self.rest(operation::LIST_LOCKERS, request)
+                    .await
+                    .map(|answer| answer.is(200)["list"].as_array().unwrap().iter().map(Locker::from_json).collect())
             }
             Protocol::Grpc => {
                 let request = v1::ListLockersRequest { query: Some(whole()), consumed: None, detailed: true };
@@ -152,9 +150,9 @@ impl Session {
         match self.api.protocol {
             Protocol::Rest => {
                 let request = rest(Method::GET, format!("{LOCKERS}/{locker_id}/members"));
-                self.rest(operation::LIST_MEMBERS, request).await.map(|answer| {
-                    answer.is(200)["list"].as_array().unwrap().iter().map(Member::from_json).collect()
-                })
+                self.rest(operation::LIST_MEMBERS, request)
+                    .await
+                    .map(|answer| answer.is(200)["list"].as_array().unwrap().iter().map(Member::from_json).collect())
             }
             Protocol::Grpc => self
                 .grpc(operation::LIST_MEMBERS, v1::ListMembersRequest { locker_id })
@@ -175,8 +173,7 @@ impl Session {
             }
             Protocol::Grpc => {
                 let permissions = rights.iter().map(|right| right.proto()).collect();
-                let request =
-                    v1::SetMemberRequest { locker_id, member: Some(v1::Member { user_id, permissions }) };
+                let request = v1::SetMemberRequest { locker_id, member: Some(v1::Member { user_id, permissions }) };
                 self.grpc(operation::SET_MEMBER, request).await.map(|_: v1::SetMemberResponse| ())
             }
         }

@@ -15,8 +15,8 @@ use coffre_e2e::api::{NewAttribute, NewValue, Protocol};
 use coffre_e2e::case::{Case, block_on};
 use coffre_e2e::http::Http;
 use coffre_e2e::kills;
-use coffre_e2e::settled;
 use coffre_e2e::server::{Engine, Home};
+use coffre_e2e::settled;
 use serde_json::json;
 
 /// What the run takes.

@@ -70,9 +70,8 @@ fn actions_of_json(json: &Json) -> Vec<String> {
 }
 
 fn actions_of_proto(actions: &[i32]) -> Vec<String> {
-    let word = |action: &i32| {
-        camel(vault::v1::Action::try_from(*action).unwrap().as_str_name().trim_start_matches("ACTION_"))
-    };
+    let word =
+        |action: &i32| camel(vault::v1::Action::try_from(*action).unwrap().as_str_name().trim_start_matches("ACTION_"));
     actions.iter().map(word).collect()
 }
 

@@ -9,8 +9,8 @@ mod query;
 use coffre_proto::{audit, auth, vault};
 use serde_json::Value as Json;
 
-use self::json::{check_author, field, flag, list, optional_id, optional_text};
 pub use self::access::{Access, AccessPath, Holdings, MissingValues, UserAccess};
+use self::json::{check_author, field, flag, list, optional_id, optional_text};
 pub use self::json::{id, number, text, time};
 pub use self::locker::{Locker, LockerPermission, Member, Right};
 pub use self::query::{Filter, Page, Query};

@@ -6,6 +6,7 @@ use coffre_e2e::api::{Api, NewAttribute, NewValue, Protocol, Session};
 use coffre_e2e::case::{Case, run_apart};
 use coffre_e2e::http::Http;
 use coffre_e2e::kills;
+use coffre_e2e::model::Query;
 use coffre_e2e::server::{Engine, Home};
 use coffre_test_support::{PostgresServer, TestDb};
 use serde_json::json;
@@ -22,6 +23,8 @@ fn a_database_that_goes_and_comes_back_is_survived() {
         let created = owner.create_credential(&case.unique("kept"), &[NewAttribute::standard("a")]).await.ok();
         let secret = case.secret("kept");
         owner.create_values(created.id, &[NewValue::new(created.attributes[0].id, &*secret)]).await.ok();
+        let locker = owner.create_locker(&case.unique("kept"), None).await.ok();
+        owner.assign(locker.id, created.id).await.ok();
         case.settle().await;
 
         for round in 0..2 {
@@ -35,6 +38,8 @@ fn a_database_that_goes_and_comes_back_is_survived() {
                 let requests = [
                     http.get(&*path).token(token),
                     http.get(format!("{path}/attributevalues")).token(token),
+                    http.get(format!("/v2/credentialvault/lockers/{}", locker.id)).token(token),
+                    http.get(format!("/v2/credentialvault/lockers/{}/credentials", locker.id)).token(token),
                     http.put(&*path).token(token).json(&json!({"description": format!("round {round}")})),
                     http.post("/v1/authentication")
                         .json(&json!({"username": owner.username, "password": case.password_of(&owner)})),
@@ -58,8 +63,11 @@ fn a_database_that_goes_and_comes_back_is_survived() {
             postgres.resume();
             let back = Instant::now();
             loop {
+                // Each service finds its database again by itself.
                 let answer = owner.list_values(created.id).await;
-                if let Ok(values) = answer.outcome {
+                let others = owner.get_locker(locker.id).await.outcome.is_ok()
+                    && case.admin.query_entries(&Query::default().page(0, 1)).await.outcome.is_ok();
+                if let (Ok(values), true) = (answer.outcome, others) {
                     assert_eq!(values[0].value, secret);
                     break;
                 }
@@ -79,6 +87,7 @@ fn a_database_that_goes_and_comes_back_is_survived() {
             case.api.ledger.forget();
             owner.get_credential(created.id).await.ok();
             owner.list_values(created.id).await.ok();
+            assert_eq!(owner.list_contents(locker.id).await.ok().len(), 1);
             case.settle().await;
         }
         assert!(server.stop().success());

@@ -18,6 +18,7 @@ mod cases;
 mod documented;
 mod faults;
 mod keys;
+mod locker_shapes;
 mod program;
 mod public_port;
 mod readme;

@@ -343,6 +343,12 @@ fn documented_status_codes_are_exactly_two() {
         let same = json!({"value": case.secret("same")});
         let one = format!("{path}/attributevalues/{}", stored[0]["id"].as_str().unwrap());
         http.put(one).token(&token).json(&same).send().await.is(200);
+        // A locker, and what enters it.
+        let locker = owner.create_locker(&case.unique("kept"), None).await.ok();
+        let one = format!("/v2/credentialvault/lockers/{}", locker.id);
+        let unchanged = http.put(&*one).token(&token).json(&json!({"name": locker.name})).send().await;
+        assert_eq!((unchanged.status, unchanged.body.len()), (304, 0));
+        http.put(&*one).token(&token).json(&json!({"description": "new"})).send().await.is(200);
         // A permission that is missing in the role.
         let plain = case.user("plain", &[]).await;
         let plain_token = plain.token.as_deref().unwrap();
@@ -350,6 +356,9 @@ fn documented_status_codes_are_exactly_two() {
         let refused = http.post(CREDENTIALS).token(plain_token).json(&body).send().await;
         assert_eq!((refused.status, refused.code().as_str()), (501, "authz.permission_required"));
         http.get("/v2/credentialvault/mode").token(&token).send().await.refused(501, "authz.permission_required");
+        let body = json!({"name": "x"});
+        let refused = http.post("/v2/credentialvault/lockers").token(plain_token).json(&body).send().await;
+        refused.refused(501, "authz.permission_required");
         // Everything else stays.
         let other = case.basic("other").await;
         http.get(&*path).token(other.token.as_deref().unwrap()).send().await.refused(404, "credential.not_found");

@@ -38,9 +38,7 @@ fn lockers() -> Vec<Row> {
         row(
             operation::CREATE_LOCKER,
             |it| locker::CreateLockerRequest { name: format!("made {}", it.tag), description: None }.encode_to_vec(),
-            |it| {
-                rest(Method::POST, "/v2/credentialvault/lockers").json(json!({"name": format!("made {}", it.tag)}))
-            },
+            |it| rest(Method::POST, "/v2/credentialvault/lockers").json(json!({"name": format!("made {}", it.tag)})),
             [TOKEN, PERMISSION, "", "", ""],
         ),
         row(
@@ -84,10 +82,8 @@ fn sharing() -> Vec<Row> {
         row(
             operation::SET_MEMBER,
             |it| {
-                let member = locker::Member {
-                    user_id: it.user,
-                    permissions: vec![locker::MemberPermission::Manage.into()],
-                };
+                let member =
+                    locker::Member { user_id: it.user, permissions: vec![locker::MemberPermission::Manage.into()] };
                 locker::SetMemberRequest { locker_id: it.lockers.full, member: Some(member) }.encode_to_vec()
             },
             |it| rest(Method::PUT, path(it, &format!("/members/{}", it.user))).json(json!({"permissions": ["manage"]})),

@@ -34,7 +34,12 @@ pub(super) struct Row {
     pub(super) answers: Answers,
 }
 
-pub(super) fn row(operation: Operation, message: fn(&Fixture) -> Vec<u8>, rest: fn(&Fixture) -> Rest, answers: Answers) -> Row {
+pub(super) fn row(
+    operation: Operation,
+    message: fn(&Fixture) -> Vec<u8>,
+    rest: fn(&Fixture) -> Rest,
+    answers: Answers,
+) -> Row {
     Row { operation, message, rest, answers }
 }
 

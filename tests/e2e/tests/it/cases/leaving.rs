@@ -81,7 +81,8 @@ pub(crate) async fn everything_is_handed_over(case: &Case<'_>) {
     // Again: nothing is left to give.
     assert_eq!(user.hand_over(user.id, heir.id).await.ok(), (0, 0));
     case.admin.delete_user(user.id).await.about(&user.username).ok();
-    within_a_second("the memberships go with the user", async || heir.list_members(last.id).await.ok().len() == 1).await;
+    within_a_second("the memberships go with the user", async || heir.list_members(last.id).await.ok().len() == 1)
+        .await;
 }
 
 pub(crate) async fn the_user_itself_hands_over_more_than_one_part(case: &Case<'_>) {

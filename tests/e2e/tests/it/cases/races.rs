@@ -12,7 +12,8 @@ const ROUNDS: usize = 8;
 pub(crate) async fn a_locker_is_deleted_while_a_credential_enters(case: &Case<'_>) {
     let owner = case.basic("owner").await;
     for round in 0..ROUNDS {
-        let (it, one) = (locker(case, &owner, &format!("l{round}")).await, credential(case, &owner, &format!("c{round}")).await);
+        let (it, one) =
+            (locker(case, &owner, &format!("l{round}")).await, credential(case, &owner, &format!("c{round}")).await);
         let (entered, deleted) = tokio::join!(owner.assign(it.id, one.id), owner.delete_locker(it.id, None));
         let (entered, deleted) = (entered.outcome, deleted.outcome);
         let now = owner.get_credential(one.id).await.ok().locker_id;
@@ -46,7 +47,8 @@ pub(crate) async fn a_user_is_deleted_while_it_is_given_something(case: &Case<'_
     let owner = case.basic("owner").await;
     for round in 0..ROUNDS {
         let leaver = case.user(&format!("leaver {round}"), &[]).await;
-        let (it, one) = (locker(case, &owner, &format!("l{round}")).await, credential(case, &owner, &format!("c{round}")).await);
+        let (it, one) =
+            (locker(case, &owner, &format!("l{round}")).await, credential(case, &owner, &format!("c{round}")).await);
         let as_member = round % 2 == 0;
         let given = async {
             if as_member {

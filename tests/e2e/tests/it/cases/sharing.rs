@@ -54,7 +54,18 @@ pub(crate) async fn access_is_explained(case: &Case<'_>) {
     let found = all.of(owner.id);
     assert_eq!((found.username.as_str(), found.disabled), (owner.username.as_str(), false));
     assert_eq!(found.standings(), ["owner", "manager"]);
-    let own = ["see", "change", "delete", "assign", "withdraw", "transfer", "readStandard", "writeStandard", "readOwn", "writeOwn"];
+    let own = [
+        "see",
+        "change",
+        "delete",
+        "assign",
+        "withdraw",
+        "transfer",
+        "readStandard",
+        "writeStandard",
+        "readOwn",
+        "writeOwn",
+    ];
     assert_eq!(actions(found), own);
     assert_eq!(found.through("owner").actions, own);
     assert_eq!(found.through("owner").role, None);
@@ -64,7 +75,10 @@ pub(crate) async fn access_is_explained(case: &Case<'_>) {
     let found = all.of(participant.id);
     assert_eq!((found.standings(), actions(found)), (vec!["participant"], vec![]));
     let found = all.of(bot.id);
-    assert_eq!((found.standings(), actions(found)), (vec!["consumer"], vec!["see", "readStandard", "readOwn", "writeOwn"]));
+    assert_eq!(
+        (found.standings(), actions(found)),
+        (vec!["consumer"], vec!["see", "readStandard", "readOwn", "writeOwn"])
+    );
     assert_eq!(found.through("consumer").role, Some((role, case.unique("bots"))), "through which role");
     let found = all.of(keeper.id);
     assert_eq!((found.standings(), actions(found)), (vec!["lockerAdministrator"], vec!["see", "withdraw", "transfer"]));
@@ -81,7 +95,10 @@ pub(crate) async fn access_is_explained(case: &Case<'_>) {
         assert_eq!(one.locker, all.locker);
     }
     let nothing = owner.explain(inside.id, Some(other.id)).await.ok();
-    assert_eq!((nothing.users.len(), nothing.of(other.id).through.len(), actions(nothing.of(other.id)).len()), (1, 0, 0));
+    assert_eq!(
+        (nothing.users.len(), nothing.of(other.id).through.len(), actions(nothing.of(other.id)).len()),
+        (1, 0, 0)
+    );
     assert_eq!(nothing.of(other.id).username, other.username);
     owner.explain(inside.id, Some(i64::MAX)).await.refused(404, "user.not_found");
 
@@ -122,10 +139,15 @@ pub(crate) async fn what_is_missing_is_explained(case: &Case<'_>) {
     assert!(all.of(manager.id).disabled);
     // Each role is a path of its own; the permission of one makes both effective.
     case.admin.update_user(bot.id, &roles(&[bare, role])).await.ok();
-    within_a_second("both count", async || owner.explain(inside.id, Some(bot.id)).await.ok().of(bot.id).through.len() == 2)
-        .await;
+    within_a_second("both count", async || {
+        owner.explain(inside.id, Some(bot.id)).await.ok().of(bot.id).through.len() == 2
+    })
+    .await;
     let found = owner.explain(inside.id, Some(bot.id)).await.ok();
-    assert!(found.of(bot.id).through.iter().all(|path| path.standing == "consumer" && path.missing.is_none()), "{found:?}");
+    assert!(
+        found.of(bot.id).through.iter().all(|path| path.standing == "consumer" && path.missing.is_none()),
+        "{found:?}"
+    );
     // Without a locker there is nobody but the owner and the administrators.
     owner.withdraw(locker.id, inside.id).await.ok();
     let alone = owner.explain(inside.id, None).await.ok();

@@ -12,7 +12,8 @@ use crate::cases::{WITHIN_A_SECOND, within_a_second};
 
 /// Waits until the other replica refuses, and says how long that took.
 async fn shut_out(what: &str, caller: &Session, id: i64) -> Duration {
-    let took = within_a_second(what, async || caller.list_values(id).await.code() == Some("credential.not_found")).await;
+    let took =
+        within_a_second(what, async || caller.list_values(id).await.code() == Some("credential.not_found")).await;
     // Everything else is gone with it, and for good.
     caller.get_credential(id).await.refused(404, "credential.not_found");
     assert!(caller.list_credentials(&ListCredentials::default()).await.ok().is_empty(), "{what}: it is still listed");
@@ -31,8 +32,8 @@ pub(super) async fn a_right_taken_away_at_one_is_gone_at_the_other(case: &Case<'
         case.role("bots", &[permission::MANAGE_CREDENTIALS]).await,
         case.role("other bots", &[permission::MANAGE_CREDENTIALS]).await,
     ];
-    let (bot, leaver) = (case.user("bot", &[one]).await, case.user("leaver", &[two]).await);
-    let member = case.basic("member").await;
+    let (bot, leaver) = (case.user("sharing bot", &[one]).await, case.user("sharing leaver", &[two]).await);
+    let member = case.basic("sharing member").await;
     let (bot, leaver, member) = (at_two(&bot), at_two(&leaver), at_two(&member));
     owner.add_consumer(it.id, one).await.ok();
     owner.add_consumer(it.id, two).await.ok();

@@ -55,15 +55,16 @@ fn matches_cell(actor: &Actor, call: Call, cell: char, found: &Found) -> Result<
             let expected = if is_about_locker { "locker.not_empty" } else { "credential.in_locker" };
             (refused.status == 409 && refused.code == expected).then_some(()).ok_or_else(|| told(refused))
         }
-        ('n', Found::Refused(refused)) => {
-            (refused.status == 404 && refused.code == format!("{kind}.not_found")).then_some(()).ok_or_else(|| told(refused))
-        }
+        ('n', Found::Refused(refused)) => (refused.status == 404 && refused.code == format!("{kind}.not_found"))
+            .then_some(())
+            .ok_or_else(|| told(refused)),
         ('s', Found::Refused(refused)) => {
             (refused.status == 403 && refused.code == "authz.self_grant").then_some(()).ok_or_else(|| told(refused))
         }
         ('f', Found::Refused(refused)) => {
             // Which right would allow it: a standing or a permission by its name.
-            let rights = ["owner", "own", "manage", "participate", "consum", "Administer all lockers", "View and edit ALL"];
+            let rights =
+                ["owner", "own", "manage", "participate", "consum", "Administer all lockers", "View and edit ALL"];
             let named = rights.iter().any(|right| refused.message.contains(right));
             (refused.status == 403 && refused.code == format!("{kind}.not_permitted") && named)
                 .then_some(())
@@ -155,9 +156,7 @@ async fn attempt(stage: &Stage<'_>, actor: &Actor, call: Call) -> Found {
         Call::UpdateOwn => whole(me.update_value(id, stage.value(Some(me.id)), &to()).await),
         Call::DeleteOwn => whole(me.delete_value(id, stage.value(Some(me.id))).await),
         Call::ReadOther => listed(me.list_values_of(id, Some(stage.attribute("own")), Some(stage.target)).await),
-        Call::CreateOther => {
-            whole(me.create_values(id, &value(stage.attribute("own too"), Some(stage.target))).await)
-        }
+        Call::CreateOther => whole(me.create_values(id, &value(stage.attribute("own too"), Some(stage.target))).await),
         Call::UpdateOther => whole(me.update_value(id, stage.value(Some(stage.target)), &to()).await),
         Call::DeleteOther => whole(me.delete_value(id, stage.value(Some(stage.target))).await),
         Call::ExplainOwn => whole(me.explain(id, Some(me.id)).await),
@@ -183,9 +182,7 @@ async fn attempt(stage: &Stage<'_>, actor: &Actor, call: Call) -> Found {
         }
         Call::ListMembers => whole_if(me.list_members(locker).await, |members| !members.is_empty()),
         Call::ListConsumers => whole_if(me.list_consumers(locker).await, |roles| !roles.is_empty()),
-        Call::ListContents => {
-            whole_if(me.list_contents(locker).await, |inside| inside.iter().any(|one| one.id == id))
-        }
+        Call::ListContents => whole_if(me.list_contents(locker).await, |inside| inside.iter().any(|one| one.id == id)),
         Call::UpdateLocker => {
             let description = Some(format!("by {:?}", actor.who));
             whole(me.update_locker(locker, &LockerChange { description, ..LockerChange::default() }).await)
@@ -216,7 +213,7 @@ impl Who {
             Self::BareOwner | Self::BareConsumer => &[CREDENTIALS],
             Self::BareOwn | Self::BareManage | Self::BareParticipate => &[LOCKERS],
             // A list in which nothing could be: whichever of them would do.
-            Self::Nobody if matches!(call, Call::FindLocker | Call::FindCredential) => &[CREDENTIALS, LOCKERS],
+            _ if matches!(call, Call::FindLocker | Call::FindCredential) => &[CREDENTIALS, LOCKERS],
             _ => &[],
         }
     }

@@ -6,7 +6,7 @@
 //! | `e` | yes, but what is not for the caller is left out: the entry of a value without the secret, no members, no credential of others |
 //! | `r` | the right is there, and the refusal is about the state: the credential is in a locker, the locker holds one (409) |
 //! | `f` | the caller sees it but may not (403), and the message says which right would allow it |
-//! | `b` | the right is there but for its base permission (403), and the message names that |
+//! | `b` | the right is there but for its base permission (403), and the message names that; for a list: no permission through which one could see any |
 //! | `s` | an administrator of lockers gives to himself (403) |
 //! | `n` | the caller may not know (404); for a list: it does not tell of it |
 //!
@@ -96,7 +96,7 @@ pub(super) const MATRIX: &[(Call, &str)] = {
         (MissingValues, "yyynfyfn bbbnbn"),
         // See the locker, its members, its consumers.
         (SeeLocker, "nyyyyynn nbbbbn"),
-        (FindLocker, "nyyyyynn nnnnnb"),
+        (FindLocker, "nyyyyybn nnnnnb"),
         (ListMembers, "nyyyeynn nbbbbn"),
         (ListConsumers, "nyyyyynn nbbbbn"),
         (ListContents, "nyyeyynn nbbbbn"),
