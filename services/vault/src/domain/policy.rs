@@ -280,6 +280,10 @@ impl Rights {
             return Ok(ReadScope { credential: self.credential, users: Users::One(user), released: true });
         }
         if let Err(refused) = self.check(Action::ReadStandard) {
+            // Whoever asks for his own values alone asks for something that he has no right to.
+            if user.is_some() {
+                self.check(Action::ReadOwn)?;
+            }
             // Who may write standard values and not read them gets the entries, so that they can be changed, without the secret.
             let entries = ReadScope { credential: self.credential, users: Users::Nobody, released: false };
             return if self.may(Action::WriteStandard) { Ok(entries) } else { Err(refused) };

@@ -145,6 +145,7 @@ fn the_scope_of_a_read_follows_the_standing() {
     assert_eq!(scope(Standing::ValueAdmin, Some(ME)).unwrap(), (Users::One(ME), true));
     assert_eq!(scope(Standing::ValueAdmin, Some(OTHER)).unwrap(), (Users::One(OTHER), true));
     assert_eq!(scope(Standing::Manager, None).unwrap(), (Users::Nobody, false));
+    assert!(matches!(scope(Standing::Manager, Some(ME)), Err(VaultError::NotPermitted(Action::ReadOwn))));
     assert!(matches!(scope(Standing::LockerAdmin, None), Err(VaultError::NotPermitted(Action::ReadStandard))));
     assert!(matches!(scope(Standing::Participant, None), Err(VaultError::CredentialNotFound)));
 }
