@@ -55,22 +55,32 @@ async fn stock(world: &World) {
     world.add_role(&member(8), ids[2], 14).await.unwrap();
 }
 
-/// Adds 100 000 lockers of somebody else, each with a consumer.
+/// Adds 100 000 lockers of somebody else, every fifth with a consumer, in parts that a busy machine manages in one statement's time.
 async fn bulk(world: &World) {
-    world
-        .sql(Sql::new(
+    for part in 0..20_i64 {
+        let numbers = Sql::new(
             "INSERT INTO lockers (tenant_id, name, name_key, version, created_by, created_at, updated_by, updated_at) \
-         WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 100000) \
-         SELECT 1, 'bulk ' || n, 'bulk ' || n, 0, 99, n, 99, n FROM numbers",
-        ))
-        .await;
-    world.sql(Sql::new(
-        "INSERT INTO members (locker_id, user_id, own, manage) SELECT id, 99, TRUE, FALSE FROM lockers WHERE created_by = 99",
-    ))
-    .await;
-    world
-        .sql(Sql::new("INSERT INTO consumers (locker_id, role_id) SELECT id, 90 FROM lockers WHERE created_by = 99"))
-        .await;
+             WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 5000) \
+             SELECT 1, 'bulk ' || (n + p.first), 'bulk ' || (n + p.first), 0, 99, n + p.first, 99, n + p.first \
+             FROM numbers, (SELECT CAST(",
+        );
+        world.sql(numbers.bind(part * 5000).push(" AS BIGINT) AS first) p")).await;
+        let members = Sql::new(
+            "INSERT INTO members (locker_id, user_id, own, manage) SELECT id, 99, TRUE, FALSE FROM lockers \
+             WHERE created_by = 99 AND created_at > ",
+        );
+        assert_eq!(world.sql(members.bind(part * 5000)).await, 5000);
+        let consumers = Sql::new(
+            "INSERT INTO consumers (locker_id, role_id) SELECT id, 90 FROM lockers \
+             WHERE created_by = 99 AND created_at % 5 = 0 AND created_at > ",
+        );
+        assert_eq!(world.sql(consumers.bind(part * 5000)).await, 1000);
+    }
+    if world.database.engine() == coffre_db::Engine::Postgres {
+        for table in ["lockers", "members", "consumers"] {
+            world.sql(Sql::new("ANALYZE ").push(table)).await;
+        }
+    }
 }
 
 on_each_engine! {

@@ -368,7 +368,6 @@ impl World {
                     Ok(diesel::sql_query(sql).load::<SqlitePlan>(conn)?.into_iter().map(|line| line.detail).collect())
                 }
                 Connection::Postgres(conn) => {
-                    diesel::sql_query("ANALYZE lockers, members, consumers").execute(conn)?;
                     let sql = format!("EXPLAIN {statement}");
                     Ok(diesel::sql_query(sql).load::<PostgresPlan>(conn)?.into_iter().map(|line| line.line).collect())
                 }
