@@ -123,8 +123,11 @@ fn silent(answer: &dyn std::fmt::Debug) -> Sharing {
     Sharing::Unknown(Gap::Silent)
 }
 
+/// A caller's memberships, and what each of its roles consumes.
+type Answer = (Arc<Membership>, Vec<Arc<[LockerId]>>);
+
 /// Reads an answer: one entry for the caller and one for each of its roles, in their order.
-fn read(answer: &ResolveSharesResponse, caller: &Caller) -> Option<(Arc<Membership>, Vec<Arc<[LockerId]>>)> {
+fn read(answer: &ResolveSharesResponse, caller: &Caller) -> Option<Answer> {
     let [user] = answer.users.as_slice() else { return None };
     let alike = answer.roles.iter().map(|role| role.role_id).eq(caller.roles.iter().map(|role| role.get()));
     if user.user_id != caller.user_id.get() || !alike {

@@ -61,6 +61,8 @@ pub enum Prepared {
 /// # Errors
 /// `CredentialNotFound`, `PermissionRequired`, `NotPermitted`, `CredentialInLocker`, `PreconditionFailed`.
 pub fn prepare<T: Read>(tx: &mut T, by: Asker<'_>, command: &AssignCommand) -> Result<Prepared> {
+    // An entry that was overtaken begins anew: what it was about to change is not what this call changed.
+    by.record.clear_changes();
     let (credential, rights) = find(tx, by, command.credential)?;
     let permit = rights.permit(Assign)?;
     check_etag(&command.etag, credential.version)?;

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use coffre_audit_client::Outcome;
 use coffre_db::Sql;
+use coffre_proto::audit::v1::Event;
 use coffre_test_support::on_each_engine;
 use coffre_types::{Caller, CredentialId, LockerId, Name, Permission};
 use coffre_vault::domain::contents::AssignCommand;
 use coffre_vault::domain::error::VaultError;
+use prost::Message as _;
 
 use crate::fake_locker::Death;
 use crate::world::{STANDARD, World, caller, event, patch_of, with_roles};
@@ -181,10 +183,17 @@ on_each_engine! {
     async fn an_entry_that_was_overtaken_by_its_like_is_no_change(db: TestDb) {
         let world = World::new(&db).await;
         let id = credential(&world, "c").await;
-        let slow = begin(&world, id, "", Death::AfterReserve).await;
+        world.locker.die(Some(Death::AfterReserve));
+        let (vault, call) = (world.vault.clone(), world.call(&owner()));
+        let (record, slow) = (call.record.clone(), async move { vault.assign_credential(call, command(id, "")).await });
+        let slow = tokio::spawn(slow);
+        until(|| world.locker.stopped() == 1).await;
+        world.locker.die(None);
         assert!(world.assign(&owner(), id, LOCKER).await.unwrap().1);
         world.locker.wake();
-        assert!(!slow.await.unwrap().unwrap());
+        assert!(!slow.await.unwrap().unwrap().1);
+        let event = Event::decode(record.entry(Outcome::Successful, None, world.now()).into_bytes()).unwrap();
+        assert!(event.changes.is_empty() && event.details.is_empty(), "nor does the audit say that it changed anything: {event:?}");
         assert_eq!((holder(&world, id).await, world.locker.reserved()), (Some(LOCKER), 0));
     }
 
