@@ -124,8 +124,11 @@ case_list! {
     }
     sharing {
         access_is_explained,
+        an_explanation_is_no_directory_of_users,
         what_is_missing_is_explained,
         who_has_stored_nothing_yet_is_told,
+        nobody_gives_himself_what_a_locker_shares,
+        what_is_hidden_has_no_name_in_ones_own_audit,
     }
     leaving {
         holdings_are_told,

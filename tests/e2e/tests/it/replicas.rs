@@ -97,6 +97,7 @@ fn two_replicas_are_one_vault() {
             let reversed = Case::on(&two, protocol).await;
             let here = Api { ledger: reversed.api.ledger.clone(), ..Api::new(&one, protocol) };
             sharing::a_right_taken_away_at_one_is_gone_at_the_other(&reversed, &here).await;
+            sharing::a_locker_deleted_at_one_while_a_credential_enters_at_the_other(&case, &there).await;
             reversed.settle().await;
 
             // Both write the audit, each call once, and both tell the same.

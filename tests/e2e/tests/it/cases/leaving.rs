@@ -53,12 +53,21 @@ pub(crate) async fn everything_is_handed_over(case: &Case<'_>) {
         .hand_over(user.id, heir.id)
         .await
         .refused(403, "authz.permission_required");
+    // Rights without their base permission are not effective, also not to give away what one has.
+    let bare = UserChange { roles: Some(Vec::new()), ..UserChange::default() };
+    case.admin.update_user(user.id, &bare).await.ok();
+    within_a_second("without the base permission nothing is given", async || {
+        user.hand_over(user.id, heir.id).await.code() == Some("authz.permission_required")
+    })
+    .await;
+    let basic = UserChange { roles: Some(vec![case.system_role("AAE_Basic").await]), ..UserChange::default() };
+    case.admin.update_user(user.id, &basic).await.ok();
     let off = case.basic("disabled").await;
     let disabled = UserChange { disabled: Some(true), ..UserChange::default() };
     case.admin.update_user(off.id, &disabled).await.activity("DISABLE_USER").ok();
     let refused = keeper.hand_over(user.id, off.id).await;
     assert!(matches!(refused.status, 400 | 404), "somebody who may not sign in gets nothing: {refused:?}");
-    assert_eq!(user.holdings(user.id).await.ok().credential_count, 2, "a refusal gives nothing");
+    assert_eq!(case.admin.holdings(user.id).await.ok().credential_count, 2, "a refusal gives nothing");
 
     let given = keeper
         .hand_over(user.id, heir.id)
@@ -79,7 +88,7 @@ pub(crate) async fn everything_is_handed_over(case: &Case<'_>) {
     assert!(found.owner && found.manager && found.participant, "{found:?}");
     assert_eq!(heir.list_members(last.id).await.ok().len(), 2);
     // Again: nothing is left to give.
-    assert_eq!(user.hand_over(user.id, heir.id).await.ok(), (0, 0));
+    assert_eq!(keeper.hand_over(user.id, heir.id).await.ok(), (0, 0));
     case.admin.delete_user(user.id).await.about(&user.username).ok();
     within_a_second("the memberships go with the user", async || heir.list_members(last.id).await.ok().len() == 1)
         .await;

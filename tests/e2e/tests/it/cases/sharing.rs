@@ -1,6 +1,7 @@
 //! Who may do what and why, and who has stored nothing yet (the most asked questions about the old product).
 
 use coffre_e2e::api::{NewValue, RoleChange, Session, UserChange};
+use coffre_e2e::canary;
 use coffre_e2e::case::{Case, permission};
 use coffre_e2e::model::{Credential, Locker, MissingValues, Right, UserAccess};
 
@@ -115,6 +116,21 @@ pub(crate) async fn access_is_explained(case: &Case<'_>) {
     }
 }
 
+pub(crate) async fn an_explanation_is_no_directory_of_users(case: &Case<'_>) {
+    // Who may not list users learns of none who does not reach his credential.
+    let owner = case.holder("owner", &[permission::MANAGE_CREDENTIALS]).await;
+    let (own, other) = (credential(case, &owner, "own").await, case.basic("other").await);
+    let hidden = owner.explain(own.id, Some(other.id)).await.refused(404, "user.not_found");
+    let missing = owner.explain(own.id, Some(i64::MAX)).await.refused(404, "user.not_found");
+    assert_eq!(
+        hidden.message.replace(&other.id.to_string(), ""),
+        missing.message.replace(&i64::MAX.to_string(), ""),
+        "not to be known and not there are one answer"
+    );
+    assert_eq!(owner.explain(own.id, Some(owner.id)).await.ok().of(owner.id).standings(), ["owner"]);
+    assert!(owner.explain(own.id, None).await.ok().users.iter().any(|user| user.user_id == owner.id));
+}
+
 pub(crate) async fn what_is_missing_is_explained(case: &Case<'_>) {
     let Team { owner, manager, bot, role, locker, inside } = team(case).await;
     // Two roles that consume; one gives no permission.
@@ -193,4 +209,74 @@ pub(crate) async fn who_has_stored_nothing_yet_is_told(case: &Case<'_>) {
     assert!(owner.missing_values(inside.id).await.ok().is_empty());
     owner.withdraw(locker.id, inside.id).await.ok();
     assert!(owner.missing_values(inside.id).await.ok().is_empty(), "outside of a locker nobody consumes it");
+}
+
+/// Security.md 3.1: what a role consumes counts as what it gives.
+pub(crate) async fn nobody_gives_himself_what_a_locker_shares(case: &Case<'_>) {
+    let Team { owner, bot, role, locker, inside, .. } = team(case).await;
+    owner.create_values(inside.id, &[NewValue::new(inside.attribute("s").id, case.secret("shared"))]).await.ok();
+    let held = [permission::MANAGE_USERS, permission::MANAGE_CREDENTIALS, permission::ADMINISTER_LOCKERS];
+    let own = case.role("users and lockers", &held).await;
+    let manager = case.user("manager of users", &[own]).await;
+    let roles = |roles: &[i64]| UserChange { roles: Some(roles.to_vec()), ..UserChange::default() };
+    let is_refused = |answer: coffre_e2e::api::Answer<coffre_e2e::model::User>| {
+        let code = answer.code().map(ToOwned::to_owned);
+        assert_eq!(answer.status, 403, "{answer:?}");
+        assert!(matches!(code.as_deref(), Some("authz.self_grant" | "authz.grant_exceeds")), "{code:?}");
+    };
+    // The role that consumes, to himself.
+    is_refused(manager.update_user(manager.id, &roles(&[own, role])).await);
+    // The password of somebody who consumes.
+    let reset = UserChange { password: Some(canary::password("reset")), ..UserChange::default() };
+    is_refused(manager.update_user(bot.id, &reset).await);
+    // In another order: first the role becomes a consumer, then he takes it. Not even the first administrator.
+    let sneak = case.role("sneak", &[permission::MANAGE_CREDENTIALS]).await;
+    let admin = case.admin.get_user(case.admin.id).await.ok();
+    let mut all: Vec<i64> = admin.roles.iter().map(|(id, _)| *id).collect();
+    all.push(sneak);
+    case.admin.add_consumer(locker.id, sneak).await.ok();
+    is_refused(case.admin.update_user(case.admin.id, &roles(&all)).await);
+    is_refused(manager.update_user(manager.id, &roles(&[own, sneak])).await);
+    // A role that he holds is no consumer by his own doing.
+    manager.add_consumer(locker.id, own).await.refused(403, "authz.self_grant");
+    manager.list_values(inside.id).await.refused(403, "credential.not_permitted");
+    assert_eq!(case.admin.get_user(case.admin.id).await.ok().roles, admin.roles, "a refusal changes nothing");
+    // An administrator gives it to others, as ever.
+    let other = case.user("other bot", &[sneak]).await;
+    within_a_second("the other bot reads", async || other.list_values(inside.id).await.outcome.is_ok()).await;
+}
+
+/// Whoever is told "not there" learns no name either, also not from his own entries in the audit.
+pub(crate) async fn what_is_hidden_has_no_name_in_ones_own_audit(case: &Case<'_>) {
+    let Team { locker, inside, .. } = team(case).await;
+    let curious = case.basic("curious").await;
+    let mut requests = Vec::new();
+    let answer = curious.get_locker(locker.id).await;
+    requests.push(answer.request_id.clone());
+    answer.refused(404, "locker.not_found");
+    let answer = curious.list_members(locker.id).await;
+    requests.push(answer.request_id.clone());
+    answer.refused(404, "locker.not_found");
+    let answer = curious.get_credential(inside.id).await;
+    requests.push(answer.request_id.clone());
+    answer.refused(404, "credential.not_found");
+    let answer = curious.list_values(inside.id).await;
+    requests.push(answer.request_id.clone());
+    answer.refused(404, "credential.not_found");
+    let answer = curious.assign(locker.id, inside.id).await;
+    requests.push(answer.request_id.clone());
+    answer.refused(404, "credential.not_found");
+    let answer = curious.explain(inside.id, None).await;
+    requests.push(answer.request_id.clone());
+    answer.refused(404, "credential.not_found");
+    case.settle().await;
+    let ids: Vec<&str> = requests.iter().map(String::as_str).collect();
+    let found = coffre_e2e::ledger::entries(&curious, &ids).await;
+    assert_eq!(found.len(), requests.len(), "one's own entries: {found:#?}");
+    for entry in found.values().flatten() {
+        let told = format!("{entry:?}");
+        for hidden in [&locker.name, &inside.name] {
+            assert!(!told.contains(hidden.as_str()), "{hidden} is told: {told}");
+        }
+    }
 }

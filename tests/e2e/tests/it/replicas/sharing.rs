@@ -69,3 +69,24 @@ pub(super) async fn a_right_taken_away_at_one_is_gone_at_the_other(case: &Case<'
     let longest = took.iter().max_by_key(|(_, took)| *took).unwrap();
     assert!(longest.1 < WITHIN_A_SECOND, "{longest:?} of {took:?}");
 }
+
+/// A credential enters at one replica while the locker is deleted at the other.
+pub(super) async fn a_locker_deleted_at_one_while_a_credential_enters_at_the_other(case: &Case<'_>, there: &Api) {
+    let owner = case.basic("entering").await;
+    let owner_there = Session { api: there.clone(), ..owner.clone() };
+    for round in 0_u64..16 {
+        let (it, one) =
+            (locker(case, &owner, &format!("l{round}")).await, credential(case, &owner, &format!("c{round}")).await);
+        // The two meet at another moment each time.
+        let deleted = async {
+            tokio::time::sleep(Duration::from_millis(round)).await;
+            owner_there.delete_locker(it.id, None).await.outcome
+        };
+        let (entered, deleted) = tokio::join!(owner.assign(it.id, one.id), deleted);
+        let now = owner.get_credential(one.id).await.ok().locker_id;
+        let there = owner.get_locker(it.id).await.outcome.is_ok();
+        let told = format!("round {round}: {:?} {deleted:?}", entered.outcome);
+        assert!(now.is_none() || there, "in a missing locker, {told}");
+        assert_eq!((now.is_some(), there), (entered.outcome.is_ok(), deleted.is_err()), "{told}");
+    }
+}
