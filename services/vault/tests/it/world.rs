@@ -289,25 +289,33 @@ impl World {
         self.database.read(move |conn| coffre_db::dialect::id(conn, sql.clone())).await.unwrap()
     }
 
-    /// Adds 50 000 credentials of somebody else.
+    /// Adds 50 000 credentials of somebody else, fifty in each of a thousand lockers, in parts: a statement has only so much time.
     pub(crate) async fn bulk(&self) {
-        self.sql(Sql::new(
-            "INSERT INTO credentials (tenant_id, name, name_key, owner_id, version, created_by, created_at, updated_by, updated_at) \
-             WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 50000) \
-             SELECT 1, 'bulk ' || n, 'bulk ' || n, 99, 0, 99, 0, 99, 0 FROM numbers",
-        ))
-        .await;
-        self.sql(Sql::new(
-            "INSERT INTO attributes (credential_id, name, name_key, user_provided, masked, password, version, \
-             created_by, created_at, updated_by, updated_at) \
-             SELECT id, 'a', 'a', FALSE, FALSE, FALSE, 0, 99, 0, 99, 0 FROM credentials WHERE owner_id = 99",
-        ))
-        .await;
-        let values = Sql::new(
-            "INSERT INTO attribute_values (credential_id, attribute_id, user_id, sealed, version, \
-             created_by, created_at, updated_by, updated_at) SELECT credential_id, id, 0, ",
-        );
-        self.sql(values.bind(vec![0_u8; 80]).push(", 0, 99, 0, 99, 0 FROM attributes WHERE created_by = 99")).await;
+        for part in 0..10_i64 {
+            let credentials = Sql::new(
+                "INSERT INTO credentials (tenant_id, name, name_key, owner_id, locker_id, version, created_by, created_at, updated_by, \
+                 updated_at) WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 5000) \
+                 SELECT 1, 'bulk ' || (10 * n + ",
+            );
+            let credentials = credentials.bind(part).push("), 'bulk ' || (10 * n + ").bind(part);
+            self.sql(credentials.push("), 99, 1001 + n % 1000, 0, 99, 0, 99, 0 FROM numbers")).await;
+            let attributes = Sql::new(
+                "INSERT INTO attributes (credential_id, name, name_key, user_provided, masked, password, version, \
+                 created_by, created_at, updated_by, updated_at) \
+                 SELECT c.id, 'a', 'a', FALSE, FALSE, FALSE, 0, 99, 0, 99, 0 FROM credentials c \
+                 WHERE c.owner_id = 99 AND c.id > (SELECT COALESCE(MAX(a.credential_id), 0) FROM attributes a WHERE a.created_by = 99)",
+            );
+            self.sql(attributes).await;
+            let values = Sql::new(
+                "INSERT INTO attribute_values (credential_id, attribute_id, user_id, sealed, version, \
+                 created_by, created_at, updated_by, updated_at) SELECT a.credential_id, a.id, 0, ",
+            );
+            let values = values.bind(vec![0_u8; 80]).push(
+                ", 0, 99, 0, 99, 0 FROM attributes a WHERE a.created_by = 99 \
+                 AND a.id > (SELECT COALESCE(MAX(v.attribute_id), 0) FROM attribute_values v WHERE v.created_by = 99)",
+            );
+            self.sql(values).await;
+        }
     }
 
     /// Says how the database would find the rows of a statement.
