@@ -131,6 +131,10 @@ impl Database {
         answer.await.unwrap_or_else(|_| Err(Error::Unavailable.into()))
     }
 
+    pub(crate) async fn submit(&self, read: Box<dyn Job>) -> Result<(), Error> {
+        self.0.reads.send(read).await
+    }
+
     /// Changes. The closure runs in a transaction, perhaps several times: it must have no effect outside. What it gives to
     /// [`Tx::journal`] is committed with its rows. Its error rolls it back.
     ///

@@ -3,6 +3,7 @@
 //! Diesel is synchronous; it runs on our own few threads, fed by bounded queues, and never on the threads of the async runtime.
 //!
 //! - [`Database::read`] runs a closure on a reader thread.
+//! - [`Gather`] answers many reads of one kind together.
 //! - [`Database::write`] runs a re-runnable closure in a transaction that it shares with whatever else is queued, with a savepoint each
 //!   where one fails. SQLite has one writer thread; PostgreSQL a few that take turns, each transaction serializable and repeated when it
 //!   lost a race.
@@ -29,6 +30,7 @@ mod connection;
 mod database;
 pub mod dialect;
 mod error;
+mod gather;
 mod journal;
 mod lane;
 pub mod list;
@@ -44,6 +46,7 @@ mod writer;
 pub use connection::{AnyConnection as Connection, MultiBackend, MultiField, MultiRawValue, MultiRow};
 pub use database::Database;
 pub use error::{Constraint, Error};
+pub use gather::{Gather, Load};
 pub use journal::{Journal, JournalEntry, NoJournal, Tx};
 pub use migrations::{SchemaState, migrate, schema_state};
 pub use options::{DatabaseUrl, Engine, InvalidUrl, Options};

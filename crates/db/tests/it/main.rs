@@ -9,6 +9,7 @@
 )]
 
 mod faults;
+mod gathered;
 mod journal;
 mod lists;
 mod migrations;
