@@ -74,6 +74,11 @@ fn refusal(error: LockerError) -> Refusal {
             Refusal::new(Reason::LockerConsumerNotFound, format!("role {role} is no consumer of the locker"))
         }
         E::Superseded => Refusal::new(Reason::StoreConflict, "this attempt to delete it was given up: begin a new one"),
+        E::Overtaken => Refusal::new(
+            Reason::StoreConflict,
+            "another call deleted this locker or gave its deletion up at the same time: read it again and repeat the call",
+        )
+        .retry_after(SOON),
         E::List(error) => list(error),
         E::AuthUnavailable => Refusal::new(
             Reason::AuthUnavailable,

@@ -6,12 +6,12 @@
 //!   └── unmark ───────┴── it holds credentials, or vault does not answer
 //! ```
 //!
-//! No transaction spans both services. While a locker is marked it takes no reservation, so what vault counts can only become less. Each
+//! No transaction spans both services. While a locker is marked it takes no reservation (both write its row, so that none which began before
+//! the mark commits after it), and what vault counts can only become less. Each
 //! mark has a number: who comes late with the answer to an older mark changes nothing. Two who delete at once share one mark. What a crash
 //! or a deadline left marked is finished in the background, the same way, in the name of whoever asked.
 
 use coffre_audit_client::CallRecord;
-use coffre_db::Error;
 use coffre_types::{LockerId, Timestamp, UserId};
 
 use super::error::LockerError;
@@ -77,14 +77,14 @@ pub fn mark<T: Write>(
 /// Leaves a tombstone of a marked locker that vault found empty.
 ///
 /// # Errors
-/// `LockerNotFound` where somebody else was quicker; `Retryable` where the mark was taken away meanwhile.
+/// `LockerNotFound` where somebody else was quicker; `Overtaken` where the mark was taken away meanwhile: what vault counted holds no more.
 pub fn bury<T: Write>(tx: &mut T, marked: Marked, by: UserId, now: Timestamp, record: &CallRecord) -> Result<()> {
     record.clear_changes();
     let id = marked.locker;
     let locker = tx.locker(id)?.ok_or(LockerError::LockerNotFound)?;
     // Another call may have taken the mark away, and a credential may have entered since.
     if !locker.deleting || locker.deletions != marked.deletions || !tx.entries_of(id, 1)?.is_empty() {
-        return Err(Error::Retryable.into());
+        return Err(LockerError::Overtaken);
     }
     let (members, consumers) = (tx.members(id)?, tx.consumers(id)?);
     record.object("locker", id, locker.name.as_str());

@@ -66,6 +66,9 @@ pub enum LockerError {
     /// A step of an attempt to delete somebody that was given up.
     #[error("the attempt was given up")]
     Superseded,
+    /// Its deletion was given up or finished by another call meanwhile.
+    #[error("another call was quicker")]
+    Overtaken,
     /// The list was asked for something that it does not have.
     #[error("the list refuses")]
     List(#[from] coffre_db::list::Error),

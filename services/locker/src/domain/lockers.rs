@@ -11,15 +11,19 @@ use super::ports::{Read, Subject, Write};
 
 type Result<T> = std::result::Result<T, LockerError>;
 
-/// Finds a locker and how somebody stands to it, and tells the audit what the call is about.
+/// Finds a locker and how somebody stands to it, and tells the audit what the call is about. Callers read their own entries, so the entry
+/// of one who does not see the locker has no name, as if there were none.
 pub(super) fn find<T: Read + ?Sized>(
     tx: &mut T,
     who: &Who,
     id: LockerId,
     record: &CallRecord,
 ) -> Result<(Locker, Place)> {
+    record.object("locker", id, "");
     let (locker, place) = tx.place(who, id)?.ok_or(LockerError::LockerNotFound)?;
-    record.object("locker", locker.id, locker.name.as_str());
+    if Rights::of(who, id, place).may(Action::See) {
+        record.object("locker", locker.id, locker.name.as_str());
+    }
     Ok((locker, place))
 }
 

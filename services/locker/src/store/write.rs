@@ -197,6 +197,7 @@ impl Write for Tx<'_> {
     }
 
     fn reserve(&mut self, permit: &Permit<Enter>, entry: Entry, now: Timestamp) -> Result<()> {
+        self.run(Sql::new("UPDATE lockers SET entries = entries + 1 WHERE id = ").bind(permit.locker().get()))?;
         Insert::into("reservations", &["locker_id", "credential_id", "epoch", "tenant_id", "created_at"])
             .row([
                 permit.locker().get().into(),

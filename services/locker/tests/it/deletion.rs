@@ -176,7 +176,7 @@ on_each_engine! {
             let record = world.call(&me).record;
             move |tx| coffre_locker::domain::deletion::bury(tx, first, UserId::from_trusted(7), coffre_types::Timestamp::default(), &record)
         }).await;
-        assert!(matches!(late, Err(LockerError::Store(coffre_db::Error::Retryable))), "{late:?}");
+        assert!(matches!(late, Err(LockerError::Overtaken)), "{late:?}");
         assert!(is_there(&world, id).await);
     }
 

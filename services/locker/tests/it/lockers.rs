@@ -93,12 +93,14 @@ on_each_engine! {
         }
     }
 
-    async fn the_audit_names_the_locker_of_a_refused_call(db: TestDb) {
+    async fn the_audit_names_a_locker_to_whoever_may_see_it_alone(db: TestDb) {
         let world = World::new(&db).await;
         let id = world.made(&member(7), "secret").await;
-        let call = world.call(&member(8));
-        assert!(world.lockers.locker(call.clone(), id).await.is_err());
-        let event = event(&call, Outcome::Unsuccessful);
-        assert_eq!(event.object.map(|object| (object.id, object.name)), Some((id.to_string(), "secret".into())));
+        for (who, name) in [(member(7), "secret"), (member(8), ""), (caller(7, &[], &[]), "")] {
+            let call = world.call(&who);
+            assert_eq!(world.lockers.locker(call.clone(), id).await.is_ok(), !name.is_empty());
+            let event = event(&call, Outcome::Unsuccessful);
+            assert_eq!(event.object.map(|object| (object.id, object.name)), Some((id.to_string(), name.to_owned())));
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! Two at once.
 
 use coffre_db::{Error, Sql};
-use coffre_locker::domain::entries::Reservation;
+use coffre_locker::domain::deletion::mark;
+use coffre_locker::domain::entries::{Reservation, reserve};
 use coffre_locker::domain::error::LockerError;
 use coffre_locker::domain::model::Who;
 use coffre_locker::domain::ports::Entry;
 use coffre_test_support::on_each_engine;
-use coffre_types::{CredentialId, Name, RoleId, UserId, Version};
+use coffre_types::{CredentialId, Name, RoleId, Timestamp, UserId, Version};
 use futures_util::future::{join, join_all};
 
 use crate::world::{FULL, MANAGE, OWN, PARTICIPATE, World, member, patch_of};
@@ -62,6 +63,44 @@ on_each_engine! {
             gone.unwrap();
             let left = Sql::new("SELECT (SELECT count(*) FROM members) + (SELECT count(*) FROM consumers) AS id");
             assert_eq!(world.number(left).await, 0);
+        }
+    }
+
+    async fn a_reservation_that_began_before_the_mark_does_not_commit_unseen_after_it(db: TestDb) {
+        let world = World::new(&db).await;
+        let me = member(7);
+        let id = world.made(&me, "a").await;
+        let who = Who::from(me.as_ref());
+        let entry = Entry { locker: id, credential: CredentialId::from_trusted(40), epoch: 0 };
+        let (inside, is_inside) = std::sync::mpsc::channel();
+        let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+        let (inside, may_go_on) = (std::sync::Mutex::new(inside), std::sync::Mutex::new(may_go_on));
+        let store = world.lockers.store.clone();
+        let reserving = tokio::spawn(async move {
+            store.write_unaudited(move |tx| {
+                let reserved = reserve(tx, &who, entry, Timestamp::default())?;
+                // Stands still with everything done but the commit, the first time.
+                let _ = inside.lock().unwrap().send(());
+                let _ = may_go_on.lock().unwrap().recv();
+                Ok(reserved)
+            }).await
+        });
+        tokio::task::spawn_blocking(move || is_inside.recv().unwrap()).await.unwrap();
+        let (who, record) = (Who::from(me.as_ref()), world.call(&me).record);
+        let marking = world.lockers.store.write_unaudited(move |tx| {
+            mark(tx, &who, "user7", id, "", Timestamp::default(), &record)
+        });
+        tokio::pin!(marking);
+        let early = tokio::time::timeout(std::time::Duration::from_millis(300), &mut marking).await;
+        let seen = world.number(Sql::new("SELECT count(*) AS id FROM reservations")).await;
+        drop(go_on);
+        let reserved = reserving.await.unwrap().unwrap();
+        if early.is_ok() {
+            assert!(matches!(reserved, Reservation::BeingDeleted(_)), "{reserved:?} after a mark that saw {seen}");
+        } else {
+            marking.await.unwrap();
+            assert!(matches!(reserved, Reservation::Reserved(_)), "{reserved:?}");
+            assert_eq!(world.number(Sql::new("SELECT count(*) AS id FROM reservations")).await, 1);
         }
     }
 

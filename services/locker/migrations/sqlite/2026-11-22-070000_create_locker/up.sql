@@ -10,6 +10,8 @@ CREATE TABLE lockers (
     created_at BIGINT NOT NULL,
     updated_by BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
+    -- How often a place in it was reserved: a reservation and the mark of a deletion write the same row, so neither misses the other.
+    entries BIGINT NOT NULL DEFAULT 0,
     -- How often its deletion began: an answer that belongs to another deletion counts for nothing.
     deletions BIGINT NOT NULL DEFAULT 0,
     -- It is being deleted since then, in whose name, by which call.
