@@ -14,15 +14,19 @@ type Result<T> = std::result::Result<T, VaultError>;
 
 /// Finds a credential and how the caller stands to it, and tells the audit.
 pub(super) fn find<T: Read + ?Sized>(tx: &mut T, by: Asker<'_>, id: CredentialId) -> Result<(Credential, Rights)> {
+    by.record.object("credential", id, "");
     let credential = tx.credential(id)?.ok_or(VaultError::CredentialNotFound)?;
     let rights = meet(by, &credential);
     Ok((credential, rights))
 }
 
-/// Finds out how a caller stands to a credential, and tells the audit what the call is about.
+/// Finds out how a caller stands to a credential, and tells the audit what the call is about. Callers read their own entries, so the
+/// entry of one who does not see the credential has no name, as if there were none.
 pub(super) fn meet(by: Asker<'_>, credential: &Credential) -> Rights {
-    by.record.object("credential", credential.id, credential.name.as_str());
-    Rights::of(by.caller, credential, by.sharing)
+    let rights = Rights::of(by.caller, credential, by.sharing);
+    let name = if rights.may(Action::See) { credential.name.as_str() } else { "" };
+    by.record.object("credential", credential.id, name);
+    rights
 }
 
 /// Checks `If-Match` against a version.
@@ -81,6 +85,7 @@ fn name_taken(error: Error) -> VaultError {
 /// # Errors
 /// `CredentialNotFound`, `PermissionRequired`.
 pub fn get<T: Read>(tx: &mut T, by: Asker<'_>, id: CredentialId) -> Result<View> {
+    by.record.object("credential", id, "");
     let found = tx.overview(id, by.caller.user_id)?.ok_or(VaultError::CredentialNotFound)?;
     let rights = meet(by, &found.credential);
     rights.check(Action::See)?;
