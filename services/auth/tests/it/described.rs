@@ -1,11 +1,14 @@
 //! What the other services ask about users and roles.
 
+use coffre_db::dialect::Insert;
+use coffre_db::{Bind, Error, Sql, Tx};
 use coffre_error::Reason;
 use coffre_proto::auth::internal::v1::{
     DescribeUsersRequest, DescribedUser, LookUpRoleRequest, LookUpRoleResponse, LookUpUserRequest,
 };
 use coffre_proto::auth::v1::{CreateUserRequest, RoleIds};
 use coffre_test_support::on_each_engine;
+use diesel::RunQueryDsl as _;
 
 use crate::world::{ADMIN_ROLE, BASIC_ROLE, LOCKER_ADMIN_ROLE, World, password_of, reason};
 
@@ -20,6 +23,21 @@ async fn described(world: &World, users: &[i64], roles: &[i64], permissions: &[i
 
 async fn ids(world: &World, users: &[i64], roles: &[i64], permissions: &[i64]) -> Vec<i64> {
     described(world, users, roles, permissions).await.into_iter().map(|user| user.user_id).collect()
+}
+
+/// Makes users who hold a role, with these ids.
+fn fill(tx: &mut Tx<'_>, first: i64, last: i64, role: i64) -> Result<(), Error> {
+    let text = |id: i64| Bind::from(format!("u{id}"));
+    Insert::into("users", &["id", "username", "name_key", "created_by", "created_at", "updated_by", "updated_at"])
+        .rows(
+            (first..=last)
+                .map(|id| vec![id.into(), text(id), text(id), 1_i64.into(), 0_i64.into(), 1_i64.into(), 0_i64.into()]),
+        )
+        .execute(tx.conn())?;
+    Insert::into("user_roles", &["user_id", "role_id"])
+        .rows((first..=last).map(|id| vec![id.into(), role.into()]))
+        .execute(tx.conn())?;
+    Ok(())
 }
 
 on_each_engine! {
@@ -84,21 +102,15 @@ on_each_engine! {
             assert_eq!(refused(request).await, Reason::RequestInvalid);
         }
         let role = world.admin().await.create_role("everybody", &[]).await.unwrap().id;
-        world.first.database.write(move |tx| {
-            use diesel::RunQueryDsl as _;
-            let users = coffre_db::Sql::new(
-                "INSERT INTO users (id, username, name_key, created_by, created_at, updated_by, updated_at) \
-                 SELECT n, 'u' || n, 'u' || n, 1, 0, 1, 0 FROM (WITH RECURSIVE c(n) AS (SELECT 1000 UNION ALL SELECT n + 1 FROM c WHERE n < 11000) SELECT n FROM c) x",
-            );
-            users.execute(tx.conn())?;
-            let roles = coffre_db::Sql::new("INSERT INTO user_roles (user_id, role_id) SELECT id, ").bind(role).push(" FROM users WHERE id >= 1000");
-            roles.execute(tx.conn()).map_err(coffre_db::Error::from)
-        }).await.unwrap();
+        // 10 001 users, in parts: a statement on a busy machine has its timeout too.
+        for first in (1000..11_000).step_by(500) {
+            let last = if first == 10_500 { 11_000 } else { first + 499 };
+            world.first.database.write(move |tx| fill(tx, first, last, role)).await.unwrap();
+        }
         let all = DescribeUsersRequest { role_ids: vec![role], ..Default::default() };
         assert_eq!(refused(all).await, Reason::ListTooLarge);
-        let one_less = move |tx: &mut coffre_db::Tx<'_>| {
-            use diesel::RunQueryDsl as _;
-            coffre_db::Sql::new("DELETE FROM user_roles WHERE user_id = 1000").execute(tx.conn()).map_err(coffre_db::Error::from)
+        let one_less = move |tx: &mut Tx<'_>| {
+            Sql::new("DELETE FROM user_roles WHERE user_id = 1000").execute(tx.conn()).map_err(Error::from)
         };
         world.first.database.write(one_less).await.unwrap();
         assert_eq!(ids(&world, &[], &[role], &[]).await.len(), 10_000);
