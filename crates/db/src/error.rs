@@ -90,8 +90,10 @@ fn sort(kind: DatabaseErrorKind, information: &(dyn DatabaseErrorInformation + S
 
 /// Diesel has no SQLSTATE. Texts of SQLite are never translated; those of PostgreSQL are kept English by `lc_messages`.
 fn sort_by_text(message: &str) -> Error {
-    const RETRYABLE: [&str; 3] = ["deadlock detected", "due to lock timeout", "database is locked"];
-    const UNAVAILABLE: [&str; 9] = [
+    const RETRYABLE: [&str; 2] = ["deadlock detected", "database is locked"];
+    // Whoever holds a lock for seconds holds it against the next attempt too.
+    const UNAVAILABLE: [&str; 10] = [
+        "due to lock timeout",
         "due to statement timeout",
         "due to user request",
         "terminating connection",
