@@ -8,7 +8,8 @@ use coffre_types::{LockerId, ValueId};
 /// Adds `IN` and a set of lockers, bound as one value: a caller may reach any number of them.
 pub(super) fn in_lockers(engine: Engine, sql: Sql, lockers: &[LockerId]) -> Sql {
     let (open, close, before, after) = match engine {
-        Engine::Postgres => ('{', '}', " = ANY(CAST(", " AS BIGINT[]))"),
+        // Not `= ANY(CAST(…))`: where PostgreSQL filters by that, it reads the text anew for each row.
+        Engine::Postgres => ('{', '}', " IN (SELECT s.id FROM unnest(CAST(", " AS BIGINT[])) AS s (id))"),
         Engine::Sqlite => ('[', ']', " IN (SELECT value FROM json_each(", "))"),
     };
     let mut set = String::with_capacity(2 + 8 * lockers.len());

@@ -118,7 +118,7 @@ impl CredentialQuery {
         match owner {
             None if lockers.is_empty() => scope.push(" AND 1 = 0"),
             Some(owner) if lockers.is_empty() => scope.push(" AND c.owner_id = ").bind(owner.get()),
-            None => in_lockers(engine, scope.push(" AND c.locker_id"), lockers),
+            None => in_lockers(engine, scope.push(" AND c.locker_id IS NOT NULL AND c.locker_id"), lockers),
             // Few names are found by their index, and then looked at.
             Some(owner) if !self.names.is_empty() => {
                 let scope = scope.push(" AND (c.owner_id = ").bind(owner.get());
@@ -169,7 +169,9 @@ pub fn in_locker(
 /// # Errors
 /// What the database says.
 pub fn count_in(tx: &mut Tx<'_>, lockers: &[LockerId]) -> Result<Vec<i64>, VaultError> {
-    let sql = Sql::new("SELECT c.locker_id, count(*) FROM credentials c WHERE c.deleted_at IS NULL AND c.locker_id");
+    let sql = Sql::new(
+        "SELECT c.locker_id, count(*) FROM credentials c WHERE c.deleted_at IS NULL AND c.locker_id IS NOT NULL AND c.locker_id",
+    );
     let sql = in_lockers(dialect::engine(tx.conn), sql, lockers).push(" GROUP BY c.locker_id");
     let rows: Vec<(i64, i64)> = sql.typed::<(BigInt, BigInt)>().load(tx.conn).map_err(Error::from)?;
     let counts: HashMap<i64, i64> = rows.into_iter().collect();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use coffre_db::{Engine, Sql};
+use coffre_db::Engine;
 use coffre_proto::query::v1::filter::Condition;
 use coffre_proto::query::v1::{Comparison, Filter, PageInfo, Query, SortKey, comparison, sort_key};
 use coffre_test_support::on_each_engine;
@@ -213,7 +213,10 @@ on_each_engine! {
 
         let lockers = match world.database.engine() {
             Engine::Sqlite => "IN (SELECT value FROM json_each('[1001,1002]'))",
-            Engine::Postgres => "= ANY(CAST('{1001,1002}' AS BIGINT[]))",
+            // Bound, and so not known to the planner.
+            Engine::Postgres => {
+                "IN (SELECT s.id FROM unnest(CAST(CAST('{1001,1002}' AS TEXT) AS BIGINT[])) AS s (id))"
+            }
         };
         let reached = format!(
             "c.deleted_at IS NULL AND +c.tenant_id = 1 AND c.id IN (SELECT o.id FROM credentials o WHERE o.deleted_at IS NULL AND o.owner_id = 7 \
@@ -223,7 +226,7 @@ on_each_engine! {
             "c.deleted_at IS NULL AND +c.tenant_id = 1 AND c.owner_id = 7 AND c.id IN (SELECT v.credential_id FROM attribute_values v \
              WHERE v.user_id <> 0 AND v.user_id = 7) AND c.locker_id {lockers}"
         );
-        let shared = format!("c.deleted_at IS NULL AND +c.tenant_id = 1 AND c.locker_id {lockers}");
+        let shared = format!("c.deleted_at IS NULL AND +c.tenant_id = 1 AND c.locker_id IS NOT NULL AND c.locker_id {lockers}");
         for (scope, indexes) in [
             (&reached, &["credentials_owner", "credentials_locker"][..]),
             (&shared, &["credentials_locker"][..]),

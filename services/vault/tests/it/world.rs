@@ -37,7 +37,10 @@ use crate::fake_locker::FakeLocker;
 
 /// Says which users exist, and which roles with which permissions they have.
 #[derive(Clone, Default)]
-pub(crate) struct FakeAuth(Arc<Mutex<BTreeMap<i64, Vec<(i64, Vec<Permission>)>>>>);
+pub(crate) struct FakeAuth(Arc<Mutex<BTreeMap<i64, Roles>>>);
+
+/// The roles of a user, each with its permissions.
+type Roles = Vec<(i64, Vec<Permission>)>;
 
 impl FakeAuth {
     pub(crate) fn forget(&self, user: i64) {
