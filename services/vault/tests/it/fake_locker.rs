@@ -256,7 +256,7 @@ impl SharingService for FakeLocker {
                 let state = fake.speaking().ok()?;
                 for subject in &state.changes[sent..] {
                     sent += 1;
-                    let change = Change { sequence: i64::try_from(sent).unwrap(), subject: Some(subject.clone()) };
+                    let change = Change { sequence: i64::try_from(sent).unwrap(), subject: Some(*subject) };
                     said.push(WatchChangesResponse { message: Some(Message::Change(change)) });
                 }
             }
