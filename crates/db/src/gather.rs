@@ -27,13 +27,16 @@ impl<K, V> Clone for Gather<K, V> {
     }
 }
 
+/// Keys of one run at most: their values are in memory together.
+const MOST: usize = 64;
+
 type Reply<V> = oneshot::Sender<Result<V>>;
 
 struct Waiting<K, V> {
     keys: Vec<K>,
     replies: Vec<Reply<V>>,
-    /// A job is on its way to a reader, which will take them.
-    announced: bool,
+    /// Runs on their way to a reader, which take up to [`MOST`] keys each: always enough for all.
+    announced: usize,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -44,7 +47,7 @@ impl<K: Send + 'static, V: Send + 'static> Gather<K, V> {
     /// Makes it.
     #[must_use]
     pub fn new(database: Database, load: Load<K, V>) -> Self {
-        let waiting = Waiting { keys: Vec::new(), replies: Vec::new(), announced: false };
+        let waiting = Waiting { keys: Vec::new(), replies: Vec::new(), announced: 0 };
         Self { database, waiting: Arc::new(Mutex::new(waiting)), load }
     }
 
@@ -55,13 +58,15 @@ impl<K: Send + 'static, V: Send + 'static> Gather<K, V> {
     /// [`Error::Bug`] where loading panicked or has not a value for each key.
     pub async fn get(&self, key: K) -> Result<V> {
         let (reply, answer) = oneshot::channel();
-        let announced = {
+        let announce = {
             let mut waiting = lock(&self.waiting);
             waiting.keys.push(key);
             waiting.replies.push(reply);
-            std::mem::replace(&mut waiting.announced, true)
+            let announce = waiting.keys.len() > waiting.announced * MOST;
+            waiting.announced += usize::from(announce);
+            announce
         };
-        if !announced {
+        if announce {
             // Dropped on its way, it lets go of those who wait for it.
             let run = Run {
                 waiting: Arc::clone(&self.waiting),
@@ -77,7 +82,7 @@ impl<K: Send + 'static, V: Send + 'static> Gather<K, V> {
     }
 }
 
-/// One run for all keys that wait when it begins.
+/// One run for keys that wait when it begins.
 struct Run<K, V> {
     waiting: Arc<Mutex<Waiting<K, V>>>,
     load: Load<K, V>,
@@ -91,9 +96,10 @@ impl<K, V> Run<K, V> {
     fn begin(&mut self) {
         if !std::mem::replace(&mut self.began, true) {
             let mut waiting = lock(&self.waiting);
-            waiting.announced = false;
-            self.of = std::mem::take(&mut waiting.keys);
-            self.replies = std::mem::take(&mut waiting.replies);
+            waiting.announced = waiting.announced.saturating_sub(1);
+            let count = waiting.keys.len().min(MOST);
+            self.of = waiting.keys.drain(..count).collect();
+            self.replies = waiting.replies.drain(..count).collect();
         }
     }
 }
