@@ -15,7 +15,7 @@ use super::credentials::{check_etag, find, meet};
 use super::error::VaultError;
 use super::model::{Attribute, Stamp, Value};
 use super::policy::{Action, Permit, See, Standing, Users, WriteValue};
-use super::ports::{NewValueRow, Read, Write};
+use super::ports::{NewValueRow, Read, WithValues, Write};
 
 type Result<T> = std::result::Result<T, VaultError>;
 
@@ -216,18 +216,33 @@ pub struct Found {
     released: bool,
 }
 
+/// Says whose values a call looks at, beside the standard ones; `None`: everybody's.
+#[must_use]
+pub fn whose(caller: &Caller, query: &ListValues) -> Option<UserId> {
+    match query.user {
+        None if caller.has(Standing::ValueAdmin.base()) => None,
+        user => Some(user.unwrap_or(caller.user_id)),
+    }
+}
+
 /// Finds the values that the caller may read (V2). [`Found::open`] turns them into plaintext.
 ///
 /// # Errors
 /// See `ListAttributeValues` in the contract.
 pub fn list<T: Read>(tx: &mut T, by: Asker<'_>, query: &ListValues) -> Result<Found> {
+    let users = whose(by.caller, query).map_or(Users::All, Users::One);
+    let found = tx.with_values(query.credential, users)?;
+    choose(found, by, query)
+}
+
+/// As [`list`], from what was found for [`whose`].
+///
+/// # Errors
+/// As for [`list`].
+pub fn choose(found: Option<WithValues>, by: Asker<'_>, query: &ListValues) -> Result<Found> {
     by.record.clear_changes();
-    let users = match query.user {
-        Some(user) => Users::One(user),
-        None if by.caller.has(Standing::ValueAdmin.base()) => Users::All,
-        None => Users::One(by.caller.user_id),
-    };
-    let found = tx.with_values(query.credential, users)?.ok_or(VaultError::CredentialNotFound)?;
+    by.record.object("credential", query.credential, "");
+    let found = found.ok_or(VaultError::CredentialNotFound)?;
     let scope = meet(by, &found.credential).permit_read(query.user)?;
     let attributes = found.attributes;
     if let Some(wanted) = query.attribute.filter(|wanted| attributes.iter().all(|known| known.id != *wanted)) {

@@ -15,10 +15,12 @@ mod write;
 use std::sync::Arc;
 
 use coffre_audit_client::{CallRecord, audited_write};
-use coffre_db::{Connection, Database, JournalEntry};
+use coffre_db::{Connection, Database, Gather, JournalEntry};
+use coffre_types::{CredentialId, UserId};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 use crate::domain::error::VaultError;
+use crate::domain::ports::WithValues;
 
 /// The migrations for SQLite.
 pub const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -29,6 +31,7 @@ pub const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres"
 #[derive(Clone)]
 pub struct Store {
     database: Database,
+    values: Gather<(CredentialId, UserId), Option<WithValues>>,
 }
 
 /// What a use case runs in.
@@ -40,7 +43,8 @@ impl Store {
     /// Takes the vault's database.
     #[must_use]
     pub fn new(database: Database) -> Self {
-        Self { database }
+        let values = Gather::new(database.clone(), read::gathered);
+        Self { database, values }
     }
 
     /// Reads. The closure may run twice.
@@ -52,6 +56,15 @@ impl Store {
         f: impl Fn(&mut Tx<'_>) -> Result<T, VaultError> + Send + 'static,
     ) -> Result<T, VaultError> {
         self.database.read(move |conn| f(&mut Tx { conn })).await
+    }
+
+    /// Finds a credential with its attributes, the standard values and those of a user, together with whatever else waits to be read: the
+    /// busiest read of all.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn with_values(&self, id: CredentialId, user: UserId) -> Result<Option<WithValues>, VaultError> {
+        Ok(self.values.get((id, user)).await?)
     }
 
     /// Changes, with the audit's entry in the same transaction. The closure may run several times.

@@ -5,9 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use coffre_db::Sql;
+use coffre_db::{Connection, Sql};
 use coffre_types::{AttributeId, CredentialId, UserId};
+use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{Array, BigInt};
 
 use super::Tx;
 use super::rows::{
@@ -87,17 +90,7 @@ impl Read for Tx<'_> {
         };
         let this = joined.push(" WHERE c.deleted_at IS NULL AND c.id = ").bind(id.get());
         let rows: Vec<ValueRow> = this.cached().typed::<WithValuesTypes>().load(self.conn)?;
-        let mut credential = None;
-        let (mut attributes, mut values) =
-            (Vec::<Attribute>::with_capacity(rows.len()), Vec::<Value>::with_capacity(rows.len()));
-        for (of, attribute, value) in rows {
-            credential.get_or_insert_with(|| Credential::from(of));
-            attributes.push(attribute.into());
-            values.extend(value.map(|(head, sealed)| head.with(sealed)));
-        }
-        attributes.sort_unstable_by_key(|attribute| attribute.id);
-        attributes.dedup_by_key(|attribute| attribute.id);
-        Ok(credential.map(|credential| WithValues { credential, attributes, values: Unreleased::new(values) }))
+        Ok(with_values(rows))
     }
 
     fn entry_epoch(&mut self, permit: &Permit<Assign>) -> Result<i64> {
@@ -117,3 +110,78 @@ impl Read for Tx<'_> {
         Ok(rows.into_iter().map(ids).collect())
     }
 }
+
+fn with_values(rows: Vec<ValueRow>) -> Option<WithValues> {
+    let mut credential = None;
+    let (mut attributes, mut values) =
+        (Vec::<Attribute>::with_capacity(rows.len()), Vec::<Value>::with_capacity(rows.len()));
+    for (of, attribute, value) in rows {
+        credential.get_or_insert_with(|| Credential::from(of));
+        attributes.push(attribute.into());
+        values.extend(value.map(|(head, sealed)| head.with(sealed)));
+    }
+    attributes.sort_unstable_by_key(|attribute| attribute.id);
+    attributes.dedup_by_key(|attribute| attribute.id);
+    credential.map(|credential| WithValues { credential, attributes, values: Unreleased::new(values) })
+}
+
+/// Reads for many callers: on PostgreSQL in one statement.
+pub(super) fn gathered(conn: &mut Connection, keys: &[(CredentialId, UserId)]) -> Result<Vec<Option<WithValues>>> {
+    match conn {
+        Connection::Postgres(conn) if keys.len() > 1 => {
+            let mut rows: Vec<Vec<ValueRow>> = keys.iter().map(|_| Vec::new()).collect();
+            for (number, row) in EachWithValues::of(keys).load::<(i64, ValueRow)>(conn)? {
+                // Numbered from 1 on.
+                if let Some(of_key) =
+                    usize::try_from(number).ok().and_then(|number| rows.get_mut(number.checked_sub(1)?))
+                {
+                    of_key.push(row);
+                }
+            }
+            Ok(rows.into_iter().map(with_values).collect())
+        }
+        conn => keys.iter().map(|(id, user)| Tx { conn }.with_values(*id, Users::One(*user))).collect(),
+    }
+}
+
+/// [`WITH_VALUES`] for each of some credentials and users. Its type names it, so that its prepared statement is found without its text.
+struct EachWithValues {
+    credentials: Vec<i64>,
+    users: Vec<i64>,
+}
+
+impl EachWithValues {
+    fn of(keys: &[(CredentialId, UserId)]) -> Self {
+        Self {
+            credentials: keys.iter().map(|(id, _)| id.get()).collect(),
+            users: keys.iter().map(|(_, user)| user.get()).collect(),
+        }
+    }
+}
+
+impl QueryFragment<Pg> for EachWithValues {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT k.number, found.* FROM unnest(");
+        out.push_bind_param::<Array<BigInt>, _>(&self.credentials)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<BigInt>, _>(&self.users)?;
+        out.push_sql(") WITH ORDINALITY AS k (credential_id, user_id, number) CROSS JOIN LATERAL (");
+        out.push_sql(WITH_VALUES);
+        out.push_sql(" AND v.user_id = CASE WHEN a.user_provided THEN k.user_id ELSE 0 END");
+        // Without the OFFSET the planner would take it apart, and read all credentials where it believes in many keys.
+        out.push_sql(" WHERE c.deleted_at IS NULL AND c.id = k.credential_id OFFSET 0) AS found");
+        Ok(())
+    }
+}
+
+impl QueryId for EachWithValues {
+    type QueryId = Self;
+
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl Query for EachWithValues {
+    type SqlType = (BigInt, WithValuesTypes);
+}
+
+impl RunQueryDsl<PgConnection> for EachWithValues {}

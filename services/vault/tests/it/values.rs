@@ -3,10 +3,11 @@
 use coffre_audit_client::Outcome;
 use coffre_db::Sql;
 use coffre_secret::SecretText;
-use coffre_test_support::{Canary, on_each_engine};
+use coffre_test_support::{Canary, Engine, on_each_engine};
 use coffre_types::{AttributeId, Permission, UserId, Version};
 use coffre_vault::domain::error::VaultError;
 use coffre_vault::domain::values::ListValues;
+use futures_util::future::join_all;
 
 use crate::world::{MASKED, OWN, STANDARD, World, bytes, caller, create, event, member, update_of};
 
@@ -147,6 +148,27 @@ on_each_engine! {
         }
     }
 
+    async fn callers_who_read_at_once_each_get_their_own(db: TestDb) {
+        let world = World::new(&db).await;
+        let (ann, bob) = (member(7), member(8));
+        let mut stored = Vec::new();
+        for (caller, stranger) in [(&ann, &bob), (&bob, &ann)] {
+            for number in 0..4 {
+                let secret = format!("{number} of {}", caller.user_id);
+                let made = world.create(caller, &secret, &[("std", STANDARD), ("own", OWN)]).await.unwrap();
+                let (id, std, own) = (made.credential.id, made.attributes[0].id, made.attributes[1].id);
+                world.store(caller, id, std, None, &secret).await.unwrap();
+                world.store(caller, id, own, None, "own").await.unwrap();
+                stored.push((caller, stranger, id, secret));
+            }
+        }
+        let reads = stored.iter().cycle().take(100).map(|(caller, stranger, id, secret)| async {
+            assert_eq!(world.read(caller, *id).await.unwrap(), [Some(secret.clone()), Some("own".to_owned())]);
+            assert!(matches!(world.read(stranger, *id).await, Err(VaultError::CredentialNotFound)));
+        });
+        join_all(reads).await;
+    }
+
     async fn the_way_of_a_bot_looks_into_indexes_alone(db: TestDb) {
         let world = World::new(&db).await;
         world.bulk().await;
@@ -159,6 +181,20 @@ on_each_engine! {
             .await;
         assert!(plan.contains("attributes_name") && plan.contains("attribute_values_user"), "{plan}");
         assert!(!plan.contains("Seq Scan") && !plan.contains("SCAN "), "{plan}");
+        if db.engine() == Engine::Postgres {
+            // The same for many who ask at once.
+            let plan = world
+                .explain(
+                    "SELECT k.number, found.* FROM unnest((SELECT array_agg(id) FROM generate_series(1, 60) id), \
+                     (SELECT array_agg(7::bigint) FROM generate_series(1, 60))) WITH ORDINALITY AS k (credential_id, user_id, number) \
+                     CROSS JOIN LATERAL (SELECT v.sealed FROM credentials c JOIN attributes a ON a.credential_id = c.id \
+                     LEFT JOIN attribute_values v ON v.attribute_id = a.id AND v.user_id = CASE WHEN a.user_provided THEN k.user_id ELSE 0 END \
+                     WHERE c.id = k.credential_id AND c.deleted_at IS NULL OFFSET 0) AS found",
+                )
+                .await;
+            assert!(plan.contains("attributes_name") && plan.contains("attribute_values_user"), "{plan}");
+            assert!(!plan.contains("Seq Scan"), "{plan}");
+        }
     }
 
     async fn a_value_id_is_never_used_again(db: TestDb) {
