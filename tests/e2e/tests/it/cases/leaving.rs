@@ -2,7 +2,7 @@
 
 use coffre_e2e::api::{NewValue, UserChange};
 use coffre_e2e::case::{Case, permission};
-use coffre_e2e::model::Right;
+use coffre_e2e::model::{Query, Right};
 
 use super::contents::credential;
 use super::lockers::locker;
@@ -56,10 +56,11 @@ pub(crate) async fn everything_is_handed_over(case: &Case<'_>) {
     // Rights without their base permission are not effective, also not to give away what one has.
     let bare = UserChange { roles: Some(Vec::new()), ..UserChange::default() };
     case.admin.update_user(user.id, &bare).await.ok();
-    within_a_second("without the base permission nothing is given", async || {
-        user.hand_over(user.id, heir.id).await.code() == Some("authz.permission_required")
+    within_a_second("auth knows that the permissions are gone", async || {
+        user.query_users(&Query::default().page(0, 1)).await.code() == Some("authz.permission_required")
     })
     .await;
+    user.hand_over(user.id, heir.id).await.refused(403, "authz.permission_required");
     let basic = UserChange { roles: Some(vec![case.system_role("AAE_Basic").await]), ..UserChange::default() };
     case.admin.update_user(user.id, &basic).await.ok();
     let off = case.basic("disabled").await;
