@@ -14,6 +14,8 @@ use crate::work::Once;
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 pub(crate) const USER_PASSWORD: &str = "a password for measuring";
 const VAULT: &str = "/v2/credentialvault";
+/// The lockers that the caller sees.
+pub(crate) const LOCKERS: &str = "/v2/credentialvault/lockers";
 
 /// Somebody signed in.
 pub(crate) struct Api {
@@ -79,19 +81,50 @@ impl Api {
         self.client.call(request)
     }
 
-    /// Makes a user who may have credentials of his own, and nothing else.
-    pub(crate) fn add_user(&mut self, username: &str) -> Result<()> {
+    /// Makes a user who may have credentials and lockers of his own, and nothing else, with a further role where one is named; his id.
+    pub(crate) fn add_user(&mut self, username: &str, further: Option<&str>) -> Result<String> {
         let roles = self.get("/v1/usermanagement/roles")?.json(200)?;
         let role = roles
             .as_array()
             .into_iter()
             .flatten()
             .find(|role| role.get("name").and_then(Value::as_str) == Some("AAE_Basic"));
-        let role = role.and_then(|role| role.get("id")).context("there is no role AAE_Basic")?;
-        let user = json!({ "username": username, "password": USER_PASSWORD, "roles": [{ "id": role }] });
-        let request = http::json("POST", "/v1/usermanagement/users", Some(&self.token), &user);
-        self.send(&request)?.json(201).with_context(|| format!("making the user {username}"))?;
+        let mut roles = vec![text(role.context("there is no role AAE_Basic")?, "/id")?];
+        roles.extend(further.map(ToOwned::to_owned));
+        let roles: Vec<Value> = roles.into_iter().map(|id| json!({ "id": id })).collect();
+        let user = json!({ "username": username, "password": USER_PASSWORD, "roles": roles });
+        let made =
+            self.make("/v1/usermanagement/users", &user).with_context(|| format!("making the user {username}"))?;
+        text(&made, "/id")
+    }
+
+    /// Makes a role without permissions, whose users may consume lockers; its id.
+    pub(crate) fn add_role(&mut self, name: &str) -> Result<String> {
+        let role = json!({ "name": name, "description": "made for measuring", "permissions": [] });
+        let made = self.make("/v1/usermanagement/roles", &role).with_context(|| format!("making the role {name}"))?;
+        text(&made, "/id")
+    }
+
+    /// Makes a locker, puts credentials into it and has a role consume it.
+    pub(crate) fn add_locker(&mut self, name: &str, credentials: &[Stored], role: &str) -> Result<()> {
+        let locker = json!({ "name": name, "description": "made for measuring" });
+        let made = self.make(LOCKERS, &locker).with_context(|| format!("making the locker {name}"))?;
+        let path = format!("{LOCKERS}/{}", text(&made, "/id")?);
+        for one in credentials {
+            let path = format!("{path}/credentials/{}", one.credential);
+            self.send(&http::json("PUT", &path, Some(&self.token), &json!({})))?.json(200)?;
+        }
+        let consumer = http::json("PUT", &format!("{path}/consumers"), Some(&self.token), &json!({ "id": role }));
+        let answer = self.send(&consumer)?;
+        if answer.status != 204 {
+            bail!("the locker {name} takes no consumer: {}", String::from_utf8_lossy(&answer.body));
+        }
         Ok(())
+    }
+
+    fn make(&mut self, path: &str, body: &Value) -> Result<Value> {
+        let request = http::json("POST", path, Some(&self.token), body);
+        self.send(&request)?.json(201)
     }
 
     /// Makes so many credentials with one attribute each, without values; the bodies of the answers.

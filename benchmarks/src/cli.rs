@@ -29,11 +29,13 @@ pub(crate) enum Measure {
     All(Options),
     /// Read of a value, beside a bare axum server that answers the same bytes
     Read(Options),
+    /// Read of a value through a locker, as one of its consumers, beside the read of its owner
+    Locker(Options),
     /// Write of a value, beside bare axum and beside bare axum over a group-commit log
     Write(Options),
     /// List of 1 000 credentials, beside a bare axum server that answers the same bytes
     List(Options),
-    /// A caller who sees 10 credentials: among many, beside 10 in all
+    /// A caller who sees 10 credentials, and one who consumes 10 lockers: among many, beside 10 in all
     Scale(Options),
     /// Sign-ins beside raw Argon2id, token refreshes, and other calls while sign-ins saturate
     SignIn(Options),
@@ -46,6 +48,7 @@ impl Measure {
         match self {
             Self::All(options)
             | Self::Read(options)
+            | Self::Locker(options)
             | Self::Write(options)
             | Self::List(options)
             | Self::Scale(options)
@@ -73,9 +76,12 @@ pub(crate) struct Options {
     /// Open loop: so many calls begin each second, whether earlier ones are answered or not; latency counts from the planned begin
     #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) rate: Option<u32>,
-    /// How many credentials `scale` puts beside the caller's ten
-    #[arg(long, default_value_t = 100_000)]
+    /// How many credentials `scale` puts beside the caller's own
+    #[arg(long, default_value_t = 1_000_000)]
     pub(crate) credentials: u32,
+    /// How many lockers `scale` puts beside the caller's ten, with those credentials in them
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) lockers: u32,
     /// One JSON object a line on standard output; the table goes to standard error
     #[arg(long)]
     pub(crate) json: bool,

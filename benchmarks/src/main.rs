@@ -7,6 +7,9 @@
 #![allow(clippy::disallowed_methods)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+// Linked for the C code of the databases, which `scale` loads.
+use coffre_db as _;
+
 mod api;
 mod bare;
 mod cases;

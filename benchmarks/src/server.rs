@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use coffre_test_support::PostgresServer;
+use diesel::connection::SimpleConnection as _;
+use diesel::{Connection as _, PgConnection, QueryResult, SqliteConnection};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::cases::Load;
 use crate::cli::Engine;
 use crate::http::{self, Client};
 use crate::process;
@@ -36,8 +39,10 @@ pub(crate) struct Coffre {
     pub(crate) address: SocketAddr,
     /// From the start of the process to the first good answer of `/readyz`.
     pub(crate) started_in: Duration,
+    /// Where its files are.
+    data: PathBuf,
     /// Only where the engine is PostgreSQL; it ends after Coffre.
-    _postgres: Option<PostgresServer>,
+    postgres: Option<PostgresServer>,
 }
 
 impl Coffre {
@@ -60,7 +65,8 @@ impl Coffre {
         let begun = Instant::now();
         let child =
             command(words)?.spawn().with_context(|| format!("{} did not start", installation.binary.display()))?;
-        let mut coffre = Self { child, address, started_in: Duration::ZERO, _postgres: postgres };
+        let data = installation.folder.join("data");
+        let mut coffre = Self { child, address, started_in: Duration::ZERO, data, postgres };
         while !coffre.is_ready() {
             if let Some(status) = coffre.child.try_wait()? {
                 bail!("coffre ended at its start ({status}); {}", log_of(installation));
@@ -77,6 +83,30 @@ impl Coffre {
     fn is_ready(&self) -> bool {
         let answer = Client::connect(self.address).and_then(|mut client| client.call(&http::get("/readyz", None)));
         answer.is_ok_and(|answer| answer.status == 200)
+    }
+
+    /// Runs statements in the databases of its services, beside it.
+    pub(crate) fn load(&self, loads: &[Load]) -> Result<()> {
+        for load in loads {
+            let run =
+                |conn: &mut dyn FnMut(&str) -> QueryResult<()>| load.statements.iter().try_for_each(|sql| conn(sql));
+            let loaded = match &self.postgres {
+                None => {
+                    let file = self.data.join(format!("{}.db", load.service));
+                    let mut conn = SqliteConnection::establish(&file.to_string_lossy())?;
+                    conn.batch_execute("PRAGMA busy_timeout = 60000")?;
+                    run(&mut |sql| conn.batch_execute(sql))
+                }
+                Some(postgres) => {
+                    let mut conn = PgConnection::establish(&postgres.url())?;
+                    conn.batch_execute(&format!("SET search_path TO coffre_{}", load.service))?;
+                    // The server would count its rows by itself some time later, and plans by these counts.
+                    run(&mut |sql| conn.batch_execute(sql)).and_then(|()| conn.batch_execute("ANALYZE"))
+                }
+            };
+            loaded.with_context(|| format!("loading the database of {}", load.service))?;
+        }
+        Ok(())
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -1,11 +1,15 @@
 //! What is measured, and in which order.
 
+mod crowd;
 mod list;
+mod locker;
 mod read;
 mod scale;
 mod sign_in;
 mod start;
 mod write;
+
+pub(crate) use crowd::Load;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -41,10 +45,11 @@ pub(crate) fn run(measure: Measure) -> Result<()> {
         match &measure {
             Measure::All(_) => {
                 start::run(&mut bench, engine)?;
-                bench.on_one_server(engine, &[read::run, list::run, sign_in::run, write::run])?;
+                bench.on_one_server(engine, &[read::run, locker::run, list::run, sign_in::run, write::run])?;
                 scale::run(&mut bench, engine)?;
             }
             Measure::Read(_) => bench.on_one_server(engine, &[read::run])?,
+            Measure::Locker(_) => bench.on_one_server(engine, &[locker::run])?,
             Measure::Write(_) => bench.on_one_server(engine, &[write::run])?,
             Measure::List(_) => bench.on_one_server(engine, &[list::run])?,
             Measure::SignIn(_) => bench.on_one_server(engine, &[sign_in::run])?,
@@ -186,9 +191,18 @@ impl Served {
         Contender { name, address: self.coffre.address, processes: vec![self.coffre.pid()], database, work }
     }
 
-    /// A new user, signed in, who may have credentials of his own and nothing else.
+    fn admin(&self) -> Result<Api> {
+        Api::sign_in(self.coffre.address, "admin", ADMIN_PASSWORD)
+    }
+
+    /// A new user, signed in, who may have credentials and lockers of his own and nothing else.
     fn user(&self, username: &str) -> Result<Api> {
-        Api::sign_in(self.coffre.address, "admin", ADMIN_PASSWORD)?.add_user(username)?;
+        self.user_with(username, None)
+    }
+
+    /// The same with a further role.
+    fn user_with(&self, username: &str, role: Option<&str>) -> Result<Api> {
+        self.admin()?.add_user(username, role)?;
         Api::sign_in(self.coffre.address, username, USER_PASSWORD)
     }
 }

@@ -1,35 +1,39 @@
-//! A caller who sees ten credentials: among very many of somebody else, and where there are no others.
+//! Callers who see a little, among very much of somebody else, and where there is nothing else: one with ten credentials of his own, and one
+//! who consumes ten lockers.
 
 use anyhow::Result;
 
-use crate::api::{Api, list_path};
+use crate::api::{Api, LOCKERS, Stored, list_path};
+use crate::cases::crowd::{Crowd, Half};
 use crate::cases::{Bench, Served, at};
 use crate::cli::Engine;
 use crate::http;
 use crate::load::Work;
 use crate::work::{Cycle, Expected};
 
+/// Credentials of the owner, and lockers of the consumer with as many credentials each.
 const OWN: usize = 10;
 
 pub(super) fn run(bench: &mut Bench, engine: Engine) -> Result<()> {
     let (few, many) = (bench.serve(engine)?, bench.serve(engine)?);
-    let others = usize::try_from(bench.options.credentials)?;
-    bench.report.say(&format!("\nloading {others} credentials …"));
-    // Half of them before the caller's own, half after, so that his lie in the middle of every index.
-    let other = many.user("other")?;
-    other.add_credentials("others-a", others / 2)?;
+    let (credentials, lockers) = (bench.options.credentials, bench.options.lockers);
+    bench.report.say(&format!("\nloading {credentials} credentials in {lockers} lockers …"));
+    let other = many.admin()?.add_user("other", None)?.parse()?;
+    let crowd = Crowd { credentials: credentials.into(), lockers: lockers.into(), owner: other };
+    // Half of them before the callers' own, half after, so that these lie in the middle of every index.
+    many.coffre.load(&crowd.of(Half::Before))?;
     let (mut of_few, mut of_many) = (Prepared::new(&few)?, Prepared::new(&many)?);
-    other.add_credentials("others-z", others - others / 2)?;
-    let quantity = format!("{OWN} credentials seen of {}", others + OWN);
-    for (what, target) in [(What::List, "as fast: ≥ 0.9"), (What::Read, "≥ 0.9 (with 1 000 000)")] {
-        let case = format!("{}, {quantity}", what.name());
+    many.coffre.load(&crowd.of(Half::After))?;
+    let quantity = format!("of {credentials} credentials, {lockers} lockers");
+    for what in WHAT {
+        let case = format!("{}, {quantity}", what.name);
         let series = bench.rounds(
             &case,
             engine,
             &mut [few.contender("ten in all", of_few.work(what)?), many.contender("among many", of_many.work(what)?)],
         )?;
         let (few, many) = (at(&series, 0)?.per_second(), at(&series, 1)?.per_second());
-        bench.report.ratio(&case, engine, ("among many", &many), ("ten in all", &few), target);
+        bench.report.ratio(&case, engine, ("among many", &many), ("ten in all", &few), "≥ 0.9");
     }
     let mib = |served: &Served| served.coffre.resident() as f64 / 1024.0;
     bench.report.say(&format!(
@@ -40,44 +44,75 @@ pub(super) fn run(bench: &mut Bench, engine: Engine) -> Result<()> {
     Ok(())
 }
 
+/// A call that is measured.
+struct What {
+    name: &'static str,
+    by: By,
+    call: Call,
+}
+
 #[derive(Clone, Copy)]
-enum What {
-    List,
+enum By {
+    Owner,
+    Consumer,
+}
+
+#[derive(Clone, Copy)]
+enum Call {
     Read,
+    Credentials,
+    Lockers,
+    DetailedLockers,
 }
 
-impl What {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::List => "list",
-            Self::Read => "read of a value",
-        }
-    }
-}
+const WHAT: &[What] = &[
+    What { name: "list of 10 own credentials", by: By::Owner, call: Call::Credentials },
+    What { name: "read of an own value", by: By::Owner, call: Call::Read },
+    What { name: "list of 100 consumed credentials (C2)", by: By::Consumer, call: Call::Credentials },
+    What { name: "list of 10 consumed lockers (L1)", by: By::Consumer, call: Call::Lockers },
+    What { name: "the same with counts (L3)", by: By::Consumer, call: Call::DetailedLockers },
+    What { name: "read of a value through a locker", by: By::Consumer, call: Call::Read },
+];
 
-/// The caller's ten credentials.
+/// The two callers, and what they read.
 struct Prepared {
-    api: Api,
-    reads: Vec<String>,
+    owner: Api,
+    consumer: Api,
+    own: Vec<String>,
+    consumed: Vec<String>,
 }
 
 impl Prepared {
     fn new(served: &Served) -> Result<Self> {
-        let api = served.user("caller")?;
-        let stored = api.add_values("own", OWN)?;
-        Ok(Self { api, reads: stored.iter().map(crate::api::Stored::read_path).collect() })
+        let role = served.admin()?.add_role("scale-bots")?;
+        let owner = served.user("caller")?;
+        let mut giver = served.user("giver")?;
+        let consumer = served.user_with("consumer", Some(&role))?;
+        let own = owner.add_values("own", OWN)?;
+        let given = giver.add_values("given", OWN * OWN)?;
+        for (number, inside) in given.chunks(OWN).enumerate() {
+            giver.add_locker(&format!("given-{number}"), inside, &role)?;
+        }
+        let paths = |stored: &[Stored]| stored.iter().map(Stored::read_path).collect();
+        Ok(Self { owner, consumer, own: paths(&own), consumed: paths(&given) })
     }
 
-    fn work(&mut self, what: What) -> Result<Box<dyn Work>> {
-        let paths = match what {
-            What::List => vec![list_path()],
-            What::Read => self.reads.clone(),
+    fn work(&mut self, what: &What) -> Result<Box<dyn Work>> {
+        let (by, reads) = match what.by {
+            By::Owner => (&mut self.owner, &self.own),
+            By::Consumer => (&mut self.consumer, &self.consumed),
+        };
+        let paths = match what.call {
+            Call::Read => reads.clone(),
+            Call::Credentials => vec![list_path()],
+            Call::Lockers => vec![LOCKERS.to_owned()],
+            Call::DetailedLockers => vec![format!("{LOCKERS}/advanced")],
         };
         let mut calls = Vec::with_capacity(paths.len());
         for path in paths {
-            let answer = self.api.get(&path)?;
+            let answer = by.get(&path)?;
             answer.json(200)?;
-            calls.push((http::get(&path, Some(&self.api.token)), Expected::Body(200, answer.body)));
+            calls.push((http::get(&path, Some(&by.token)), Expected::Body(200, answer.body)));
         }
         Ok(Box::new(Cycle::new(calls)?))
     }
