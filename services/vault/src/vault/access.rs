@@ -1,6 +1,6 @@
 //! The use cases about who may do what, and for whom values are missing.
 
-use coffre_types::{CredentialId, RoleId, UserId};
+use coffre_types::{CredentialId, Permission, RoleId, UserId};
 
 use super::{Call, Result, Vault};
 use crate::domain::access::{self, Explained, LockerSharers, MissingValues, UserAccess};
@@ -22,6 +22,10 @@ impl Vault {
         if let Some(user) = user {
             record.detail("user", user.to_string());
         }
+        // Whom a caller would not find in the list of users, it does not find here either.
+        let lists_users = [Permission::ManageUsers, Permission::ManageMyLockers, Permission::AdministerAllLockers];
+        let knows = lists_users.into_iter().any(|permission| call.caller.has(permission));
+        let stranger = user.filter(|user| !knows && *user != call.caller.user_id);
         let Explained { credential, .. } = self.read(call, move |tx, by| access::may_explain(tx, by, id, user)).await?;
         let locker = self.sharers_of(credential.locker).await?;
         let people = match user {
@@ -43,6 +47,9 @@ impl Vault {
         let explained = people.into_iter().map(|person| access::explain(&credential, locker.as_ref(), person));
         // Whoever lost its standing between the questions is left out, unless it was asked about.
         let explained: Vec<_> = explained.filter(|access| user.is_some() || !access.paths.is_empty()).collect();
+        if let Some(user) = stranger.filter(|_| explained.iter().all(|access| access.paths.is_empty())) {
+            return Err(VaultError::UserNotFound(user));
+        }
         record.detail("users", explained.len().to_string());
         Ok((explained, locker))
     }

@@ -70,6 +70,11 @@ on_each_engine! {
         let stranger = ask(7, Some(40)).await.unwrap();
         assert!(stranger.len() == 1 && stranger[0].paths.is_empty() && stranger[0].actions.is_empty());
         assert!(matches!(ask(7, Some(5000)).await, Err(VaultError::UserNotFound(_))));
+        // Who may not list users learns of none who does not reach it.
+        let alone = with_roles(7, &[CREDENTIALS], &[]);
+        let about = |user| world.vault.explain_access(world.call(&alone), id, Some(UserId::from_trusted(user)));
+        assert!(matches!(about(40).await, Err(VaultError::UserNotFound(_))));
+        assert!(about(26).await.is_ok() && about(7).await.is_ok());
         assert_eq!(ask(26, Some(26)).await.unwrap()[0].paths[0].standing, Standing::Consumer);
         assert!(matches!(ask(26, Some(7)).await, Err(VaultError::NotPermitted(Action::Explain))));
         assert!(matches!(ask(26, None).await, Err(VaultError::NotPermitted(Action::Explain))));
