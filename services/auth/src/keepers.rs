@@ -9,7 +9,7 @@ use coffre_error::{Reason, Refusal};
 use coffre_proto::holdings::internal::v1::holdings_service_client::HoldingsServiceClient;
 use coffre_proto::holdings::internal::v1::{self as proto, Holding};
 use coffre_proto::locker::internal::v1::sharing_service_client::SharingServiceClient;
-use coffre_proto::locker::internal::v1::{HoldRoleRequest, RestoreRoleRequest};
+use coffre_proto::locker::internal::v1::{HoldRoleRequest, InspectRolesRequest, RestoreRoleRequest};
 use coffre_types::{RoleId, UserId};
 use tokio::time::timeout;
 use tonic::{Response, Status};
@@ -20,6 +20,8 @@ use crate::domain::ports::{
 
 /// How long a keeper may take for one answer; it removes or hands over many things in that time.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// About how many roles locker is asked at a time.
+const INSPECTED: usize = 1000;
 
 /// Asks a keeper's `HoldingsService`.
 pub(crate) struct Holdings {
@@ -125,5 +127,17 @@ impl KeepsConsumers for Consumers {
         let mut client = SharingServiceClient::new(self.0.clone());
         let asked = client.restore_role(RestoreRoleRequest { role_id: role.get(), attempt });
         answer(Keeper::Locker, asked).await.map(|_| ()).map_err(|(silent, _)| silent)
+    }
+
+    async fn consuming(&self, roles: &[RoleId]) -> Result<Vec<RoleId>, Silent> {
+        let mut consuming = Vec::new();
+        for part in roles.chunks(INSPECTED) {
+            let mut client = SharingServiceClient::new(self.0.clone());
+            let role_ids = part.iter().map(|role| role.get()).collect();
+            let asked = client.inspect_roles(InspectRolesRequest { role_ids });
+            let found = answer(Keeper::Locker, asked).await.map_err(|(silent, _)| silent)?;
+            consuming.extend(found.consuming_role_ids.into_iter().filter_map(RoleId::new));
+        }
+        Ok(consuming)
     }
 }

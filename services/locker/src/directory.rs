@@ -21,6 +21,8 @@ pub struct KnownRole {
     pub name: String,
     /// A system role, which consumes nothing.
     pub system: bool,
+    /// The user in question holds it.
+    pub held: bool,
 }
 
 /// The way to auth. Clones share it.
@@ -46,14 +48,17 @@ impl Directory {
         Ok(found.exists.then_some(found.username))
     }
 
-    /// Returns what is known of a role; `None` where there is none or it is being deleted.
+    /// Returns what is known of a role, and whether a user holds it; `None` where there is none or it is being deleted.
     ///
     /// # Errors
     /// `AuthUnavailable`.
-    pub async fn role(&self, role: RoleId) -> Result<Option<KnownRole>, LockerError> {
+    pub async fn role(&self, role: RoleId, holder: Option<UserId>) -> Result<Option<KnownRole>, LockerError> {
         let mut client = self.client.clone();
-        let found = answered(client.look_up_role(LookUpRoleRequest { role_id: role.get() })).await?;
-        Ok(found.exists.then_some(KnownRole { name: found.name, system: found.system }))
+        let found = answered(
+            client.look_up_role(LookUpRoleRequest { role_id: role.get(), user_id: holder.map_or(0, UserId::get) }),
+        )
+        .await?;
+        Ok(found.exists.then_some(KnownRole { name: found.name, system: found.system, held: found.held }))
     }
 }
 

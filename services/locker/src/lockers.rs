@@ -10,7 +10,7 @@ use coffre_types::{Caller, Clock, LockerId, RoleId, UserId};
 
 use crate::contents::Contents;
 use crate::directory::Directory;
-use crate::domain::consumers::{self, AddConsumer};
+use crate::domain::consumers::{self, AddConsumer, Holding};
 use crate::domain::error::LockerError;
 use crate::domain::lockers;
 use crate::domain::members::{self, SetMember};
@@ -20,6 +20,9 @@ use crate::store::Store;
 use crate::store::list::{self, LockerQuery};
 
 type Result<T> = std::result::Result<T, LockerError>;
+
+/// How often auth is asked anew about a role that is being given to users at the same time.
+const ROUNDS: u32 = 5;
 
 /// Who calls, and the record of the call.
 #[derive(Clone)]
@@ -154,14 +157,26 @@ impl Lockers {
     /// # Errors
     /// See [`consumers::add`].
     pub async fn add_consumer(&self, call: Call, locker: LockerId, role: RoleId) -> Result<()> {
+        for _ in 0..ROUNDS {
+            match self.try_add_consumer(call.clone(), locker, role).await {
+                Err(LockerError::RoleOvertaken(_)) => {}
+                done => return done,
+            }
+        }
+        self.try_add_consumer(call, locker, role).await
+    }
+
+    async fn try_add_consumer(&self, call: Call, locker: LockerId, role: RoleId) -> Result<()> {
         let (who, record) = (call.who(), call.record);
         let (asking, told) = (who.clone(), record.clone());
-        self.store.read(move |tx| consumers::may_add(tx, &asking, locker, role, &told)).await?;
-        let known = self.directory.role(role).await?.ok_or(LockerError::RoleNotFound(role))?;
+        let inspections = self.store.read(move |tx| consumers::may_add(tx, &asking, locker, role, &told)).await?;
+        let holder = inspections.map(|_| who.user);
+        let known = self.directory.role(role, holder).await?.ok_or(LockerError::RoleNotFound(role))?;
         if known.system {
             return Err(LockerError::SystemRole { name: known.name });
         }
-        let command = AddConsumer { locker, role, role_name: known.name };
+        let holding = inspections.map(|inspections| Holding { held: known.held, inspections });
+        let command = AddConsumer { locker, role, role_name: known.name, holding };
         let (now, told) = (self.clock.now(), record.clone());
         self.store.write(&record, move |tx| consumers::add(tx, &who, &command, now, &told)).await?;
         self.hub.poke();

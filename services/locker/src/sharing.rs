@@ -31,6 +31,16 @@ impl Lockers {
         self.store.read(move |tx| shares::resolve(tx, &users, &roles)).await
     }
 
+    /// Finds out which roles consume a locker, ascending. Whoever is about to add one of them asks auth anew who holds it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn inspect(&self, mut roles: Vec<RoleId>) -> Result<Vec<RoleId>> {
+        roles.sort_unstable();
+        roles.dedup();
+        self.store.write_unaudited(move |tx| shares::inspect(tx, &roles)).await
+    }
+
     /// Describes a locker.
     ///
     /// # Errors

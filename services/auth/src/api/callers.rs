@@ -56,14 +56,16 @@ impl CallerService for Callers {
     }
 
     async fn look_up_role(&self, request: Request<LookUpRoleRequest>) -> Result<Response<LookUpRoleResponse>, Status> {
-        let found = match RoleId::new(request.into_inner().role_id) {
-            Some(id) => self.0.look_up_role(id).await.map_err(error::of_fault)?,
+        let LookUpRoleRequest { role_id, user_id } = request.into_inner();
+        let found = match RoleId::new(role_id) {
+            Some(id) => self.0.look_up_role(id, UserId::new(user_id)).await.map_err(error::of_fault)?,
             None => None,
         };
-        Ok(Response::new(found.map_or_else(LookUpRoleResponse::default, |role| LookUpRoleResponse {
+        Ok(Response::new(found.map_or_else(LookUpRoleResponse::default, |(role, held)| LookUpRoleResponse {
             exists: true,
             name: role.name,
             system: role.system.is_some(),
+            held,
         })))
     }
 

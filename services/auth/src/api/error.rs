@@ -109,6 +109,19 @@ fn grant(fault: GrantFault) -> Refusal {
             Reason::AuthzGrantExceeds,
             "this would take AAE_Admin from an administrator; only a holder of AAE_Admin can do it",
         ),
+        GrantFault::Consumes(role) => Refusal::new(
+            Reason::AuthzGrantExceeds,
+            format!(
+                "role {role} consumes lockers, and whoever gets it, or the password of a user who holds it, gets what they share; you do not \
+                 hold it: a holder of AAE_Admin can do it"
+            ),
+        )
+        .with("roleId", role.to_string()),
+        GrantFault::ConsumesToSelf(role) => Refusal::new(
+            Reason::AuthzSelfGrant,
+            format!("role {role} consumes lockers, and nobody gives himself what lockers share; ask another administrator"),
+        )
+        .with("roleId", role.to_string()),
         GrantFault::ToSelf => Refusal::new(
             Reason::AuthzSelfGrant,
             "nobody gives himself, or a role he holds, more than he holds already; ask another administrator",
@@ -193,8 +206,13 @@ pub(crate) fn of_user(error: UserError) -> Refusal {
             "one's own password is changed with the old one (PUT /v1/authentication/password), not reset",
         ),
         UserError::Overloaded => overloaded(),
-        UserError::KeeperSilent(keeper) => silent(keeper, "the user holds"),
+        UserError::KeeperSilent(keeper) => silent(keeper, "the user holds, or what its roles consume"),
         UserError::Superseded => superseded("user"),
+        UserError::Overtaken => Refusal::new(
+            Reason::StoreConflict,
+            "roles or what they consume changed at the same time; repeat the call",
+        ),
+        UserError::Denied(denied) => of_denied(denied),
         UserError::RecipientNotFound(id) => Refusal::new(
             Reason::UserNotFound,
             format!("there is no user {id} who could get something, or it is being deleted; name another"),
@@ -293,7 +311,7 @@ pub(crate) fn of_list(error: ListError) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use coffre_types::Permission;
+    use coffre_types::{Permission, RoleId};
 
     use super::*;
     use crate::domain::ports::{Held, Holdings, Object};
@@ -334,6 +352,14 @@ mod tests {
             (of_user(UserError::Grant(GrantFault::ToSelf)), Reason::AuthzSelfGrant, None),
             (of_user(UserError::Grant(GrantFault::Exceeds(None))), Reason::AuthzGrantExceeds, None),
             (of_user(UserError::Grant(GrantFault::OfAdministrator)), Reason::AuthzGrantExceeds, None),
+            (of_user(UserError::Grant(GrantFault::Consumes(RoleId::from_trusted(9)))), Reason::AuthzGrantExceeds, None),
+            (
+                of_user(UserError::Grant(GrantFault::ConsumesToSelf(RoleId::from_trusted(9)))),
+                Reason::AuthzSelfGrant,
+                None,
+            ),
+            (of_user(UserError::Overtaken), Reason::StoreConflict, None),
+            (of_user(UserError::Denied(Denied(Permission::ManageMyLockers))), Reason::AuthzPermissionRequired, None),
             (of_user(UserError::OwnPassword), Reason::AuthzSelfGrant, None),
             (of_user(UserError::Overloaded), Reason::RequestOverloaded, soon),
             (of_user(UserError::KeeperSilent(Keeper::Vault)), Reason::ServiceUnavailable, soon),

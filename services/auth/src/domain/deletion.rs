@@ -233,16 +233,6 @@ impl Auth {
         .await
     }
 
-    /// Says whether a role exists and can consume lockers.
-    pub(crate) async fn look_up_role(&self, id: RoleId) -> Result<Option<super::role::Role>, Fault> {
-        self.database
-            .read(move |conn| match roles::find(conn, id)? {
-                Some(_) if deletions::is_leaving(conn, Leaving::Role(id))? => Ok(None),
-                found => Ok(found),
-            })
-            .await
-    }
-
     /// Gives an attempt up. From its first step on nothing will be deleted; what it cannot finish is finished in the background.
     async fn undo(&self, leaving: Leaving, attempt: i64) {
         let noted = race::write(&self.database, move |tx| {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use coffre_crypto::CryptoError;
-use coffre_types::Permission;
+use coffre_types::{Permission, RoleId};
 
 use super::ports::{Held, Holdings, Keeper, Silent};
 use crate::hashing::HashFault;
@@ -124,6 +124,10 @@ pub(crate) enum GrantFault {
     ToSelf,
     /// It would be taken from an administrator, by somebody who is none.
     OfAdministrator,
+    /// The role consumes lockers, and the caller does not hold it.
+    Consumes(RoleId),
+    /// The same, and it would go to the caller.
+    ConsumesToSelf(RoleId),
 }
 
 /// Why a user stays as it is.
@@ -159,6 +163,10 @@ pub(crate) enum UserError {
     KeeperSilent(Keeper),
     #[error("another attempt to delete the user is under way")]
     Superseded,
+    #[error("what was known of roles has changed meanwhile")]
+    Overtaken,
+    #[error("a permission is missing")]
+    Denied(Denied),
     #[error("no user {0} who could get something")]
     RecipientNotFound(i64),
     #[error("user {0} is disabled")]

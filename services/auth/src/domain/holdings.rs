@@ -4,9 +4,9 @@ use coffre_audit_client::CallRecord;
 use coffre_types::UserId;
 
 use super::Auth;
-use super::error::{Invalid, UserError};
+use super::error::{Denied, Invalid, UserError};
 use super::policy::{GiveHoldings, SeeHoldings};
-use super::ports::{Asker, Holdings, KeepsHoldings, NotGiven, Recipient};
+use super::ports::{Asker, Holdings, Keeper, KeepsHoldings, NotGiven, Recipient};
 use super::user::User;
 use crate::store::users;
 
@@ -46,13 +46,22 @@ impl Auth {
         if recipient.disabled {
             return Err(UserError::RecipientDisabled(recipient.id.get()));
         }
+        for keeper in [Keeper::Vault, Keeper::Locker] {
+            let Some(base) = permit.missing(keeper) else { continue };
+            if self.keepers.of(keeper).list(giver.id).await?.total > 0 {
+                return Err(UserError::Denied(Denied(base)));
+            }
+        }
         let recipient = Recipient { id: recipient.id, name: recipient.username };
         record.detail("recipient", format!("{} ({})", recipient.id, recipient.name));
         let asker = Asker::of(permit.caller(), record);
         let mut handed = Handed::default();
-        let mut outcome = give_all(&*self.keepers.vault, giver.id, &recipient, &asker, &mut handed.credentials).await;
-        if outcome.is_ok() {
-            outcome = give_all(&*self.keepers.locker, giver.id, &recipient, &asker, &mut handed.lockers).await;
+        let mut outcome = Ok(());
+        for (keeper, count) in [(Keeper::Vault, &mut handed.credentials), (Keeper::Locker, &mut handed.lockers)] {
+            // What came to a caller without the permission since is not given.
+            if outcome.is_ok() && permit.missing(keeper).is_none() {
+                outcome = give_all(self.keepers.of(keeper), giver.id, &recipient, &asker, count).await;
+            }
         }
         // Also where it ended early: that much was given.
         record.detail("credentials", handed.credentials.to_string());

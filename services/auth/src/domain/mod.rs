@@ -1,6 +1,7 @@
 //! What auth does, and by which rules. It knows neither gRPC nor SQL; what it changes, it changes through [`crate::store`] in one
 //! transaction together with the record of the call.
 
+mod consumption;
 pub(crate) mod deletion;
 pub(crate) mod error;
 pub(crate) mod holdings;

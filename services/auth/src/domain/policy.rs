@@ -3,6 +3,7 @@
 use coffre_types::{Caller, Permission, PermissionSet, RoleId, UserId};
 
 use super::error::{CallerFault, CannotGive, Denied, GrantFault};
+use super::ports::Keeper;
 use super::user::User;
 
 /// The right to administer users and roles.
@@ -83,6 +84,7 @@ pub(crate) struct GiveHoldings<'a> {
     caller: &'a Caller,
     from: UserId,
     to: UserId,
+    missing: [Option<Permission>; 2],
 }
 
 impl<'a> GiveHoldings<'a> {
@@ -100,19 +102,32 @@ impl<'a> GiveHoldings<'a> {
     pub(crate) fn to(self) -> UserId {
         self.to
     }
+
+    /// Returns the permission without which what a keeper has may not be given, where the caller lacks it.
+    pub(crate) fn missing(self, keeper: Keeper) -> Option<Permission> {
+        let [credentials, lockers] = self.missing;
+        match keeper {
+            Keeper::Vault => credentials,
+            Keeper::Locker => lockers,
+        }
+    }
 }
 
-/// Gives the right to hand over what a user holds: to the user itself, and to those who administer lockers, who never give to themselves.
+/// Gives the right to hand over what a user holds: to those who administer lockers, who never give to themselves, and to the user itself.
+/// What one owns oneself is effective with its base permission alone, so it is given with that permission alone.
 pub(crate) fn give_holdings(caller: &Caller, from: UserId, to: UserId) -> Result<GiveHoldings<'_>, CannotGive> {
+    let administers = caller.has(Permission::AdministerAllLockers);
     if caller.user_id != from {
-        if !caller.has(Permission::AdministerAllLockers) {
+        if !administers {
             return Err(CannotGive::Denied(Denied(Permission::AdministerAllLockers)));
         }
         if caller.user_id == to {
             return Err(CannotGive::ToSelf);
         }
     }
-    Ok(GiveHoldings { caller, from, to })
+    let missing = [Permission::ManageMyCredentials, Permission::ManageMyLockers]
+        .map(|base| (!administers && !caller.has(base)).then_some(base));
+    Ok(GiveHoldings { caller, from, to, missing })
 }
 
 /// What holding a role gives.
@@ -122,6 +137,8 @@ pub(crate) struct Grant {
     pub(crate) name: String,
     pub(crate) permissions: PermissionSet,
     pub(crate) administrator: bool,
+    /// The system made it, so it consumes nothing.
+    pub(crate) system: bool,
 }
 
 /// To whom something would be given.
@@ -170,7 +187,7 @@ impl Giver {
 
     /// Says whether roles may be given to a user, `None` being one who is about to be made.
     pub(crate) fn may_assign(&self, target: Option<UserId>, added: &[Grant]) -> Result<(), GrantFault> {
-        let to = if target == Some(self.user) { To::Oneself } else { To::Others };
+        let to = if self.is(target) { To::Oneself } else { To::Others };
         let permissions = added.iter().fold(PermissionSet::EMPTY, |all, grant| all.union(grant.permissions));
         self.may_give(permissions, added.iter().any(|grant| grant.administrator), to)
     }
@@ -185,6 +202,26 @@ impl Giver {
     pub(crate) fn may_grant(&self, role: Option<RoleId>, added: PermissionSet) -> Result<(), GrantFault> {
         let to = if role.is_some_and(|role| self.roles.contains(&role)) { To::Oneself } else { To::Others };
         self.may_give(added, false, to)
+    }
+
+    /// Says whether the caller is a user.
+    pub(crate) fn is(&self, user: Option<UserId>) -> bool {
+        user == Some(self.user)
+    }
+
+    /// Of roles that would be given to a user, or whose holder the caller could act as, returns those that count for what they consume: the
+    /// caller does not hold them himself, and is no administrator who gives to others.
+    pub(crate) fn in_question(&self, target: Option<UserId>, given: &[Grant]) -> Vec<RoleId> {
+        if self.administrator && !self.is(target) {
+            return Vec::new();
+        }
+        let counts = |grant: &&Grant| !grant.system && !self.roles.contains(&grant.role);
+        given.iter().filter(counts).map(|grant| grant.role).collect()
+    }
+
+    /// Refuses a role in question that consumes something.
+    pub(crate) fn may_not_hand(&self, target: Option<UserId>, role: RoleId) -> GrantFault {
+        if self.is(target) { GrantFault::ConsumesToSelf(role) } else { GrantFault::Consumes(role) }
     }
 
     /// Says whether the password of a user may be chosen: whoever does can act as that user.
@@ -222,6 +259,7 @@ mod tests {
             name: "r".to_owned(),
             permissions: permissions.iter().copied().collect(),
             administrator,
+            system: false,
         }
     }
 
@@ -261,6 +299,26 @@ mod tests {
     }
 
     #[test]
+    fn rule_3_1_roles_that_the_caller_does_not_hold_count_for_what_they_consume() {
+        let [seven, eight] = [7, 8].map(|user| Some(UserId::from_trusted(user)));
+        let role = |id, system| Grant { role: RoleId::from_trusted(id), system, ..grant(&[], false) };
+        let given = [role(2, true), role(70, false), role(71, false)];
+        let counts = vec![RoleId::from_trusted(71)];
+        let (manager, admin) = (holder(&[Permission::ManageUsers], false), holder(&[Permission::ManageUsers], true));
+        for target in [None, seven, eight] {
+            assert_eq!(manager.in_question(target, &given), counts, "{target:?}");
+            assert_eq!(
+                admin.in_question(target, &given),
+                if target == seven { counts.clone() } else { vec![] },
+                "{target:?}"
+            );
+        }
+        assert_eq!(admin.may_not_hand(seven, counts[0]), GrantFault::ConsumesToSelf(counts[0]));
+        assert_eq!(manager.may_not_hand(eight, counts[0]), GrantFault::Consumes(counts[0]));
+        assert_eq!(manager.may_not_hand(None, counts[0]), GrantFault::Consumes(counts[0]));
+    }
+
+    #[test]
     fn holdings_are_seen_by_their_holder_and_by_those_who_administer() {
         let (seven, eight) = (UserId::from_trusted(7), UserId::from_trusted(8));
         assert_eq!(see_holdings(&caller(&[], false), seven).unwrap().of(), seven);
@@ -277,7 +335,15 @@ mod tests {
         let nobody = caller(&[Permission::ManageUsers], true);
         assert!(give_holdings(&admin, eight, nine).is_ok());
         assert_eq!(give_holdings(&admin, eight, seven).unwrap_err(), CannotGive::ToSelf);
-        assert!(give_holdings(&nobody, seven, eight).is_ok(), "one's own");
+        let missing = |caller: &Caller| {
+            let permit = give_holdings(caller, seven, eight).unwrap();
+            [Keeper::Vault, Keeper::Locker].map(|keeper| permit.missing(keeper))
+        };
+        let (credentials, lockers) = (Permission::ManageMyCredentials, Permission::ManageMyLockers);
+        assert_eq!(missing(&nobody), [Some(credentials), Some(lockers)], "one's own is not effective");
+        assert_eq!(missing(&caller(&[credentials], false)), [None, Some(lockers)]);
+        assert_eq!(missing(&caller(&[lockers], false)), [Some(credentials), None]);
+        assert_eq!(missing(&admin), [None, None]);
         let denied = CannotGive::Denied(Denied(Permission::AdministerAllLockers));
         assert_eq!(give_holdings(&nobody, eight, nine).unwrap_err(), denied);
         assert_eq!(give_holdings(&nobody, eight, seven).unwrap_err(), denied);

@@ -116,6 +116,9 @@ pub(crate) trait KeepsConsumers: Send + Sync {
 
     /// Undoes [`Self::hold_role`].
     async fn restore_role(&self, role: RoleId, attempt: i64) -> Result<(), Silent>;
+
+    /// Says which of some roles consume a locker; whoever is about to make one of the others a consumer asks anew who holds it.
+    async fn consuming(&self, roles: &[RoleId]) -> Result<Vec<RoleId>, Silent>;
 }
 
 /// The services that keep something of users and roles.
@@ -123,4 +126,14 @@ pub(crate) struct Keepers {
     pub(crate) vault: Arc<dyn KeepsHoldings>,
     pub(crate) locker: Arc<dyn KeepsHoldings>,
     pub(crate) consumers: Arc<dyn KeepsConsumers>,
+}
+
+impl Keepers {
+    /// Returns what a service keeps of users.
+    pub(crate) fn of(&self, keeper: Keeper) -> &dyn KeepsHoldings {
+        match keeper {
+            Keeper::Vault => &*self.vault,
+            Keeper::Locker => &*self.locker,
+        }
+    }
 }

@@ -71,6 +71,12 @@ impl Raced for coffre_db::Error {
     }
 }
 
+impl Raced for Fault {
+    fn is_race(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_race())
+    }
+}
+
 macro_rules! raced {
     ($($error:ty),* $(,)?) => {$(
         impl Raced for $error {

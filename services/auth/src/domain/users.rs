@@ -7,6 +7,7 @@ use coffre_db::list::{Field, Kind, Listing, Page, Plan};
 use coffre_db::{Connection, Sql};
 use coffre_types::{NameKey, RoleId, Timestamp, UserId, etag};
 
+use super::consumption::{Idle, Weighed, weigh};
 use super::error::{Fault, Invalid, UserError};
 use super::policy::{Giver, Grant, ListUsers, ManageUsers, Shown};
 use super::throttle::address_key;
@@ -78,10 +79,12 @@ impl Auth {
         let wanted = distinct(draft.roles);
         // Refused before a second of hashing is spent on it; decided in the transaction.
         let early = wanted.clone();
-        self.database
-            .read(move |conn| {
-                let added = grants(conn, &early)?;
-                Ok::<_, UserError>(turn::look::<UserError>(conn, caller)?.may_assign(None, &added)?)
+        let idle = self
+            .idle(None, move |conn| {
+                let (added, giver) = (grants(conn, &early)?, turn::look::<UserError>(conn, caller)?);
+                giver.may_assign(None, &added)?;
+                let in_question = giver.in_question(None, &added);
+                Ok((giver, in_question))
             })
             .await?;
         // The hash is bound to the user's id, so the id is taken first; the row then appears whole.
@@ -94,7 +97,9 @@ impl Auth {
             recorded.clear_changes();
             let conn = tx.conn();
             let giver = turn::take::<UserError>(conn, caller)?;
-            giver.may_assign(None, &grants(conn, &wanted)?)?;
+            let added = grants(conn, &wanted)?;
+            giver.may_assign(None, &added)?;
+            idle.check(conn, &giver, None, &giver.in_question(None, &added))?;
             users::insert(conn, id, &new).map_err(taken)?;
             users::set_password(conn, id, &hash, new.password_change_required)?;
             users::replace_roles(conn, id, &wanted)?;
@@ -182,23 +187,8 @@ impl Auth {
         record: &Arc<CallRecord>,
     ) -> Result<(User, bool), UserError> {
         let caller = permit.caller().user_id;
-        let hash = match &patch.password {
-            None => None,
-            Some(new) => {
-                // Refused before a second of hashing is spent on it; decided in the transaction.
-                let before = self.user(permit, id, record).await?;
-                check_version(&patch, &before)?;
-                let giver = self.database.read(move |conn| turn::look::<UserError>(conn, caller)).await?;
-                check_reset(&giver, caller, &before)?;
-                let name = patch.username.as_ref().map_or(before.username.as_str(), |name| name.as_str());
-                password::check(new, name, self.config.password_min_length)?;
-                let turn = self.gate.turn(address_key(address)).await.map_err(|_| UserError::Overloaded)?;
-                let hash =
-                    self.hasher.hash(self.secrets.keyed_password(id, new.expose().as_bytes()), Some(turn)).await?;
-                Some(hash)
-            }
-        };
-        let patch = UserPatch { roles: patch.roles.map(distinct), ..patch };
+        let patch = Arc::new(UserPatch { roles: patch.roles.map(distinct), ..patch });
+        let (idle, hash) = self.prepared(permit, id, &patch, address, record).await?;
         let (now, forced, recorded) = (self.now(), self.config.force_password_change, record.clone());
         let outcome = race::audited(&self.database, record, move |tx| {
             recorded.clear_changes();
@@ -207,26 +197,13 @@ impl Auth {
             let old = users::find(conn, id)?.ok_or(UserError::NotFound)?;
             recorded.object("user", old.id, old.username.clone());
             check_version(&patch, &old)?;
-            let roles = match &patch.roles {
-                Some(wanted) => Some(grants(conn, wanted)?),
-                None => None,
-            };
+            let Weighed { roles, in_question } = weigh(conn, &giver, &old, &patch)?;
             let (mut new, key) = patched(&old, &patch, roles.as_deref());
             let reset = hash.is_some();
             if new == old && !reset {
                 return Ok((old, false));
             }
-            if reset {
-                check_reset(&giver, caller, &old)?;
-            }
-            if let Some(wanted) = &roles {
-                let added: Vec<Grant> = wanted
-                    .iter()
-                    .filter(|grant| !old.roles.iter().any(|held| held.id == grant.role))
-                    .cloned()
-                    .collect();
-                giver.may_assign(Some(id), &added)?;
-            }
+            idle.check(conn, &giver, Some(id), &in_question)?;
             let stripped = roles.as_ref().is_some_and(|wanted| !wanted.iter().any(|grant| grant.administrator));
             if old.administrator && stripped {
                 giver.may_strip()?;
@@ -266,6 +243,37 @@ impl Auth {
         .await?;
         self.hub.poke();
         Ok(outcome)
+    }
+
+    /// What needs time before the transaction of a change: locker's answer about roles, the hash of a password. What would be refused there
+    /// is refused before.
+    async fn prepared(
+        &self,
+        permit: ManageUsers<'_>,
+        id: UserId,
+        patch: &Arc<UserPatch>,
+        address: ClientAddress,
+        record: &CallRecord,
+    ) -> Result<(Idle, Option<String>), UserError> {
+        if patch.roles.is_none() && patch.password.is_none() {
+            return Ok((Idle::default(), None));
+        }
+        let before = self.user(permit, id, record).await?;
+        check_version(patch, &before)?;
+        let (caller, early, target) = (permit.caller().user_id, patch.clone(), before.clone());
+        let idle = self
+            .idle(Some(id), move |conn| {
+                let giver = turn::look::<UserError>(conn, caller)?;
+                let in_question = weigh(conn, &giver, &target, &early)?.in_question;
+                Ok((giver, in_question))
+            })
+            .await?;
+        let Some(new) = &patch.password else { return Ok((idle, None)) };
+        let name = patch.username.as_ref().map_or(before.username.as_str(), |name| name.as_str());
+        password::check(new, name, self.config.password_min_length)?;
+        let turn = self.gate.turn(address_key(address)).await.map_err(|_| UserError::Overloaded)?;
+        let hash = self.hasher.hash(self.secrets.keyed_password(id, new.expose().as_bytes()), Some(turn)).await?;
+        Ok((idle, Some(hash)))
     }
 }
 
@@ -331,7 +339,7 @@ fn distinct(mut roles: Vec<RoleId>) -> Vec<RoleId> {
     roles
 }
 
-fn grants(conn: &mut Connection, wanted: &[RoleId]) -> Result<Vec<Grant>, UserError> {
+pub(super) fn grants(conn: &mut Connection, wanted: &[RoleId]) -> Result<Vec<Grant>, UserError> {
     let found = roles::grants(conn, wanted)?;
     match wanted.iter().find(|id| !found.iter().any(|grant| grant.role == **id)) {
         Some(missing) => Err(UserError::RoleNotFound(missing.get())),
@@ -339,8 +347,8 @@ fn grants(conn: &mut Connection, wanted: &[RoleId]) -> Result<Vec<Grant>, UserEr
     }
 }
 
-fn check_reset(giver: &Giver, caller: UserId, target: &User) -> Result<(), UserError> {
-    if caller == target.id {
+pub(super) fn check_reset(giver: &Giver, target: &User) -> Result<(), UserError> {
+    if giver.is(Some(target.id)) {
         return Err(UserError::OwnPassword);
     }
     Ok(giver.may_reset_password(target.permissions, target.administrator)?)

@@ -2,6 +2,7 @@
 
 pub(crate) mod changes;
 pub(crate) mod deletions;
+pub(crate) mod inspections;
 pub(crate) mod installation;
 pub(crate) mod keys;
 pub(crate) mod roles;

@@ -243,6 +243,7 @@ pub(crate) fn grants(conn: &mut Connection, ids: &[RoleId]) -> Result<Vec<Grant>
             name: role.name,
             permissions: role.permissions,
             administrator: role.system == Some(SystemRole::Admin),
+            system: role.system.is_some(),
         })
         .collect())
 }

@@ -303,7 +303,7 @@ on_each_engine! {
         let world = World::start(&db).await;
         let admin = world.admin().await;
         let role = admin.create_role("operators", &[1]).await.unwrap().id;
-        let exists = async || world.internal().look_up_role(LookUpRoleRequest { role_id: role }).await.unwrap().into_inner().exists;
+        let exists = async || world.internal().look_up_role(LookUpRoleRequest { role_id: role, user_id: 0 }).await.unwrap().into_inner().exists;
         for how in [Fails::Before, Fails::After] {
             world.locker.fail("hold role", how);
             assert_eq!(admin.delete_role(role).await.unwrap_err(), Reason::ServiceUnavailable);

@@ -44,8 +44,8 @@ on_each_engine! {
     async fn a_role_is_looked_up(db: TestDb) {
         let world = World::start(&db).await;
         let role = world.admin().await.create_role("operators", &[1]).await.unwrap().id;
-        let look = async |role_id| world.internal().look_up_role(LookUpRoleRequest { role_id }).await.unwrap().into_inner();
-        assert_eq!(look(role).await, LookUpRoleResponse { exists: true, name: "operators".into(), system: false });
+        let look = async |role_id| world.internal().look_up_role(LookUpRoleRequest { role_id, user_id: 0 }).await.unwrap().into_inner();
+        assert_eq!(look(role).await, LookUpRoleResponse { exists: true, name: "operators".into(), system: false, held: false });
         for system in [ADMIN_ROLE, BASIC_ROLE, LOCKER_ADMIN_ROLE] {
             let found = look(system).await;
             assert!(found.exists && found.system && found.name.starts_with("AAE_"));

@@ -11,8 +11,9 @@ use coffre_proto::holdings::internal::v1::*;
 use coffre_proto::locker::internal::v1::sharing_service_server::{SharingService, SharingServiceServer};
 use coffre_proto::locker::internal::v1::{
     CloseEntryRequest, CloseEntryResponse, DescribeLockerRequest, DescribeLockerResponse, HoldRoleRequest,
-    HoldRoleResponse, ReserveEntryRequest, ReserveEntryResponse, ResolveSharesRequest, ResolveSharesResponse,
-    RestoreRoleRequest, RestoreRoleResponse, WatchChangesRequest, WatchChangesResponse, hold_role_response,
+    HoldRoleResponse, InspectRolesRequest, InspectRolesResponse, ReserveEntryRequest, ReserveEntryResponse,
+    ResolveSharesRequest, ResolveSharesResponse, RestoreRoleRequest, RestoreRoleResponse, WatchChangesRequest,
+    WatchChangesResponse, hold_role_response,
 };
 use tokio::sync::Notify;
 use tonic::service::Routes;
@@ -47,6 +48,7 @@ struct State {
     waiting: usize,
     askers: Vec<Asker>,
     departed: Vec<i64>,
+    consuming: Vec<i64>,
 }
 
 /// What it says and does.
@@ -98,6 +100,11 @@ impl FakeKeeper {
     /// Says that a user can be given nothing.
     pub fn departs(&self, user: i64) {
         self.0.state.lock().unwrap().departed.push(user);
+    }
+
+    /// Says which roles consume lockers.
+    pub fn consumes(&self, roles: &[i64]) {
+        self.0.state.lock().unwrap().consuming = roles.to_vec();
     }
 
     /// Waits until a call hangs.
@@ -300,5 +307,17 @@ impl SharingService for FakeKeeper {
 
     async fn close_entry(&self, _: Request<CloseEntryRequest>) -> Result<Response<CloseEntryResponse>, Status> {
         Err(Status::unimplemented("auth never asks"))
+    }
+
+    async fn inspect_roles(
+        &self,
+        request: Request<InspectRolesRequest>,
+    ) -> Result<Response<InspectRolesResponse>, Status> {
+        let roles = request.into_inner().role_ids;
+        self.answer("inspect", roles[0], |state| {
+            let consuming_role_ids = roles.iter().copied().filter(|role| state.consuming.contains(role)).collect();
+            Ok(InspectRolesResponse { consuming_role_ids })
+        })
+        .await
     }
 }

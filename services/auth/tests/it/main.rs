@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod consumption;
 mod deletion;
 mod described;
 mod grants;

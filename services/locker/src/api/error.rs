@@ -79,6 +79,11 @@ fn refusal(error: LockerError) -> Refusal {
             "another call deleted this locker or gave its deletion up at the same time: read it again and repeat the call",
         )
         .retry_after(SOON),
+        E::RoleOvertaken(role) => Refusal::new(
+            Reason::StoreConflict,
+            format!("role {role} was being given to users at the same time; repeat the call"),
+        )
+        .retry_after(SOON),
         E::List(error) => list(error),
         E::AuthUnavailable => Refusal::new(
             Reason::AuthUnavailable,

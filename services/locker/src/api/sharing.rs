@@ -9,9 +9,9 @@ use coffre_proto::locker::internal::v1::sharing_service_server::SharingService;
 use coffre_proto::locker::internal::v1::watch_changes_response::Message;
 use coffre_proto::locker::internal::v1::{
     Change, CloseEntryRequest, CloseEntryResponse, DescribeLockerRequest, DescribeLockerResponse, Heartbeat,
-    HoldRoleRequest, HoldRoleResponse, ReserveEntryRequest, ReserveEntryResponse, ResolveSharesRequest,
-    ResolveSharesResponse, RestoreRoleRequest, RestoreRoleResponse, RoleShares, Snapshot, UserShares,
-    WatchChangesRequest, WatchChangesResponse, hold_role_response,
+    HoldRoleRequest, HoldRoleResponse, InspectRolesRequest, InspectRolesResponse, ReserveEntryRequest,
+    ReserveEntryResponse, ResolveSharesRequest, ResolveSharesResponse, RestoreRoleRequest, RestoreRoleResponse,
+    RoleShares, Snapshot, UserShares, WatchChangesRequest, WatchChangesResponse, hold_role_response,
 };
 use coffre_types::{Permission, RoleId, UserId};
 use tonic::{Request, Response, Status};
@@ -110,6 +110,15 @@ impl SharingService for SharingHandler {
         let role = convert::role_id("role_id", role_id).map_err(status)?;
         self.0.restore_role(role, attempt).await.map_err(status)?;
         Ok(Response::new(RestoreRoleResponse {}))
+    }
+
+    async fn inspect_roles(
+        &self,
+        request: Request<InspectRolesRequest>,
+    ) -> Result<Response<InspectRolesResponse>, Status> {
+        let roles = ids(&request.into_inner().role_ids, convert::role_id, "role_ids").map_err(status)?;
+        let consuming = self.0.inspect(roles).await.map_err(status)?;
+        Ok(Response::new(InspectRolesResponse { consuming_role_ids: consuming.into_iter().map(RoleId::get).collect() }))
     }
 }
 

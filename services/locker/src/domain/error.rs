@@ -60,6 +60,9 @@ pub enum LockerError {
     /// The user is no member.
     #[error("user {0} is no member")]
     MemberNotFound(UserId),
+    /// What was known of who holds the role may have changed.
+    #[error("role {0} was looked at meanwhile")]
+    RoleOvertaken(RoleId),
     /// The role is no consumer.
     #[error("role {0} is no consumer")]
     ConsumerNotFound(RoleId),

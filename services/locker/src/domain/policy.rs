@@ -192,13 +192,19 @@ impl<'a> Rights<'a> {
         Ok(permit)
     }
 
-    /// Gives the permit to make a role a consumer.
+    /// Says whether *Administer all lockers* alone lets the caller add consumers: then it matters which roles it holds.
+    #[must_use]
+    pub fn administers_consumers(&self) -> bool {
+        self.may(Action::ChangeConsumers) && !self.by_membership(Action::ChangeConsumers)
+    }
+
+    /// Gives the permit to make a role a consumer, which the caller holds or not.
     ///
     /// # Errors
     /// As for [`Self::check`]; an administrator of lockers adds no role that it holds (`SelfGrant`).
-    pub fn permit_consumer(&self, role: RoleId) -> Result<Permit<ChangeConsumers>, LockerError> {
+    pub fn permit_consumer(&self, role: RoleId, held: bool) -> Result<Permit<ChangeConsumers>, LockerError> {
         let permit = self.permit(ChangeConsumers)?;
-        if self.who.roles.contains(&role) && !self.by_membership(Action::ChangeConsumers) {
+        if held && self.administers_consumers() {
             return Err(LockerError::SelfGrant(Grant::Consumption(role)));
         }
         Ok(permit)

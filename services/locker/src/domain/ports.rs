@@ -78,6 +78,8 @@ pub trait Read {
     fn consumers(&mut self, id: LockerId) -> Result<Vec<RoleId>>;
     /// Says whether a role consumes it.
     fn is_consumer(&mut self, id: LockerId, role: RoleId) -> Result<bool>;
+    /// Says how often auth was told what a role consumes.
+    fn inspections(&mut self, role: RoleId) -> Result<i64>;
     /// Loads the first places reserved in a locker.
     fn entries_of(&mut self, id: LockerId, limit: i64) -> Result<Vec<Entry>>;
     /// Loads the first places that were reserved before a time.

@@ -97,6 +97,11 @@ impl Read for Tx<'_> {
         Ok(!dialect::ids(self.conn, sql.cached())?.is_empty())
     }
 
+    fn inspections(&mut self, role: RoleId) -> Result<i64> {
+        let sql = Sql::new("SELECT COALESCE(MAX(inspections), 0) AS id FROM role_inspections WHERE role_id = ");
+        dialect::id(self.conn, sql.bind(role.get()).cached())
+    }
+
     fn entries_of(&mut self, id: LockerId, limit: i64) -> Result<Vec<Entry>> {
         let sql =
             Sql::new("SELECT locker_id, credential_id, epoch FROM reservations WHERE locker_id = ").bind(id.get());

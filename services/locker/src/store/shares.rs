@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use coffre_changes::provider::{self, Columns, log};
-use coffre_db::{Connection, Error, Sql};
-use coffre_types::{RoleId, Timestamp, UserId};
+use coffre_db::{Connection, Error, Sql, dialect};
+use coffre_types::{RoleId, TENANT, Timestamp, UserId};
 use diesel::RunQueryDsl as _;
 use diesel::sql_types::{BigInt, Bool};
 
@@ -85,6 +85,30 @@ pub fn resolve(tx: &mut Tx<'_>, users: &[UserId], roles: &[RoleId]) -> Result<Sh
         }
     }
     Ok(shares)
+}
+
+/// Finds out which roles consume a locker, ascending, and notes that they were looked at.
+///
+/// # Errors
+/// Those of the store.
+pub fn inspect(tx: &mut Tx<'_>, roles: &[RoleId]) -> Result<Vec<RoleId>, LockerError> {
+    if roles.is_empty() {
+        return Ok(Vec::new());
+    }
+    for role in roles {
+        Sql::new("INSERT INTO role_inspections (role_id, tenant_id, inspections) VALUES (")
+            .bind(role.get())
+            .push(", ")
+            .bind(TENANT.get())
+            .push(", 1) ON CONFLICT (role_id) DO UPDATE SET inspections = role_inspections.inspections + 1")
+            .cached()
+            .execute(tx.conn)
+            .map_err(Error::from)?;
+    }
+    let sql = Sql::new("SELECT DISTINCT role_id AS id FROM consumers WHERE role_id IN (")
+        .binds(roles.iter().map(|role| role.get()))
+        .push(") ORDER BY id");
+    Ok(dialect::ids(tx.conn, sql)?.into_iter().map(RoleId::from_trusted).collect())
 }
 
 /// Removes changes that every watcher has long seen.

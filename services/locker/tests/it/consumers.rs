@@ -73,4 +73,42 @@ on_each_engine! {
         let seen = world.lockers.locker(world.call(&holder(8)), id).await.unwrap();
         assert!(seen.place.consumer && seen.place.member == Some(OWN));
     }
+
+    async fn rule_3_1_an_administrator_adds_no_role_that_it_got_a_moment_ago(db: TestDb) {
+        let world = World::new(&db).await;
+        let id = world.made(&member(7), "a").await;
+        world.auth.give(9, 51);
+        let refused = world.add_role(&admin(9), id, 51).await;
+        assert!(matches!(refused, Err(LockerError::SelfGrant(Grant::Consumption(role))) if role.get() == 51), "{refused:?}");
+        world.add_role(&admin(8), id, 51).await.expect("another administrator");
+        assert!(world.lockers.consumers(world.call(&member(7)), id).await.unwrap().contains(&RoleId::from_trusted(51)));
+    }
+
+    async fn rule_3_1_a_role_that_is_given_to_an_administrator_while_it_adds_it_is_not_added(db: TestDb) {
+        let world = World::new(&db).await;
+        let id = world.made(&member(7), "a").await;
+        // Auth has said that nobody holds it; before the answer arrives auth hears that it consumes nothing, and gives it to the caller.
+        let slow = world.auth.slow();
+        let admin = admin(9);
+        let (refused, ()) = futures_util::future::join(world.add_role(&admin, id, 51), async {
+            slow.asked.notified().await;
+            assert!(world.lockers.inspect(vec![RoleId::from_trusted(51)]).await.unwrap().is_empty());
+            world.auth.give(9, 51);
+            slow.go.notify_one();
+        }).await;
+        assert!(matches!(refused, Err(LockerError::SelfGrant(Grant::Consumption(_)))), "{refused:?}");
+        assert!(world.lockers.inspect(vec![RoleId::from_trusted(51)]).await.unwrap().is_empty(), "nothing was added");
+        // Given to somebody else meanwhile it is added at the second attempt; who manages the locker is not asked about.
+        let slow = world.auth.slow();
+        let (added, ()) = futures_util::future::join(world.add_role(&admin, id, 52), async {
+            slow.asked.notified().await;
+            world.lockers.inspect(vec![RoleId::from_trusted(52)]).await.unwrap();
+            slow.go.notify_one();
+        }).await;
+        added.unwrap();
+        world.auth.give(7, 53);
+        world.add_role(&member(7), id, 53).await.unwrap();
+        let inspected = world.lockers.inspect([50, 53, 52, 53].map(RoleId::from_trusted).to_vec()).await.unwrap();
+        assert_eq!(inspected, [52, 53].map(RoleId::from_trusted));
+    }
 }

@@ -38,7 +38,16 @@ pub(crate) struct FakeAuth(Arc<Mutex<Gone>>);
 struct Gone {
     users: BTreeSet<i64>,
     roles: BTreeSet<i64>,
+    held: BTreeSet<(i64, i64)>,
     silent: bool,
+    slow: Option<Slow>,
+}
+
+/// Two ends of a wait: who waits says so, and goes on when it is told.
+#[derive(Clone, Default)]
+pub(crate) struct Slow {
+    pub(crate) asked: Arc<tokio::sync::Notify>,
+    pub(crate) go: Arc<tokio::sync::Notify>,
 }
 
 impl FakeAuth {
@@ -52,6 +61,16 @@ impl FakeAuth {
 
     pub(crate) fn silence(&self, silent: bool) {
         self.0.lock().unwrap().silent = silent;
+    }
+
+    /// Has a user hold a role.
+    pub(crate) fn give(&self, user: i64, role: i64) {
+        self.0.lock().unwrap().held.insert((user, role));
+    }
+
+    /// Has the next answer about a role be given late.
+    pub(crate) fn slow(&self) -> Slow {
+        self.0.lock().unwrap().slow.insert(Slow::default()).clone()
     }
 }
 
@@ -84,13 +103,21 @@ impl CallerService for FakeAuth {
     }
 
     async fn look_up_role(&self, request: Request<LookUpRoleRequest>) -> Result<Response<LookUpRoleResponse>, Status> {
-        let role = request.into_inner().role_id;
-        let gone = self.0.lock().unwrap();
-        if gone.silent {
-            return Err(Status::unavailable("silent"));
+        let LookUpRoleRequest { role_id: role, user_id } = request.into_inner();
+        let (answer, slow) = {
+            let mut gone = self.0.lock().unwrap();
+            if gone.silent {
+                return Err(Status::unavailable("silent"));
+            }
+            let exists = (1..=100).contains(&role) && !gone.roles.contains(&role);
+            let held = gone.held.contains(&(user_id, role));
+            (LookUpRoleResponse { exists, name: format!("role{role}"), system: role <= 3, held }, gone.slow.take())
+        };
+        if let Some(slow) = slow {
+            slow.asked.notify_one();
+            slow.go.notified().await;
         }
-        let exists = (1..=100).contains(&role) && !gone.roles.contains(&role);
-        Ok(Response::new(LookUpRoleResponse { exists, name: format!("role{role}"), system: role <= 3 }))
+        Ok(Response::new(answer))
     }
 
     async fn describe_users(

@@ -358,4 +358,11 @@ impl SharingService for FakeLocker {
     async fn restore_role(&self, _: Request<RestoreRoleRequest>) -> Result<Response<RestoreRoleResponse>, Status> {
         Err(Status::unimplemented("not here"))
     }
+
+    async fn inspect_roles(
+        &self,
+        _: Request<coffre_proto::locker::internal::v1::InspectRolesRequest>,
+    ) -> Result<Response<coffre_proto::locker::internal::v1::InspectRolesResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
 }

@@ -7,6 +7,7 @@ DROP TABLE throttle_buckets;
 DROP TABLE signing_keys;
 DROP TABLE sessions;
 DROP TABLE deletions;
+DROP TABLE role_inspections;
 DROP TABLE user_roles;
 DROP TABLE role_permissions;
 DROP TABLE roles;

@@ -70,6 +70,12 @@ CREATE TABLE user_roles (
 );
 CREATE INDEX user_roles_role ON user_roles (role_id, user_id);
 
+-- How often locker was told who holds a role: whoever gives it meanwhile, on what locker said before, asks locker anew.
+CREATE TABLE role_inspections (
+    role_id BIGINT NOT NULL PRIMARY KEY REFERENCES roles (id),
+    inspections BIGINT NOT NULL
+);
+
 -- Deletions that other services take part in: kind 1 of a user, 2 of a role. step: 1 the others are asked to hold, 2 it is given up and they
 -- are asked to restore, 3 the tombstone stands and they are asked to release. What a crash or a deadline leaves here is settled later, in the
 -- name of whoever asked.

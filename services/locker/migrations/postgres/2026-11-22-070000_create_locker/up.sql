@@ -76,6 +76,13 @@ CREATE TABLE departed_roles (
     departed_at BIGINT NOT NULL
 );
 
+-- How often auth was told what a role consumes: whoever adds it as a consumer meanwhile, on what auth said before, asks auth anew.
+CREATE TABLE role_inspections (
+    role_id BIGINT NOT NULL PRIMARY KEY,
+    tenant_id BIGINT NOT NULL DEFAULT 1,
+    inspections BIGINT NOT NULL
+);
+
 -- What watchers have to forget: kind 2 a user's memberships, kind 3 what a role consumes.
 CREATE TABLE changes (
     sequence BIGINT NOT NULL PRIMARY KEY,

@@ -2,6 +2,7 @@ DROP TABLE outbox_quarantine;
 DROP TABLE outbox_segments;
 DROP TABLE change_counter;
 DROP TABLE changes;
+DROP TABLE role_inspections;
 DROP TABLE departed_roles;
 DROP TABLE departed_users;
 DROP TABLE reservations;

@@ -97,8 +97,8 @@ fn an_administrator_of_lockers_gives_nothing_to_itself() {
         (Some(Standing::Owner), true, true),
     ] {
         let rights = Rights::of(&admin, LOCKER, place(standing));
-        assert!(rights.permit_member(OTHER).is_ok() && rights.permit_consumer(FOREIGN).is_ok());
-        let (member, consumer) = (rights.permit_member(ME), rights.permit_consumer(MINE));
+        assert!(rights.permit_member(OTHER).is_ok() && rights.permit_consumer(FOREIGN, false).is_ok());
+        let (member, consumer) = (rights.permit_member(ME), rights.permit_consumer(MINE, true));
         let member_refused = matches!(member, Err(LockerError::SelfGrant(Grant::Membership)));
         let consumer_refused = matches!(consumer, Err(LockerError::SelfGrant(Grant::Consumption(MINE))));
         assert_eq!((!member_refused, !consumer_refused), (members, consumers), "{standing:?}: {member:?} {consumer:?}");
@@ -110,7 +110,7 @@ fn a_membership_that_is_not_effective_does_not_allow_a_self_grant() {
     let admin = who(&[Permission::AdministerAllLockers]);
     let rights = Rights::of(&admin, LOCKER, place(Some(Standing::Owner)));
     assert!(matches!(rights.permit_member(ME), Err(LockerError::SelfGrant(_))));
-    assert!(matches!(rights.permit_consumer(MINE), Err(LockerError::SelfGrant(_))));
+    assert!(matches!(rights.permit_consumer(MINE, true), Err(LockerError::SelfGrant(_))));
 }
 
 #[test]
