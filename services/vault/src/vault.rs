@@ -252,17 +252,20 @@ impl Vault {
         let record = call.record.clone();
         let found = match values::whose(&call.caller, &query) {
             Some(user) => {
-                let sharing = self.shares.at_hand(&call.caller);
                 let found = self.store.with_values(query.credential, user).await?;
-                values::choose(found, call.asking(&sharing), &query)
+                let mut sharing = self.shares.at_hand(&call.caller);
+                let scope = match values::decide(found.as_ref(), call.asking(&sharing), &query) {
+                    Err(VaultError::SharesNotAsked) => {
+                        sharing = self.shares.ask(&call.caller).await;
+                        values::decide(found.as_ref(), call.asking(&sharing), &query)
+                    }
+                    decided => decided,
+                }?;
+                values::choose(found, &scope, call.asking(&sharing), &query)?
             }
-            // Everybody's values: many rows, and seldom asked for.
-            None => Err(VaultError::SharesNotAsked),
+            // Everybody's values: many rows, and seldom asked for. They hang on no locker.
+            None => self.read(call, move |tx, by| values::list(tx, by, &query)).await?,
         };
-        let found = match found {
-            Err(VaultError::SharesNotAsked) => self.read(call, move |tx, by| values::list(tx, by, &query)).await,
-            found => found,
-        }?;
         let values = found.open(keys.keyring(), &record)?;
         self.keyring.check(&keys).inspect_err(|_| record.clear_changes())?;
         Ok(values)

@@ -14,7 +14,7 @@ use super::Asker;
 use super::credentials::{check_etag, find, meet};
 use super::error::VaultError;
 use super::model::{Attribute, Stamp, Value};
-use super::policy::{Action, Permit, See, Standing, Users, WriteValue};
+use super::policy::{Action, Permit, ReadScope, See, Standing, Users, WriteValue};
 use super::ports::{NewValueRow, Read, WithValues, Write};
 
 type Result<T> = std::result::Result<T, VaultError>;
@@ -232,23 +232,33 @@ pub fn whose(caller: &Caller, query: &ListValues) -> Option<UserId> {
 pub fn list<T: Read>(tx: &mut T, by: Asker<'_>, query: &ListValues) -> Result<Found> {
     let users = whose(by.caller, query).map_or(Users::All, Users::One);
     let found = tx.with_values(query.credential, users)?;
-    choose(found, by, query)
+    let scope = decide(found.as_ref(), by, query)?;
+    choose(found, &scope, by, query)
 }
 
-/// As [`list`], from what was found for [`whose`].
+/// Decides about what was found for [`whose`], with what lockers share at this moment: a right that went while the database was asked
+/// counts no more.
 ///
 /// # Errors
 /// As for [`list`].
-pub fn choose(found: Option<WithValues>, by: Asker<'_>, query: &ListValues) -> Result<Found> {
+pub fn decide(found: Option<&WithValues>, by: Asker<'_>, query: &ListValues) -> Result<ReadScope> {
     by.record.clear_changes();
     by.record.object("credential", query.credential, "");
     let found = found.ok_or(VaultError::CredentialNotFound)?;
-    let scope = meet(by, &found.credential).permit_read(query.user)?;
+    meet(by, &found.credential).permit_read(query.user)
+}
+
+/// Takes what was decided from what was found.
+///
+/// # Errors
+/// `AttributeNotFound`.
+pub fn choose(found: Option<WithValues>, scope: &ReadScope, by: Asker<'_>, query: &ListValues) -> Result<Found> {
+    let found = found.ok_or(VaultError::CredentialNotFound)?;
     let attributes = found.attributes;
     if let Some(wanted) = query.attribute.filter(|wanted| attributes.iter().all(|known| known.id != *wanted)) {
         return Err(VaultError::AttributeNotFound(wanted.get()));
     }
-    let mut values = found.values.release(&scope);
+    let mut values = found.values.release(scope);
     values.retain(|value| query.attribute.is_none_or(|wanted| wanted == value.attribute));
     if scope.released() {
         tell_read(by.record, &attributes, &values);

@@ -124,6 +124,51 @@ on_each_engine! {
         });
     }
 
+    async fn a_right_that_goes_while_the_database_is_slow_releases_nothing(db: TestDb) {
+        let world = World::new(&db).await;
+        let id = shared(&world).await;
+        at_hand(&world, &bot()).await;
+        // Every reader stands still, and more work of the kind waits in front of the call.
+        let gate = Arc::new(std::sync::RwLock::new(()));
+        let shut = gate.clone();
+        let (closed, is_closed) = std::sync::mpsc::channel();
+        let (open, may_open) = std::sync::mpsc::channel::<()>();
+        let keeper = std::thread::spawn(move || {
+            let _held = shut.write().unwrap();
+            closed.send(()).unwrap();
+            let _ = may_open.recv();
+        });
+        is_closed.recv().unwrap();
+        let (enter, entered) = std::sync::mpsc::channel();
+        let mut stuck = Vec::new();
+        loop {
+            let (store, gate, enter) = (world.vault.store.clone(), gate.clone(), enter.clone());
+            stuck.push(tokio::spawn(async move {
+                store.read(move |_| {
+                    let _ = enter.send(());
+                    drop(gate.read());
+                    Ok(())
+                }).await
+            }));
+            if entered.recv_timeout(Duration::from_millis(200)).is_err() {
+                break;
+            }
+        }
+        let asked = async {
+            tokio::task::yield_now().await;
+            world.locker.remove_consumer(LOCKER, ROLE);
+            until(|| !matches!(world.vault.shares.at_hand(&bot()), Sharing::Known(_))).await;
+            drop(open);
+        };
+        let who = bot();
+        let (read, ()) = tokio::join!(world.read(&who, id), asked);
+        assert!(matches!(read, Err(VaultError::CredentialNotFound)), "{read:?}");
+        keeper.join().unwrap();
+        for one in stuck {
+            one.await.unwrap().unwrap();
+        }
+    }
+
     async fn shares_that_are_stale_are_asked_for_and_never_trusted(db: TestDb) {
         let world = World::new(&db).await;
         let id = shared(&world).await;
