@@ -163,6 +163,10 @@ pub fn give<T: Write>(
         return Err(LockerError::UserNotFound(hand_over.to));
     }
     let locker = tx.locker(id)?.ok_or(LockerError::LockerNotFound)?;
+    // Somebody may have taken the ownership since the list was made.
+    if !tx.member(id, hand_over.from)?.is_some_and(|giver| giver.own) {
+        return Err(LockerError::LockerNotFound);
+    }
     record.object("locker", id, locker.name.as_str());
     record.detail("userId", hand_over.to.to_string());
     record.detail("username", hand_over.to_name.as_str());

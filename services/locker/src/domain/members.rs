@@ -29,6 +29,7 @@ pub fn list<T: Read>(tx: &mut T, who: &Who, id: LockerId, record: &CallRecord) -
 /// # Errors
 /// `LockerNotFound`, `PermissionRequired`, `NotPermitted`, `SelfGrant`.
 pub fn may_set<T: Read>(tx: &mut T, who: &Who, id: LockerId, user: UserId, record: &CallRecord) -> Result<()> {
+    record.detail("userId", user.to_string());
     let (_, place) = find(tx, who, id, record)?;
     Rights::of(who, id, place).permit_member(user).map(|_| ())
 }
@@ -49,15 +50,15 @@ pub struct SetMember {
 /// # Errors
 /// See `SetMember` in the contract.
 pub fn set<T: Write>(tx: &mut T, who: &Who, command: &SetMember, now: Timestamp, record: &CallRecord) -> Result<()> {
-    record.clear_changes();
-    let (locker, place) = find(tx, who, command.locker, record)?;
     let Member { user, membership } = command.member;
+    record.clear_changes();
+    record.detail("userId", user.to_string());
+    let (locker, place) = find(tx, who, command.locker, record)?;
     let permit = Rights::of(who, locker.id, place).permit_member(user)?;
     check_kept(&locker)?;
     if tx.has_departed(user)? {
         return Err(LockerError::UserNotFound(user));
     }
-    record.detail("userId", user.to_string());
     record.detail("username", command.username.as_str());
     let before = tx.member(locker.id, user)?;
     if before == Some(membership) {
@@ -86,9 +87,9 @@ pub fn remove<T: Write>(
     record: &CallRecord,
 ) -> Result<()> {
     record.clear_changes();
+    record.detail("userId", user.to_string());
     let (locker, place) = find(tx, who, id, record)?;
     let permit = Rights::of(who, id, place).permit(ChangeMembers)?;
-    record.detail("userId", user.to_string());
     let before = tx.member(id, user)?.ok_or(LockerError::MemberNotFound(user))?;
     record.change("permissions", Some(before.words()), None);
     raise(tx, &locker, who, now)?;
