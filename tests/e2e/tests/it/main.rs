@@ -25,6 +25,7 @@ mod readme;
 mod replicas;
 mod rest_shapes;
 mod sign_in_limits;
+mod traces;
 mod zz_afterwards;
 
 case_list! {

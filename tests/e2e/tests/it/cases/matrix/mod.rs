@@ -160,7 +160,12 @@ async fn attempt(stage: &Stage<'_>, actor: &Actor, call: Call) -> Found {
         Call::UpdateOther => whole(me.update_value(id, stage.value(Some(stage.target)), &to()).await),
         Call::DeleteOther => whole(me.delete_value(id, stage.value(Some(stage.target))).await),
         Call::ExplainOwn => whole(me.explain(id, Some(me.id)).await),
-        Call::ExplainOther => whole(me.explain(id, Some(stage.target)).await),
+        Call::ExplainOther => {
+            // Somebody who stands to the credential: about strangers not everybody is told.
+            let members = stage.actors.iter().filter(|actor| matches!(actor.who, Who::Own | Who::Manage));
+            let other = members.map(|actor| actor.session.id).find(|other| *other != me.id);
+            whole(me.explain(id, other).await)
+        }
         Call::MissingValues => whole(me.missing_values(id).await),
         Call::SeeLocker => {
             let answer = me.get_locker(locker).await;
