@@ -222,28 +222,37 @@ impl Authenticator {
     }
 }
 
+/// How often auth is asked before a call is refused. An answer that took longer than the limit is not waited for: it would say what was so
+/// when auth looked, too long ago to act on it. It is asked for anew instead.
+const ASKS: u32 = 4;
+
 /// Asks auth about one session and keeps the answer where nothing has changed since.
 async fn resolve(state: &State, limit: Duration, question: &Question, kind: coffre_types::TokenKind) -> Resolution {
-    let asked = state.callers.ask();
-    let request = ResolveCallerRequest {
-        session_id: question.session.uuid().as_bytes().to_vec(),
-        user_id: question.user.get(),
-        epoch: question.epoch,
-        kid: question.kid.clone(),
-    };
-    let mut client = CallerServiceClient::new(state.channel.clone());
-    let answer = match timeout(limit, client.resolve_caller(request)).await {
-        Err(_) => return Err(unavailable()),
-        Ok(Err(status)) => {
-            let refusal = Refusal::from_status(&status);
-            return Err(if refusal.reason() == Reason::AuthTokenInvalid { refusal } else { unavailable() });
+    for _ in 0..ASKS {
+        let asked = state.callers.ask();
+        let request = ResolveCallerRequest {
+            session_id: question.session.uuid().as_bytes().to_vec(),
+            user_id: question.user.get(),
+            epoch: question.epoch,
+            kid: question.kid.clone(),
+        };
+        let mut client = CallerServiceClient::new(state.channel.clone());
+        match timeout(limit, client.resolve_caller(request)).await {
+            Err(_) => {}
+            Ok(Err(status)) => {
+                let refusal = Refusal::from_status(&status);
+                return Err(if refusal.reason() == Reason::AuthTokenInvalid { refusal } else { unavailable() });
+            }
+            Ok(Ok(answer)) => {
+                let answer = answer.into_inner();
+                let sequence = answer.sequence;
+                let resolved = Arc::new(from_answer(answer, question.session, kind));
+                state.callers.keep(question.session, resolved.clone(), sequence, asked);
+                return Ok(resolved);
+            }
         }
-        Ok(Ok(answer)) => answer.into_inner(),
-    };
-    let sequence = answer.sequence;
-    let resolved = Arc::new(from_answer(answer, question.session, kind));
-    state.callers.keep(question.session, resolved.clone(), sequence, asked);
-    Ok(resolved)
+    }
+    Err(unavailable())
 }
 
 fn from_answer(answer: ResolveCallerResponse, session_id: SessionId, kind: coffre_types::TokenKind) -> ResolvedCaller {

@@ -62,6 +62,8 @@ struct FakeAuth {
     asked: Arc<AtomicUsize>,
     watched: Arc<AtomicUsize>,
     silent: Arc<std::sync::atomic::AtomicBool>,
+    /// How many of the next questions are answered too late.
+    late: Arc<AtomicUsize>,
 }
 
 #[tonic::async_trait]
@@ -73,7 +75,8 @@ impl CallerService for FakeAuth {
         _: Request<ResolveCallerRequest>,
     ) -> Result<Response<ResolveCallerResponse>, Status> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        if self.silent.load(Ordering::SeqCst) {
+        let late = self.late.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |late| late.checked_sub(1)).is_ok();
+        if late || self.silent.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
         tokio::task::yield_now().await;
@@ -331,6 +334,18 @@ async fn rule_1_4_stale_knowledge_is_not_used() {
     let refusal = world.authenticator.authenticate(&token).await.unwrap_err();
     assert_eq!(refusal.reason(), Reason::AuthUnavailable);
     assert_eq!(refusal.delay(), Some(Duration::from_secs(1)));
+}
+
+#[tokio::test]
+async fn rule_1_4_what_auth_says_too_late_is_asked_for_anew() {
+    let world = World::start().await;
+    let token = world.token();
+    world.auth.late.store(3, Ordering::SeqCst);
+    world.authenticator.authenticate(&token).await.unwrap();
+    assert_eq!(world.asked(), 4);
+    world.clock.advance(Duration::from_millis(801));
+    world.auth.late.store(4, Ordering::SeqCst);
+    assert_eq!(world.refused(&token).await, Reason::AuthUnavailable);
 }
 
 #[tokio::test]
