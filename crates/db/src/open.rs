@@ -186,7 +186,8 @@ fn open_postgres(url: &str, options: &Options, role: Role) -> Result<PgConnectio
 /// Errors without a kind of their own are told apart by their text (see `error.rs`). A role may lack the right to choose the language.
 fn speak_english(conn: &mut PgConnection) {
     const CHOOSE: &str = "SELECT set_config('lc_messages', 'C', false)
-          WHERE current_setting('lc_messages') NOT IN ('', 'C', 'POSIX') AND current_setting('lc_messages') NOT LIKE 'en%'";
+          WHERE current_setting('lc_messages') NOT IN ('', 'C', 'POSIX')
+            AND current_setting('lc_messages') NOT LIKE 'C.%' AND current_setting('lc_messages') NOT LIKE 'en%'";
     if conn.batch_execute(CHOOSE).is_err() {
         tracing::warn!(
             "the database speaks another language than English: deadlocks and time-outs pass for internal errors; set lc_messages"
