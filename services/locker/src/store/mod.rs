@@ -10,12 +10,10 @@ pub mod shares;
 mod write;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use coffre_audit_client::{CallRecord, audited_write};
-use coffre_db::{Connection, Database, Error};
+use coffre_db::{Connection, Database};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-use tokio::time::sleep;
 
 use crate::domain::error::LockerError;
 
@@ -23,9 +21,6 @@ use crate::domain::error::LockerError;
 pub const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 /// The migrations for PostgreSQL.
 pub const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
-
-/// How often a change that lost every race at the database is given back to it: all who change members meet at the counter of changes.
-const ROUNDS: u32 = 12;
 
 /// The store of lockers. Clones share it.
 #[derive(Clone)]
@@ -69,19 +64,9 @@ impl Store {
     pub async fn write<T: Send + 'static>(
         &self,
         record: &Arc<CallRecord>,
-        f: impl Fn(&mut Tx<'_>) -> Result<T, LockerError> + Send + Sync + 'static,
+        f: impl Fn(&mut Tx<'_>) -> Result<T, LockerError> + Send + 'static,
     ) -> Result<T, LockerError> {
-        let f = Arc::new(f);
-        let mut round = 0;
-        loop {
-            let again = f.clone();
-            let done = audited_write(&self.database, record, move |tx| again(&mut Tx { conn: tx.conn() })).await;
-            round += 1;
-            match done {
-                Err(LockerError::Store(Error::Retryable)) if round <= ROUNDS => sleep(pause(round)).await,
-                done => return done,
-            }
-        }
+        audited_write(&self.database, record, move |tx| f(&mut Tx { conn: tx.conn() })).await
     }
 
     /// Changes what is no call of anybody, or a step of one that its last step records.
@@ -90,22 +75,8 @@ impl Store {
     /// What the closure returns, or the database.
     pub async fn write_unaudited<T: Send + 'static>(
         &self,
-        f: impl Fn(&mut Tx<'_>) -> Result<T, LockerError> + Send + Sync + 'static,
+        f: impl Fn(&mut Tx<'_>) -> Result<T, LockerError> + Send + 'static,
     ) -> Result<T, LockerError> {
-        let f = Arc::new(f);
-        let mut round = 0;
-        loop {
-            let again = f.clone();
-            let done = self.database.write(move |tx| again(&mut Tx { conn: tx.conn() })).await;
-            round += 1;
-            match done {
-                Err(LockerError::Store(Error::Retryable)) if round <= ROUNDS => sleep(pause(round)).await,
-                done => return done,
-            }
-        }
+        self.database.write(move |tx| f(&mut Tx { conn: tx.conn() })).await
     }
-}
-
-fn pause(round: u32) -> Duration {
-    Duration::from_millis(3) * round
 }
