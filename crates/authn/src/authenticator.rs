@@ -9,8 +9,8 @@ use coffre_changes::consumer::{self, Known, STALE_AFTER, Watching};
 use coffre_channel::Channel;
 use coffre_error::{Reason, Refusal};
 use coffre_proto::auth::internal::v1::caller_service_client::CallerServiceClient;
-use coffre_proto::auth::internal::v1::{ResolveCallerRequest, ResolveCallerResponse};
-use coffre_types::{Caller, Clock, Permission, RoleId, SessionId, Timestamp, UserId};
+use coffre_proto::auth::internal::v1::{self, ResolveCallerRequest, ResolveCallerResponse};
+use coffre_types::{ApiAccessId, Caller, Clock, Permission, RoleId, SessionId, Timestamp, TokenKind, UserId};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::time::timeout;
@@ -100,7 +100,7 @@ impl Authenticator {
         let state = &self.0.state;
         // Not a question that is on its way already: its answer may be from before.
         let question = Question::about(&verified);
-        let resolved = resolve(state, self.0.ask_timeout, &question, verified.identity.kind).await?;
+        let resolved = resolve(state, self.0.ask_timeout, &question).await?;
         if !takes(&resolved, &verified.identity, state.clock.now()) {
             return Err(invalid());
         }
@@ -202,9 +202,8 @@ impl Authenticator {
                 None => {
                     let (inner, asking) = (Arc::downgrade(&self.0), question.clone());
                     let (state, limit) = (self.0.state.clone(), self.0.ask_timeout);
-                    let kind = verified.identity.kind;
                     let future = async move {
-                        let resolution = resolve(&state, limit, &asking, kind).await;
+                        let resolution = resolve(&state, limit, &asking).await;
                         if let Some(inner) = inner.upgrade() {
                             inner.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&asking);
                         }
@@ -227,7 +226,7 @@ impl Authenticator {
 const ASKS: u32 = 4;
 
 /// Asks auth about one session and keeps the answer where nothing has changed since.
-async fn resolve(state: &State, limit: Duration, question: &Question, kind: coffre_types::TokenKind) -> Resolution {
+async fn resolve(state: &State, limit: Duration, question: &Question) -> Resolution {
     for _ in 0..ASKS {
         let asked = state.callers.ask();
         let request = ResolveCallerRequest {
@@ -246,7 +245,7 @@ async fn resolve(state: &State, limit: Duration, question: &Question, kind: coff
             Ok(Ok(answer)) => {
                 let answer = answer.into_inner();
                 let sequence = answer.sequence;
-                let resolved = Arc::new(from_answer(answer, question.session, kind));
+                let resolved = Arc::new(from_answer(answer, question.session));
                 state.callers.keep(question.session, resolved.clone(), sequence, asked);
                 return Ok(resolved);
             }
@@ -255,7 +254,11 @@ async fn resolve(state: &State, limit: Duration, question: &Question, kind: coff
     Err(unavailable())
 }
 
-fn from_answer(answer: ResolveCallerResponse, session_id: SessionId, kind: coffre_types::TokenKind) -> ResolvedCaller {
+fn from_answer(answer: ResolveCallerResponse, session_id: SessionId) -> ResolvedCaller {
+    let kind = match answer.token_kind() {
+        v1::TokenKind::PublicApi => TokenKind::PublicApi,
+        v1::TokenKind::Session | v1::TokenKind::Unspecified => TokenKind::Session,
+    };
     let caller = Caller {
         user_id: UserId::from_trusted(answer.user_id),
         username: answer.username.into(),
@@ -273,6 +276,7 @@ fn from_answer(answer: ResolveCallerResponse, session_id: SessionId, kind: coffr
         session_end: Timestamp::from_micros(answer.expire_time_us),
         first_epoch: answer.first_epoch,
         epoch: answer.epoch,
+        api_access: ApiAccessId::new(answer.api_access_id),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use coffre_changes::consumer::{self, Reach};
-use coffre_types::{Caller, RoleId, SessionId, Timestamp, UserId};
+use coffre_types::{ApiAccessId, Caller, RoleId, SessionId, Timestamp, UserId};
 
 /// A caller as auth resolved it.
 pub(crate) struct ResolvedCaller {
@@ -14,6 +14,8 @@ pub(crate) struct ResolvedCaller {
     pub(crate) first_epoch: i64,
     /// The newest epoch of a token that this session takes.
     pub(crate) epoch: i64,
+    /// The API access behind the session.
+    pub(crate) api_access: Option<ApiAccessId>,
 }
 
 /// What a change touches.
@@ -22,6 +24,7 @@ pub(crate) enum Subject {
     Session(SessionId),
     User(UserId),
     Role(RoleId),
+    ApiAccess(ApiAccessId),
     /// Nothing that is kept here.
     Other,
 }
@@ -33,7 +36,7 @@ impl consumer::Subject for Subject {
     fn reach(&self) -> Reach<SessionId> {
         match self {
             Self::Session(session) => Reach::One(*session),
-            Self::User(_) | Self::Role(_) => Reach::Many,
+            Self::User(_) | Self::Role(_) | Self::ApiAccess(_) => Reach::Many,
             Self::Other => Reach::Nothing,
         }
     }
@@ -43,6 +46,7 @@ impl consumer::Subject for Subject {
             Self::Session(session) => session == key,
             Self::User(user) => resolved.caller.user_id == *user,
             Self::Role(role) => resolved.caller.roles.contains(role),
+            Self::ApiAccess(access) => resolved.api_access == Some(*access),
             Self::Other => false,
         }
     }

@@ -6,7 +6,7 @@ use coffre_proto::auth::internal::v1::caller_service_client::CallerServiceClient
 use coffre_proto::auth::internal::v1::change::Subject as Changed;
 use coffre_proto::auth::internal::v1::watch_changes_response::Message;
 use coffre_proto::auth::internal::v1::{Snapshot, WatchChangesRequest, WatchChangesResponse};
-use coffre_types::{RoleId, SessionId, UserId};
+use coffre_types::{ApiAccessId, RoleId, SessionId, UserId};
 use tonic::{Status, Streaming};
 
 use crate::callers::Subject;
@@ -41,6 +41,7 @@ impl Watch for State {
                     }
                     Changed::UserChanged(user) => apply(Subject::User(UserId::from_trusted(user))),
                     Changed::RoleChanged(role) => apply(Subject::Role(RoleId::from_trusted(role))),
+                    Changed::ApiAccessChanged(access) => apply(Subject::ApiAccess(ApiAccessId::from_trusted(access))),
                     Changed::KeysChanged(keys) => self.set_keys(&keys.keys, || apply(Subject::Other)),
                 }
             }

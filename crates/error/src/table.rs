@@ -18,6 +18,10 @@ pub const fn grpc_code(reason: Reason) -> Code {
         | Reason::ListTokenInvalid
         | Reason::AuthTokenConflict
         | Reason::AuthPasswordWeak
+        | Reason::OauthGrantInvalid
+        | Reason::OauthClientUnauthorized
+        | Reason::OauthScopeInvalid
+        | Reason::OauthGrantTypeUnsupported
         | Reason::TransportKeyUnknown
         | Reason::TransportValueUnreadable
         | Reason::TransportValueTooLong => Code::InvalidArgument,
@@ -31,6 +35,8 @@ pub const fn grpc_code(reason: Reason) -> Code {
         | Reason::LockerNotEmpty
         | Reason::LockerLastOwner
         | Reason::LockerBeingDeleted
+        | Reason::ApiAccessNotBindable
+        | Reason::ApiKeyLimit
         | Reason::AttributeHasValues => Code::FailedPrecondition,
         Reason::RequestOverloaded
         | Reason::AuthUnavailable
@@ -50,11 +56,15 @@ pub const fn grpc_code(reason: Reason) -> Code {
         | Reason::LockerMemberNotFound
         | Reason::LockerConsumerNotFound
         | Reason::CredentialNotInLocker
+        | Reason::ApiAccessNotFound
+        | Reason::ApiKeyNotFound
         | Reason::AuditEntryNotFound => Code::NotFound,
         Reason::RouteMethodNotAllowed => Code::Unimplemented,
-        Reason::AuthTokenRequired | Reason::AuthTokenInvalid | Reason::AuthSignInFailed | Reason::AuthTokenKind => {
-            Code::Unauthenticated
-        }
+        Reason::AuthTokenRequired
+        | Reason::AuthTokenInvalid
+        | Reason::AuthSignInFailed
+        | Reason::AuthTokenKind
+        | Reason::OauthClientInvalid => Code::Unauthenticated,
         Reason::AuthThrottled => Code::ResourceExhausted,
         Reason::AuthPasswordChangeRequired
         | Reason::AuthRecentSignInRequired
@@ -67,6 +77,8 @@ pub const fn grpc_code(reason: Reason) -> Code {
         Reason::UserNameTaken
         | Reason::RoleNameTaken
         | Reason::LockerNameTaken
+        | Reason::ApiAccessClientIdTaken
+        | Reason::ApiKeyNameTaken
         | Reason::CredentialNameTaken
         | Reason::AttributeNameTaken
         | Reason::ValueExists => Code::AlreadyExists,
@@ -74,6 +86,7 @@ pub const fn grpc_code(reason: Reason) -> Code {
         | Reason::RoleVersionConflict
         | Reason::CredentialVersionConflict
         | Reason::LockerVersionConflict
+        | Reason::ApiAccessVersionConflict
         | Reason::AttributeVersionConflict
         | Reason::ValueVersionConflict
         | Reason::StoreConflict => Code::Aborted,
@@ -156,6 +169,18 @@ pub const fn code(reason: Reason) -> &'static str {
         Reason::LockerMemberNotFound => "locker.member_not_found",
         Reason::LockerConsumerNotFound => "locker.consumer_not_found",
         Reason::CredentialNotInLocker => "credential.not_in_locker",
+        Reason::OauthClientInvalid => "oauth.invalid_client",
+        Reason::OauthGrantInvalid => "oauth.invalid_grant",
+        Reason::OauthClientUnauthorized => "oauth.unauthorized_client",
+        Reason::OauthScopeInvalid => "oauth.invalid_scope",
+        Reason::OauthGrantTypeUnsupported => "oauth.unsupported_grant_type",
+        Reason::ApiAccessNotFound => "api_access.not_found",
+        Reason::ApiAccessClientIdTaken => "api_access.client_id_taken",
+        Reason::ApiAccessVersionConflict => "api_access.version_conflict",
+        Reason::ApiAccessNotBindable => "api_access.not_bindable",
+        Reason::ApiKeyNotFound => "api_key.not_found",
+        Reason::ApiKeyNameTaken => "api_key.name_taken",
+        Reason::ApiKeyLimit => "api_key.limit",
         Reason::Unspecified | Reason::Internal => "internal",
     }
 }

@@ -82,6 +82,12 @@ id_type! {
     UserId;
     /// Names a role.
     RoleId;
+    /// An API access: an OAuth client.
+    ApiAccessId;
+    /// A secret of an API access.
+    ApiSecretId;
+    /// An API key.
+    ApiKeyId;
     /// Names a credential.
     CredentialId;
     /// Names an attribute of a credential.

@@ -13,8 +13,8 @@ mod time;
 
 pub use caller::{Caller, TokenKind};
 pub use id::{
-    AttributeId, CredentialId, EventId, LockerId, NotAnId, RoleId, SessionId, TENANT, TenantId, UserId, ValueId,
-    Version,
+    ApiAccessId, ApiKeyId, ApiSecretId, AttributeId, CredentialId, EventId, LockerId, NotAnId, RoleId, SessionId,
+    TENANT, TenantId, UserId, ValueId, Version,
 };
 pub use name::{Description, Name, NameKey, TextFault};
 pub use permission::{Permission, PermissionSet};

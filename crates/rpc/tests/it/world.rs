@@ -253,7 +253,7 @@ impl CallerService for Auth {
             username: "ada".into(),
             permission_ids: self.permissions.clone(),
             expire_time_us: i64::MAX,
-            ..ResolveCallerResponse::default()
+            ..ResolveCallerResponse::default()..Default::default()
         }))
     }
 

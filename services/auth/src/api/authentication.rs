@@ -22,7 +22,7 @@ use crate::domain::password;
 impl AuthenticationService for Authentication {
     async fn sign_in(&self, request: Request<SignInRequest>) -> Result<Response<SignInResponse>, Status> {
         let call = CallContext::of(&request)?;
-        let SignInRequest { username, password } = request.into_inner();
+        let SignInRequest { username, password, .. } = request.into_inner();
         let password = bounded("password", password)?;
         if username.is_empty() {
             return Err(Refusal::invalid("username", "must not be empty").into());

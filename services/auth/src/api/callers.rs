@@ -8,11 +8,11 @@ use coffre_proto::auth::internal::v1::caller_service_server::CallerService;
 use coffre_proto::auth::internal::v1::change::Subject as Changed;
 use coffre_proto::auth::internal::v1::watch_changes_response::Message;
 use coffre_proto::auth::internal::v1::{
-    Change, DescribeUsersRequest, DescribeUsersResponse, Heartbeat, LookUpRoleRequest, LookUpRoleResponse,
+    self, Change, DescribeUsersRequest, DescribeUsersResponse, Heartbeat, LookUpRoleRequest, LookUpRoleResponse,
     LookUpUserRequest, LookUpUserResponse, ResolveCallerRequest, ResolveCallerResponse, SigningKey, SigningKeys,
     Snapshot, WatchChangesRequest, WatchChangesResponse,
 };
-use coffre_types::{Permission, RoleId, SessionId, UserId};
+use coffre_types::{ApiAccessId, Permission, RoleId, SessionId, TokenKind, UserId};
 use tonic::{Request, Response, Status};
 
 use super::{Callers, convert, error};
@@ -93,6 +93,12 @@ fn resolved(standing: Standing) -> ResolveCallerResponse {
         administrator: standing.administrator,
         first_epoch: standing.first_epoch,
         epoch: standing.epoch,
+        api_access_id: standing.api_access.map_or(0, ApiAccessId::get),
+        token_kind: match standing.kind {
+            TokenKind::Session => v1::TokenKind::Session,
+            TokenKind::PublicApi => v1::TokenKind::PublicApi,
+        }
+        .into(),
     }
 }
 
@@ -113,6 +119,7 @@ fn changed(subject: Subject, keys: &[PublicKey]) -> Changed {
         Subject::Session(session) => Changed::SessionEnded(session.uuid().as_bytes().to_vec()),
         Subject::User(user) => Changed::UserChanged(user.get()),
         Subject::Role(role) => Changed::RoleChanged(role.get()),
+        Subject::ApiAccess(access) => Changed::ApiAccessChanged(access.get()),
         Subject::Keys => Changed::KeysChanged(SigningKeys { keys: signing_keys(keys) }),
     }
 }

@@ -1,6 +1,8 @@
 //! Sessions, as the use cases see them.
 
-use coffre_types::{PermissionSet, RoleId, SessionId, Timestamp, UserId};
+use coffre_types::{
+    ApiAccessId, ApiKeyId, ApiSecretId, PermissionSet, RoleId, SessionId, Timestamp, TokenKind, UserId,
+};
 
 /// A session about to be opened.
 #[derive(Clone, Copy, Debug)]
@@ -10,6 +12,36 @@ pub(crate) struct NewSession {
     pub(crate) epoch: i64,
     pub(crate) opened_at: Timestamp,
     pub(crate) expires_at: Timestamp,
+    pub(crate) origin: Origin,
+}
+
+/// What a session was opened with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Origin {
+    /// A password.
+    Password,
+    /// An API key in place of the password.
+    ApiKey(ApiKeyId),
+    /// An API access asked for a token.
+    Client {
+        access: ApiAccessId,
+        /// The epoch of the access.
+        epoch: i64,
+        /// The secret whose confirmation it stands on, where no operator gave his password.
+        confirmed: Option<ApiSecretId>,
+        /// It has refresh tokens.
+        refreshable: bool,
+    },
+}
+
+impl Origin {
+    /// Returns the only kind of token that the session takes.
+    pub(crate) fn kind(self) -> TokenKind {
+        match self {
+            Self::Password | Self::ApiKey(_) => TokenKind::Session,
+            Self::Client { .. } => TokenKind::PublicApi,
+        }
+    }
 }
 
 /// What stands behind a token, as of `sequence`.
@@ -27,7 +59,21 @@ pub(crate) struct Standing {
     pub(crate) epoch: i64,
     pub(crate) password_time: Timestamp,
     pub(crate) expires_at: Timestamp,
+    pub(crate) kind: TokenKind,
+    pub(crate) api_access: Option<ApiAccessId>,
+    /// The client id of the API access.
     pub(crate) client_id: Option<String>,
+    /// The number of the newest refresh token, and when it was issued.
+    pub(crate) refresh: Option<Refresh>,
+}
+
+/// Where the refresh tokens of a session stand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Refresh {
+    /// The number of the newest, from 0.
+    pub(crate) generation: i64,
+    /// When it was issued.
+    pub(crate) issued_at: Timestamp,
 }
 
 impl Standing {

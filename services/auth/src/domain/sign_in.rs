@@ -10,7 +10,7 @@ use coffre_types::{NameKey, SessionId, Timestamp, TokenKind, UserId};
 use uuid::Uuid;
 
 use super::error::{Fault, PasswordError, SignInError};
-use super::session::NewSession;
+use super::session::{NewSession, Origin};
 use super::throttle::{self, Counted};
 use super::user::{SignInRow, User};
 use super::{Auth, ClientAddress, race};
@@ -73,6 +73,7 @@ impl Auth {
             epoch: user.epoch,
             opened_at: now,
             expires_at: now.plus(self.config.session_life),
+            origin: Origin::Password,
         };
         let (token, expires) = self.issue(session.user_id, session.session_id, session.epoch, session.expires_at)?;
         let rules = self.config.throttle;

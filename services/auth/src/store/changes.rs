@@ -1,7 +1,7 @@
 //! What changes: which numbered changes auth records.
 
 use coffre_changes::provider::{self, Columns};
-use coffre_types::{RoleId, SessionId, UserId};
+use coffre_types::{ApiAccessId, RoleId, SessionId, UserId};
 
 pub(crate) use coffre_changes::provider::log::{KEPT, prune, record};
 
@@ -12,6 +12,7 @@ pub(crate) enum Subject {
     User(UserId),
     Role(RoleId),
     Keys,
+    ApiAccess(ApiAccessId),
 }
 
 impl provider::Subject for Subject {
@@ -23,6 +24,7 @@ impl provider::Subject for Subject {
             Self::User(user) => Columns { kind: 2, subject_id: Some(user.get()), session_id: None },
             Self::Role(role) => Columns { kind: 3, subject_id: Some(role.get()), session_id: None },
             Self::Keys => Columns { kind: 4, subject_id: None, session_id: None },
+            Self::ApiAccess(access) => Columns { kind: 5, subject_id: Some(access.get()), session_id: None },
         }
     }
 
@@ -33,6 +35,7 @@ impl provider::Subject for Subject {
             (2, Some(user), _) => Some(Self::User(UserId::from_trusted(user))),
             (3, Some(role), _) => Some(Self::Role(RoleId::from_trusted(role))),
             (4, _, _) => Some(Self::Keys),
+            (5, Some(access), _) => Some(Self::ApiAccess(ApiAccessId::from_trusted(access))),
             _ => None,
         }
     }
@@ -52,10 +55,11 @@ mod tests {
             Subject::User(UserId::from_trusted(1)),
             Subject::Role(RoleId::from_trusted(2)),
             Subject::Keys,
+            Subject::ApiAccess(ApiAccessId::from_trusted(3)),
         ];
         for subject in all {
             assert_eq!(Subject::from_columns(&subject.columns()), Some(subject));
         }
-        assert_eq!(Subject::from_columns(&Columns { kind: 5, ..Columns::default() }), None);
+        assert_eq!(Subject::from_columns(&Columns { kind: 6, ..Columns::default() }), None);
     }
 }

@@ -1,12 +1,14 @@
 //! Sessions, and what stands behind a token.
 
 use coffre_db::{Connection, Error, Sql};
-use coffre_types::{PermissionSet, RoleId, SessionId, Timestamp, UserId};
+use coffre_types::{
+    ApiAccessId, ApiSecretId, Permission, PermissionSet, RoleId, SessionId, Timestamp, TokenKind, UserId,
+};
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel::{QueryableByName, RunQueryDsl as _};
 
 use super::roles;
-use crate::domain::session::{NewSession, Standing};
+use crate::domain::session::{NewSession, Origin, Refresh, Standing};
 
 #[derive(QueryableByName)]
 struct Row {
@@ -34,30 +36,97 @@ struct Row {
     ended_at: Option<i64>,
     #[diesel(sql_type = Nullable<Text>)]
     client_id: Option<String>,
+    #[diesel(sql_type = BigInt)]
+    kind: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    api_access_id: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    refresh_generation: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    refreshed_at: Option<i64>,
+    #[diesel(sql_type = Bool)]
+    access_lives: bool,
+    #[diesel(sql_type = Bool)]
+    confirmed: bool,
+    #[diesel(sql_type = Bool)]
+    by_key: bool,
+    #[diesel(sql_type = Bool)]
+    key_lives: bool,
+}
+
+impl Row {
+    /// Says whether the session, and everything on which it stands, still holds.
+    fn lives(&self, now: Timestamp) -> bool {
+        let session = self.ended_at.is_none() && self.expires_at > now.micros();
+        let user = !self.disabled && self.user_epoch == self.epoch;
+        session && user && self.access_lives && self.confirmed && self.key_lives
+    }
+
+    /// Returns the permission without which the session counts for nothing, however many its user has otherwise.
+    fn needs(&self) -> Option<Permission> {
+        if self.kind == kind_number(TokenKind::PublicApi) {
+            Some(Permission::ConnectToApi)
+        } else {
+            self.by_key.then_some(Permission::GenerateApiKey)
+        }
+    }
 }
 
 /// Opens a session.
 pub(crate) fn insert(conn: &mut Connection, session: &NewSession) -> Result<(), Error> {
+    let (password_time, key) = match session.origin {
+        Origin::Password => (session.opened_at.micros(), None),
+        Origin::ApiKey(key) => (0, Some(key.get())),
+        Origin::Client { .. } => (0, None),
+    };
+    let (access, access_epoch, secret, refreshable) = match session.origin {
+        Origin::Password | Origin::ApiKey(_) => (None, None, None, false),
+        Origin::Client { access, epoch, confirmed, refreshable } => {
+            (Some(access.get()), Some(epoch), confirmed.map(ApiSecretId::get), refreshable)
+        }
+    };
     Sql::new(
-        "INSERT INTO sessions (session_id, user_id, kind, first_epoch, epoch, password_time, opened_at, expires_at) VALUES (",
+        "INSERT INTO sessions (session_id, user_id, kind, first_epoch, epoch, password_time, opened_at, expires_at, \
+         api_access_id, api_access_epoch, api_access_secret_id, api_key_id, refresh_generation, refreshed_at) VALUES (",
     )
     .bind(session.session_id.uuid().as_bytes().to_vec())
     .push(", ")
     .bind(session.user_id.get())
-    .push(", 1, ")
-    .bind(session.epoch)
+    .push(", ")
+    .bind(kind_number(session.origin.kind()))
     .push(", ")
     .bind(session.epoch)
     .push(", ")
-    .bind(session.opened_at.micros())
+    .bind(session.epoch)
+    .push(", ")
+    .bind(password_time)
     .push(", ")
     .bind(session.opened_at.micros())
     .push(", ")
     .bind(session.expires_at.micros())
+    .push(", ")
+    .bind(access)
+    .push(", ")
+    .bind(access_epoch)
+    .push(", ")
+    .bind(secret)
+    .push(", ")
+    .bind(key)
+    .push(", ")
+    .bind(refreshable.then_some(0_i64))
+    .push(", ")
+    .bind(refreshable.then_some(session.opened_at.micros()))
     .push(")")
     .cached()
     .execute(conn)?;
     Ok(())
+}
+
+fn kind_number(kind: TokenKind) -> i64 {
+    match kind {
+        TokenKind::Session => 1,
+        TokenKind::PublicApi => 2,
+    }
 }
 
 /// Returns what stands behind a token now; `None` where its session, its user or its key is unknown, ended or withdrawn.
@@ -72,8 +141,15 @@ pub(crate) fn standing(
 ) -> Result<Option<Standing>, Error> {
     let row: Option<Row> = Sql::new(
         "SELECT c.sequence, u.id AS user_id, u.username, u.epoch AS user_epoch, u.disabled, u.password_change_required, \
-         s.first_epoch, s.epoch, s.password_time, s.expires_at, s.ended_at, s.client_id \
+         s.kind, s.first_epoch, s.epoch, s.password_time, s.expires_at, s.ended_at, s.api_access_id, s.refresh_generation, s.refreshed_at, \
+         a.client_id, \
+         (s.api_access_id IS NULL OR (a.deleted_at IS NULL AND NOT a.disabled AND a.epoch = s.api_access_epoch)) AS access_lives, \
+         (s.api_access_secret_id IS NULL OR x.confirmation IS NOT NULL) AS confirmed, \
+         s.api_key_id IS NOT NULL AS by_key, \
+         (s.api_key_id IS NULL OR k.revoked_at IS NULL) AS key_lives \
          FROM sessions s JOIN users u ON u.id = s.user_id AND u.deleted_at IS NULL JOIN change_counter c ON c.id = 1 \
+         LEFT JOIN api_accesses a ON a.id = s.api_access_id LEFT JOIN api_access_secrets x ON x.id = s.api_access_secret_id \
+         LEFT JOIN api_keys k ON k.id = s.api_key_id \
          WHERE EXISTS (SELECT 1 FROM signing_keys k WHERE k.withdrawn_at IS NULL AND k.kid = ",
     )
     .bind(kid)
@@ -84,25 +160,34 @@ pub(crate) fn standing(
     .into_iter()
     .next();
     let Some(row) = row else { return Ok(None) };
-    let dead = row.ended_at.is_some() || row.disabled || row.user_epoch != row.epoch || row.expires_at <= now.micros();
-    if dead {
+    if !row.lives(now) {
         return Ok(None);
     }
     let held = roles::of_user(conn, UserId::from_trusted(row.user_id))?;
+    let permissions = held.iter().fold(PermissionSet::EMPTY, |all, role| all.union(role.permissions));
+    if row.needs().is_some_and(|permission| !permissions.contains(permission)) {
+        return Ok(None);
+    }
     Ok(Some(Standing {
         sequence: row.sequence,
         session_id: session,
         user_id: UserId::from_trusted(row.user_id),
         username: row.username,
         roles: held.iter().map(|role| role.id).collect::<Vec<RoleId>>(),
-        permissions: held.iter().fold(PermissionSet::EMPTY, |all, role| all.union(role.permissions)),
+        permissions,
         administrator: held.iter().any(|role| role.administrator),
         password_change_required: row.password_change_required,
         first_epoch: row.first_epoch,
         epoch: row.epoch,
         password_time: Timestamp::from_micros(row.password_time),
         expires_at: Timestamp::from_micros(row.expires_at),
+        kind: if row.kind == kind_number(TokenKind::PublicApi) { TokenKind::PublicApi } else { TokenKind::Session },
+        api_access: row.api_access_id.and_then(ApiAccessId::new),
         client_id: row.client_id,
+        refresh: row
+            .refresh_generation
+            .zip(row.refreshed_at)
+            .map(|(generation, issued_at)| Refresh { generation, issued_at: Timestamp::from_micros(issued_at) }),
     }))
 }
 

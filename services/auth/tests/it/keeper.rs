@@ -320,4 +320,11 @@ impl SharingService for FakeKeeper {
         })
         .await
     }
+
+    async fn count_lockers(
+        &self,
+        _: Request<coffre_proto::locker::internal::v1::CountLockersRequest>,
+    ) -> Result<Response<coffre_proto::locker::internal::v1::CountLockersResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
 }

@@ -259,7 +259,7 @@ impl As {
     }
 
     pub async fn try_sign_in(&self, username: &str, password: &str) -> Result<SignInResponse, Status> {
-        let request = SignInRequest { username: username.into(), password: password.into() };
+        let request = SignInRequest { username: username.into(), password: password.into(), ..Default::default() };
         self.authentication().sign_in(self.request(request)).await.map(Response::into_inner)
     }
 

@@ -124,7 +124,7 @@ pub(crate) async fn sign_in(
     body: JsonBody,
 ) -> Result<Response, Failure> {
     let SignIn { username, password } = SignIn::read(body.object()?)?;
-    let request = caller.request(SignInRequest { username, password });
+    let request = caller.request(SignInRequest { username, password, api_key: String::new() });
     let answer = app.clients.authentication().sign_in(request).await?.into_inner();
     Ok(json(StatusCode::OK, &SignedIn { token: answer.token, user: User::from(present(answer.user)?) }))
 }

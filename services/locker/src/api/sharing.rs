@@ -8,10 +8,11 @@ use coffre_proto::locker::internal::v1::reserve_entry_response::Disposition;
 use coffre_proto::locker::internal::v1::sharing_service_server::SharingService;
 use coffre_proto::locker::internal::v1::watch_changes_response::Message;
 use coffre_proto::locker::internal::v1::{
-    Change, CloseEntryRequest, CloseEntryResponse, DescribeLockerRequest, DescribeLockerResponse, Heartbeat,
-    HoldRoleRequest, HoldRoleResponse, InspectRolesRequest, InspectRolesResponse, ReserveEntryRequest,
-    ReserveEntryResponse, ResolveSharesRequest, ResolveSharesResponse, RestoreRoleRequest, RestoreRoleResponse,
-    RoleShares, Snapshot, UserShares, WatchChangesRequest, WatchChangesResponse, hold_role_response,
+    Change, CloseEntryRequest, CloseEntryResponse, CountLockersRequest, CountLockersResponse, DescribeLockerRequest,
+    DescribeLockerResponse, Heartbeat, HoldRoleRequest, HoldRoleResponse, InspectRolesRequest, InspectRolesResponse,
+    ReserveEntryRequest, ReserveEntryResponse, ResolveSharesRequest, ResolveSharesResponse, RestoreRoleRequest,
+    RestoreRoleResponse, RoleShares, Snapshot, UserShares, WatchChangesRequest, WatchChangesResponse,
+    hold_role_response,
 };
 use coffre_types::{Permission, RoleId, UserId};
 use tonic::{Request, Response, Status};
@@ -119,6 +120,10 @@ impl SharingService for SharingHandler {
         let roles = ids(&request.into_inner().role_ids, convert::role_id, "role_ids").map_err(status)?;
         let consuming = self.0.inspect(roles).await.map_err(status)?;
         Ok(Response::new(InspectRolesResponse { consuming_role_ids: consuming.into_iter().map(RoleId::get).collect() }))
+    }
+
+    async fn count_lockers(&self, _: Request<CountLockersRequest>) -> Result<Response<CountLockersResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
     }
 }
 

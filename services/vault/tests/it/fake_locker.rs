@@ -365,4 +365,11 @@ impl SharingService for FakeLocker {
     ) -> Result<Response<coffre_proto::locker::internal::v1::InspectRolesResponse>, Status> {
         Err(Status::unimplemented("not here"))
     }
+
+    async fn count_lockers(
+        &self,
+        _: Request<coffre_proto::locker::internal::v1::CountLockersRequest>,
+    ) -> Result<Response<coffre_proto::locker::internal::v1::CountLockersResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
 }

@@ -39,7 +39,11 @@ impl Session {
                 })
             }
             Protocol::Grpc => {
-                let request = v1::SignInRequest { username: username.to_owned(), password: password.to_owned() };
+                let request = v1::SignInRequest {
+                    username: username.to_owned(),
+                    password: password.to_owned(),
+                    api_key: String::new(),
+                };
                 self.grpc(operation::SIGN_IN, request).await.map(|answer: v1::SignInResponse| {
                     assert!(answer.expire_time.is_some());
                     SignedIn { token: answer.token, user: User::from_proto(answer.user.unwrap()) }

@@ -92,13 +92,82 @@ CREATE TABLE deletions (
 );
 CREATE INDEX deletions_since ON deletions (since);
 
--- A row stands behind every token. A session takes tokens of the epochs first_epoch to epoch.
+-- OAuth clients. client_key is client_id in NFKC, case-folded, trimmed. Lives are seconds.
+CREATE TABLE api_accesses (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id BIGINT NOT NULL DEFAULT 1,
+    client_id TEXT NOT NULL,
+    client_key TEXT NOT NULL,
+    description TEXT,
+    access_token_life BIGINT NOT NULL,
+    refresh_token_life BIGINT NOT NULL,
+    password_grant BOOLEAN NOT NULL,
+    refresh_grant BOOLEAN NOT NULL,
+    client_credentials_grant BOOLEAN NOT NULL,
+    -- As whom it acts with its own secret alone, once that user has confirmed it.
+    operator_id BIGINT REFERENCES users (id),
+    disabled BOOLEAN NOT NULL DEFAULT FALSE,
+    -- Raised whenever the tokens issued before must end.
+    epoch BIGINT NOT NULL DEFAULT 0,
+    version BIGINT NOT NULL DEFAULT 0,
+    created_by BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_by BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    deleted_at BIGINT
+);
+CREATE UNIQUE INDEX api_accesses_client ON api_accesses (tenant_id, client_key) WHERE deleted_at IS NULL;
+CREATE INDEX api_accesses_operator ON api_accesses (operator_id);
+CREATE INDEX api_accesses_created ON api_accesses (created_at, id);
+CREATE INDEX api_accesses_updated ON api_accesses (updated_at, id);
+
+-- The secrets of an API access: the newest, and the one before it while its grace period lasts. A chosen secret is hashed with Argon2id, a
+-- generated one with a keyed HMAC; both are bound to the access. confirmation is a keyed MAC over access, operator and this hash.
+CREATE TABLE api_access_secrets (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    access_id BIGINT NOT NULL REFERENCES api_accesses (id),
+    hash TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT,
+    confirmation BLOB,
+    confirmed_at BIGINT
+);
+CREATE INDEX api_access_secrets_access ON api_access_secrets (access_id, id);
+
+-- Keys that programs show in place of a password. hash is a keyed HMAC bound to user and key.
+CREATE TABLE api_keys (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id BIGINT NOT NULL DEFAULT 1,
+    user_id BIGINT NOT NULL REFERENCES users (id),
+    name TEXT NOT NULL,
+    name_key TEXT NOT NULL,
+    hash BLOB NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    last_used_at BIGINT,
+    revoked_at BIGINT
+);
+CREATE UNIQUE INDEX api_keys_name ON api_keys (user_id, name_key) WHERE revoked_at IS NULL;
+CREATE INDEX api_keys_user ON api_keys (user_id, id);
+CREATE INDEX api_keys_expiry ON api_keys (expires_at);
+
+-- A row stands behind every token. A session takes tokens of the epochs first_epoch to epoch. kind: 1 of a sign-in, 2 of the OAuth side.
+-- password_time is 0 where no password opened it.
 CREATE TABLE sessions (
     session_id BLOB NOT NULL PRIMARY KEY,
     tenant_id BIGINT NOT NULL DEFAULT 1,
     user_id BIGINT NOT NULL REFERENCES users (id),
     kind BIGINT NOT NULL,
-    client_id TEXT,
+    -- The API access that asked for it, and that access's epoch then.
+    api_access_id BIGINT REFERENCES api_accesses (id),
+    api_access_epoch BIGINT,
+    -- The secret of the access whose confirmation it stands on.
+    api_access_secret_id BIGINT REFERENCES api_access_secrets (id),
+    -- The API key with which it was opened.
+    api_key_id BIGINT REFERENCES api_keys (id),
+    -- Of its refresh tokens, which are derived and not stored, the number of the newest, from 0, and when it was issued; none: it has none.
+    refresh_generation BIGINT,
+    refreshed_at BIGINT,
     first_epoch BIGINT NOT NULL,
     epoch BIGINT NOT NULL,
     password_time BIGINT NOT NULL,
@@ -107,6 +176,8 @@ CREATE TABLE sessions (
     ended_at BIGINT
 );
 CREATE INDEX sessions_user ON sessions (user_id);
+CREATE INDEX sessions_access ON sessions (api_access_id);
+CREATE INDEX sessions_key ON sessions (api_key_id);
 CREATE INDEX sessions_expiry ON sessions (expires_at);
 
 -- Private keys are sealed under auth's key file, bound to their kid and public key.
@@ -130,10 +201,12 @@ CREATE TABLE throttle_buckets (
     pending BIGINT NOT NULL,
     blocked_until BIGINT NOT NULL,
     touched_at BIGINT NOT NULL,
+    -- Failures are forgotten some time after the last one, however often somebody signs in meanwhile.
+    failed_at BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (kind, slot)
 );
 
--- What watchers have to forget. kind 1 session, 2 user, 3 role, 4 signing keys.
+-- What watchers have to forget. kind 1 session, 2 user, 3 role, 4 signing keys, 5 API access.
 CREATE TABLE changes (
     sequence BIGINT NOT NULL PRIMARY KEY,
     kind BIGINT NOT NULL,

@@ -51,7 +51,14 @@ pub(super) fn rows() -> Vec<Row> {
     vec![
         row(
             operation::SIGN_IN,
-            |it| auth::SignInRequest { username: it.username.clone(), password: it.password.clone() }.encode_to_vec(),
+            |it| {
+                auth::SignInRequest {
+                    username: it.username.clone(),
+                    password: it.password.clone(),
+                    ..Default::default()
+                }
+                .encode_to_vec()
+            },
             |it| {
                 rest(Method::POST, "/v1/authentication").json(json!({"username": it.username, "password": it.password}))
             },

@@ -1,1 +1,0 @@
-ALTER TABLE throttle_buckets DROP COLUMN failed_at;
