@@ -1,13 +1,24 @@
 //! What auth derives from its key file. The database holds nothing that opens without it.
 
-use coffre_crypto::hmac::MacKey;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use coffre_crypto::hmac::{MAC_LEN, MacKey};
 use coffre_crypto::{CryptoError, Key256, aead, hkdf};
-use coffre_secret::SecretBytes;
-use coffre_types::UserId;
+use coffre_secret::{SecretBytes, equal};
+use coffre_types::{ApiAccessId, ApiKeyId, SessionId, UserId};
+
+/// What the stored hash of a generated client secret begins with; that of a chosen one is a PHC string.
+const GENERATED: &str = "hmac-sha256$";
 
 /// The keys derived from `auth.key`, one a purpose.
 pub(crate) struct Secrets {
     pepper: MacKey,
+    api_keys: MacKey,
+    client_secrets: MacKey,
+    client_pepper: MacKey,
+    refresh_tokens: MacKey,
+    token_ids: MacKey,
+    confirmations: MacKey,
     buckets: MacKey,
     sealing: Key256,
     list_tokens: Key256,
@@ -20,6 +31,12 @@ impl Secrets {
         let mac = |purpose| hkdf::derive(&root, b"", purpose).map(|key| MacKey::new(&key));
         Ok(Self {
             pepper: mac("coffre/auth/password-pepper/v1")?,
+            api_keys: mac("coffre/auth/api-key/v1")?,
+            client_secrets: mac("coffre/auth/generated-client-secret/v1")?,
+            client_pepper: mac("coffre/auth/client-secret-pepper/v1")?,
+            refresh_tokens: mac("coffre/auth/refresh-token/v1")?,
+            token_ids: mac("coffre/auth/token-id/v1")?,
+            confirmations: mac("coffre/auth/confirmation/v1")?,
             buckets: mac("coffre/auth/throttle-bucket/v1")?,
             sealing: hkdf::derive(&root, b"", "coffre/auth/signing-key-seal/v1")?,
             list_tokens: hkdf::derive(&root, b"", "coffre/auth/list-token/v1")?,
@@ -29,6 +46,53 @@ impl Secrets {
     /// Keys a password and binds it to its user: a hash copied to another user's row does not match there.
     pub(crate) fn keyed_password(&self, user: UserId, password: &[u8]) -> SecretBytes {
         SecretBytes::new(self.pepper.mac(&[&user.get().to_be_bytes(), password]).to_vec())
+    }
+
+    /// Returns the hash of an API key as it is stored, bound to the key and to its user.
+    pub(crate) fn api_key_hash(&self, user: UserId, key: ApiKeyId, secret: &SecretBytes) -> [u8; MAC_LEN] {
+        self.api_keys.mac(&[&user.get().to_be_bytes(), &key.get().to_be_bytes(), secret.expose()])
+    }
+
+    /// Returns the hash of a generated client secret as it is stored, bound to its access.
+    pub(crate) fn client_secret_hash(&self, access: ApiAccessId, secret: &SecretBytes) -> String {
+        let mac = self.client_secrets.mac(&[&access.get().to_be_bytes(), secret.expose()]);
+        format!("{GENERATED}{}", STANDARD_NO_PAD.encode(mac))
+    }
+
+    /// Says whether a generated client secret has a stored hash. That of a chosen secret never matches.
+    pub(crate) fn client_secret_matches(&self, access: ApiAccessId, secret: &SecretBytes, stored: &str) -> bool {
+        equal(self.client_secret_hash(access, secret).as_bytes(), stored.as_bytes())
+    }
+
+    /// Keys a chosen client secret and binds it to its access, for Argon2id.
+    pub(crate) fn keyed_client_secret(&self, access: ApiAccessId, secret: &[u8]) -> SecretBytes {
+        SecretBytes::new(self.client_pepper.mac(&[&access.get().to_be_bytes(), secret]).to_vec())
+    }
+
+    /// Returns the MAC of a refresh token. Whoever writes the database and gives the session to another user or access breaks it.
+    pub(crate) fn refresh_token_mac(
+        &self,
+        session: SessionId,
+        user: UserId,
+        access: ApiAccessId,
+        generation: i64,
+    ) -> [u8; MAC_LEN] {
+        let numbers = [user.get(), access.get(), generation].map(i64::to_be_bytes);
+        let [user, access, generation] = &numbers;
+        self.refresh_tokens.mac(&[session.uuid().as_bytes(), user, access, generation])
+    }
+
+    /// Derives the id of the access token of a session's generation, so that the same token can be made again.
+    pub(crate) fn token_id(&self, session: SessionId, generation: i64) -> uuid::Uuid {
+        let mac = self.token_ids.mac(&[session.uuid().as_bytes(), &generation.to_be_bytes()]);
+        uuid::Builder::from_random_bytes(mac.first_chunk().copied().unwrap_or_default()).into_uuid()
+    }
+
+    /// Returns the MAC by which an operator's confirmation of one secret of an access counts.
+    pub(crate) fn confirmation(&self, access: ApiAccessId, operator: UserId, secret_hash: &str) -> [u8; MAC_LEN] {
+        let numbers = [access.get(), operator.get()].map(i64::to_be_bytes);
+        let [access, operator] = &numbers;
+        self.confirmations.mac(&[access, operator, secret_hash.as_bytes()])
     }
 
     /// Chooses the counter of a key among `slots`.
@@ -83,6 +147,40 @@ mod tests {
         let of = |user| secrets.keyed_password(UserId::from_trusted(user), b"a long password").expose().to_vec();
         assert_eq!(of(1), of(1));
         assert_ne!(of(1), of(2));
+    }
+
+    #[test]
+    fn rule_2_5_no_hash_counts_for_anybody_else() {
+        let secrets = secrets();
+        let (secret, session) = (SecretBytes::new(vec![1; 32]), SessionId::new(uuid::Uuid::from_u128(9)));
+        let [one, two] = [1, 2].map(ApiAccessId::from_trusted);
+        let [ada, bob] = [1, 2].map(UserId::from_trusted);
+        let [first, second] = [1, 2].map(ApiKeyId::from_trusted);
+        let key = secrets.api_key_hash(ada, first, &secret);
+        assert_ne!(key, secrets.api_key_hash(bob, first, &secret));
+        assert_ne!(key, secrets.api_key_hash(ada, second, &secret));
+        let stored = secrets.client_secret_hash(one, &secret);
+        assert!(secrets.client_secret_matches(one, &secret, &stored));
+        assert!(!secrets.client_secret_matches(two, &secret, &stored));
+        assert!(!secrets.client_secret_matches(one, &SecretBytes::new(vec![2; 32]), &stored));
+        let keyed = |access| secrets.keyed_client_secret(access, b"a chosen secret").expose().to_vec();
+        assert_ne!(keyed(one), keyed(two));
+        let mac = secrets.refresh_token_mac(session, ada, one, 0);
+        assert_ne!(mac, secrets.refresh_token_mac(session, bob, one, 0));
+        assert_ne!(mac, secrets.refresh_token_mac(session, ada, two, 0));
+        assert_ne!(mac, secrets.refresh_token_mac(session, ada, one, 1));
+        let confirmed = secrets.confirmation(one, ada, &stored);
+        assert_ne!(confirmed, secrets.confirmation(two, ada, &stored));
+        assert_ne!(confirmed, secrets.confirmation(one, bob, &stored));
+        assert_ne!(confirmed, secrets.confirmation(one, ada, "hmac-sha256$another"));
+    }
+
+    #[test]
+    fn a_token_id_is_the_same_each_time_and_a_uuid() {
+        let (secrets, session) = (secrets(), SessionId::new(uuid::Uuid::from_u128(9)));
+        let id = secrets.token_id(session, 3);
+        assert_eq!((id, id.get_version_num()), (secrets.token_id(session, 3), 4));
+        assert_ne!(id, secrets.token_id(session, 4));
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub(crate) mod ports;
 mod race;
 pub(crate) mod role;
 pub(crate) mod roles;
+pub(crate) mod secret_text;
 pub(crate) mod session;
 pub(crate) mod sessions;
 pub(crate) mod sign_in;
