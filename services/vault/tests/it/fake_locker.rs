@@ -54,6 +54,7 @@ struct State {
     silent: bool,
     asked: usize,
     stopped: usize,
+    streams: usize,
     streams_refused: usize,
     contents: Option<Channel>,
 }
@@ -114,6 +115,11 @@ impl FakeLocker {
     /// Answers nothing any more, or again.
     pub(crate) fn silence(&self, silent: bool) {
         self.state().silent = silent;
+    }
+
+    /// Says how often its changes were begun to be followed; each time voids what was kept.
+    pub(crate) fn streams(&self) -> usize {
+        self.state().streams
     }
 
     /// Says how often shares were asked for.
@@ -242,6 +248,7 @@ impl SharingService for FakeLocker {
     ) -> Result<Response<Self::WatchChangesStream>, Status> {
         let begun = self.speaking().map(|state| state.changes.len());
         let begun = begun.inspect_err(|_| self.state().streams_refused += 1)?;
+        self.state().streams += 1;
         let first = Snapshot { sequence: i64::try_from(begun).unwrap() };
         let first = [
             WatchChangesResponse { message: Some(Message::Snapshot(first)) },

@@ -104,14 +104,23 @@ on_each_engine! {
         let id = shared(&world).await;
         world.locker.manager(LOCKER, 31);
         let manager = caller(31, &[Permission::ManageMyLockers]);
-        at_hand(&world, &bot()).await;
-        at_hand(&world, &manager).await;
-        world.read(&bot(), id).await.unwrap();
-        world.vault.credential(world.call(&manager), id).await.unwrap();
+        loop {
+            let streams = world.locker.streams();
+            at_hand(&world, &bot()).await;
+            at_hand(&world, &manager).await;
+            world.read(&bot(), id).await.unwrap();
+            world.vault.credential(world.call(&manager), id).await.unwrap();
 
-        world.locker.remove_consumer(LOCKER, ROLE);
-        until(|| !matches!(world.vault.shares.at_hand(&bot()), Sharing::Known(_))).await;
-        assert!(matches!(world.vault.shares.at_hand(&manager), Sharing::Known(_)), "others keep theirs");
+            world.locker.remove_consumer(LOCKER, ROLE);
+            until(|| !matches!(world.vault.shares.at_hand(&bot()), Sharing::Known(_))).await;
+            let others_keep_theirs = matches!(world.vault.shares.at_hand(&manager), Sharing::Known(_));
+            // On a machine that is busy the stream may break and begin anew, which voids what was kept of everybody.
+            if world.locker.streams() == streams {
+                assert!(others_keep_theirs);
+                break;
+            }
+            world.locker.consumer(LOCKER, ROLE);
+        }
         assert!(matches!(world.read(&bot(), id).await, Err(VaultError::CredentialNotFound)));
         world.locker.remove(LOCKER, 31);
         until(|| !matches!(world.vault.shares.at_hand(&manager), Sharing::Known(_))).await;
