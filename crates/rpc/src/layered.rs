@@ -37,11 +37,13 @@ pub struct Limits {
     pub in_flight: usize,
     /// The longest that a call may take, and the deadline of one that names none.
     pub deadline: Duration,
+    /// How old the sign-in may be where a recent one is asked for.
+    pub recent_sign_in: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { in_flight: 4096, deadline: Duration::from_secs(30) }
+        Self { in_flight: 4096, deadline: Duration::from_secs(30), recent_sign_in: Duration::from_secs(5 * 60) }
     }
 }
 
@@ -291,10 +293,15 @@ impl Inner {
             .ok_or_else(|| Refusal::new(Reason::AuthTokenRequired, "the call needs a token: sign in and send it"))?;
         let mut caller = self.guard.authenticator.authenticate(token).await?;
         context.record.caller(&caller);
-        if rpc.access.admit(&caller).is_err() {
+        let (now, recent) = (self.guard.clock.now(), self.guard.limits.recent_sign_in);
+        if let Err(refusal) = rpc.access.admit(&caller, now, recent) {
+            // The kind of a token and the time of a sign-in stay what they are.
+            if matches!(refusal.reason(), Reason::AuthTokenKind | Reason::AuthRecentSignInRequired) {
+                return Err(refusal);
+            }
             // What is kept may be a moment old: whoever was just given the right is not refused for it.
             caller = self.guard.authenticator.authenticate_anew(token).await?;
-            rpc.access.admit(&caller)?;
+            rpc.access.admit(&caller, now, recent)?;
         }
         context.caller = Some(caller);
         Ok(())

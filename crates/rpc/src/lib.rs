@@ -19,7 +19,7 @@ mod layered;
 mod metadata;
 mod metrics;
 
-pub use access::{Access, Rpc, missing, password_change_required};
+pub use access::{Access, Rpc, missing, password_change_required, recent_sign_in_required, session_required};
 pub use context::CallContext;
 pub use front::{Front, FrontOptions};
 pub use layered::{Guard, Layered, Limits, ToItsEnd};

@@ -1,6 +1,7 @@
 //! Who calls.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::{Permission, PermissionSet, RoleId, SessionId, Timestamp, UserId};
 
@@ -43,5 +44,13 @@ impl Caller {
     #[must_use]
     pub fn has(&self, permission: Permission) -> bool {
         self.permissions.contains(permission)
+    }
+
+    /// Says whether the caller opened the session with a password within this time. Sessions that an API key opened, and tokens of the OAuth
+    /// side, never count. A sign-in that lies further ahead than that does not either: the clock was set back since.
+    #[must_use]
+    pub fn signed_in_within(&self, time: Duration, now: Timestamp) -> bool {
+        let recent = now.since(self.password_time) <= time && self.password_time.since(now) <= time;
+        recent && self.password_time > Timestamp::default() && self.kind == TokenKind::Session
     }
 }

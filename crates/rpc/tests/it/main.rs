@@ -3,13 +3,15 @@
 
 mod world;
 
+use std::time::Duration;
+
 use coffre_error::{Reason, Refusal};
 use coffre_proto::audit::v1::{Outcome, Source};
 use coffre_proto::vault::v1::key_service_client::KeyServiceClient;
 use coffre_proto::vault::v1::{GetMasterKeyStatusRequest, GetModeRequest, GetTransportPublicKeyRequest};
-use coffre_types::Permission;
+use coffre_types::{Permission, TokenKind};
 use tonic::{Code, Request};
-use world::World;
+use world::{Opened, World};
 
 fn reason(status: &tonic::Status) -> Reason {
     Refusal::from_status(status).reason()
@@ -56,6 +58,43 @@ async fn a_missing_permission_is_named_and_recorded() {
     assert_eq!(world.events()[0].outcome(), Outcome::Unsuccessful);
 }
 
+/// How a service answers that has one call, with one door.
+async fn answered(world: &World) -> (usize, Option<(Code, Reason)>) {
+    let answer = KeyServiceClient::new(world.channel()).get_mode(world.request(GetModeRequest {})).await;
+    (world.asked(), answer.err().map(|status| (status.code(), reason(&status))))
+}
+
+#[tokio::test]
+async fn rule_1_6_a_token_of_the_oauth_side_is_none_of_a_session() {
+    let client = Opened { kind: TokenKind::PublicApi, password: None };
+    let world = World::for_sessions(client).await;
+    assert_eq!(
+        answered(&world).await,
+        (1, Some((Code::Unauthenticated, Reason::AuthTokenKind))),
+        "nor is auth asked twice"
+    );
+    assert_eq!(world.events()[0].reason, "AUTH_TOKEN_KIND");
+    assert_eq!(world.events()[0].actor.clone().unwrap().user_id, 7, "and the record says whose it is");
+    let by_key = Opened { kind: TokenKind::Session, password: None };
+    for opened in [Opened::NOW, by_key] {
+        assert_eq!(answered(&World::for_sessions(opened).await).await, (1, None));
+    }
+}
+
+#[tokio::test]
+async fn rule_1_7_a_recent_sign_in_is_one_with_a_password_a_moment_ago() {
+    let long_ago = Opened { kind: TokenKind::Session, password: Some(Duration::from_secs(61)) };
+    let by_key = Opened { kind: TokenKind::Session, password: None };
+    let client = Opened { kind: TokenKind::PublicApi, password: None };
+    for opened in [long_ago, by_key, client] {
+        let world = World::for_recent_sign_ins(opened).await;
+        let refused = (Code::PermissionDenied, Reason::AuthRecentSignInRequired);
+        assert_eq!(answered(&world).await, (1, Some(refused)));
+    }
+    let a_moment_ago = Opened { kind: TokenKind::Session, password: Some(Duration::from_secs(30)) };
+    assert_eq!(answered(&World::for_recent_sign_ins(a_moment_ago).await).await, (1, None));
+}
+
 #[tokio::test]
 async fn a_panic_becomes_an_error_id_and_a_record() {
     let world = World::start(&[Permission::ManageSettings]).await;
@@ -99,8 +138,7 @@ async fn a_call_that_nobody_waits_for_is_recorded_all_the_same() {
     let mut client = KeyServiceClient::new(world.channel());
     let mut request = world.request(GetTransportPublicKeyRequest {});
     request.metadata_mut().insert("grpc-timeout", "50m".parse().unwrap());
-    let hung_up =
-        tokio::time::timeout(std::time::Duration::from_millis(5), client.get_transport_public_key(request)).await;
+    let hung_up = tokio::time::timeout(Duration::from_millis(5), client.get_transport_public_key(request)).await;
     assert!(hung_up.is_err(), "the client hung up before the answer");
     while world.events().is_empty() {
         tokio::task::yield_now().await;

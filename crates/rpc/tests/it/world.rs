@@ -1,6 +1,6 @@
 //! A service behind its layers, and everything around it that is not under test.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use coffre_proto::audit::v1::Event;
 use coffre_proto::auth::internal::v1::caller_service_server::{CallerService, CallerServiceServer};
 use coffre_proto::auth::internal::v1::{
     DescribeUsersRequest, DescribeUsersResponse, Heartbeat, LookUpRoleRequest, LookUpRoleResponse, LookUpUserRequest,
-    LookUpUserResponse, ResolveCallerRequest, ResolveCallerResponse, SigningKey, Snapshot, WatchChangesRequest,
-    WatchChangesResponse, watch_changes_response,
+    LookUpUserResponse, ResolveCallerRequest, ResolveCallerResponse, SigningKey, Snapshot, TokenKind as ToldKind,
+    WatchChangesRequest, WatchChangesResponse, watch_changes_response,
 };
 use coffre_proto::vault::v1::key_service_server::{KeyService, KeyServiceServer};
 use coffre_proto::vault::v1::{
@@ -34,15 +34,37 @@ use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
-const fn row(path: &'static str, event: &'static str) -> Rpc {
-    Rpc { path, access: Access::Permission(Permission::ManageSettings), event, activity: ActivityType::CvSetting }
+const fn row(path: &'static str, access: Access, event: &'static str) -> Rpc {
+    Rpc { path, access, event, activity: ActivityType::CvSetting }
 }
 
+const SETTINGS: Access = Access::Permission(Permission::ManageSettings);
+
 static RPCS: [Rpc; 3] = [
-    row("/coffre.vault.v1.KeyService/GetMode", "vault.mode.read"),
-    row("/coffre.vault.v1.KeyService/GetMasterKeyStatus", "vault.status.read"),
-    row("/coffre.vault.v1.KeyService/GetTransportPublicKey", "vault.transport_key.read"),
+    row("/coffre.vault.v1.KeyService/GetMode", SETTINGS, "vault.mode.read"),
+    row("/coffre.vault.v1.KeyService/GetMasterKeyStatus", SETTINGS, "vault.status.read"),
+    row("/coffre.vault.v1.KeyService/GetTransportPublicKey", SETTINGS, "vault.transport_key.read"),
 ];
+
+static OF_A_SESSION: [Rpc; 1] = [row("/coffre.vault.v1.KeyService/GetMode", Access::Session, "vault.mode.read")];
+
+static RECENT: [Rpc; 1] = [row(
+    "/coffre.vault.v1.KeyService/GetMode",
+    Access::RecentPermission(Permission::ManageSettings),
+    "vault.mode.read",
+)];
+
+/// How the session behind the token was opened.
+#[derive(Clone, Copy)]
+pub(crate) struct Opened {
+    pub(crate) kind: TokenKind,
+    /// How long ago the password was given; `None`: no password was.
+    pub(crate) password: Option<Duration>,
+}
+
+impl Opened {
+    pub(crate) const NOW: Self = Self { kind: TokenKind::Session, password: Some(Duration::ZERO) };
+}
 
 pub(crate) struct World {
     layered: Layered,
@@ -50,23 +72,36 @@ pub(crate) struct World {
     kept: Kept,
     registry: prometheus::Registry,
     hangs: Arc<AtomicBool>,
+    asked: Arc<AtomicUsize>,
     _folder: tempfile::TempDir,
 }
 
 impl World {
     pub(crate) async fn start(permissions: &[Permission]) -> Self {
-        Self::build(permissions, &RPCS, Limits::default()).await
+        Self::build(permissions, &RPCS, Limits::default(), Opened::NOW).await
     }
 
     pub(crate) async fn without_rows() -> Self {
-        Self::build(&[Permission::ManageSettings], &[], Limits::default()).await
+        Self::build(&[Permission::ManageSettings], &[], Limits::default(), Opened::NOW).await
     }
 
     pub(crate) async fn with_room_for(in_flight: usize) -> Self {
-        Self::build(&[Permission::ManageSettings], &RPCS, Limits { in_flight, ..Limits::default() }).await
+        let limits = Limits { in_flight, ..Limits::default() };
+        Self::build(&[Permission::ManageSettings], &RPCS, limits, Opened::NOW).await
     }
 
-    async fn build(permissions: &[Permission], rpcs: &'static [Rpc], limits: Limits) -> Self {
+    /// A service whose call takes tokens of sessions alone.
+    pub(crate) async fn for_sessions(opened: Opened) -> Self {
+        Self::build(&[], &OF_A_SESSION, Limits::default(), opened).await
+    }
+
+    /// A service whose call asks for a recent sign-in.
+    pub(crate) async fn for_recent_sign_ins(opened: Opened) -> Self {
+        let limits = Limits { recent_sign_in: Duration::from_secs(60), ..Limits::default() };
+        Self::build(&[Permission::ManageSettings], &RECENT, limits, opened).await
+    }
+
+    async fn build(permissions: &[Permission], rpcs: &'static [Rpc], limits: Limits, opened: Opened) -> Self {
         let clock = Arc::new(SystemClock);
         let folder = tempfile::tempdir().unwrap();
         let site = Arc::new(Site {
@@ -85,7 +120,18 @@ impl World {
         let public_key = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap().public_key().as_ref().to_vec();
         let hangs = Arc::<AtomicBool>::default();
         let permissions = permissions.iter().map(|permission| permission.id()).collect();
-        let auth = Auth { public_key, permissions, hangs: hangs.clone() };
+        let asked = Arc::<AtomicUsize>::default();
+        let auth = Auth {
+            public_key,
+            permissions,
+            told_kind: match opened.kind {
+                TokenKind::Session => ToldKind::Session,
+                TokenKind::PublicApi => ToldKind::PublicApi,
+            },
+            password_time_us: opened.password.map_or(0, |ago| clock.now().minus(ago).micros()),
+            hangs: hangs.clone(),
+            asked: asked.clone(),
+        };
         let authenticator = Authenticator::start(
             Channel::in_process(Routes::new(CallerServiceServer::new(auth)).prepare()),
             Settings::default(),
@@ -96,7 +142,7 @@ impl World {
             user_id: UserId::from_trusted(7),
             session_id: SessionId::from_bytes(&[1; 16]).unwrap(),
             epoch: 0,
-            kind: TokenKind::Session,
+            kind: opened.kind,
             issued: clock.now(),
             expires: clock.now().plus(Duration::from_secs(600)),
         };
@@ -112,7 +158,7 @@ impl World {
         let registry = prometheus::Registry::new();
         let metrics = RpcMetrics::register(&registry).unwrap();
         let layered = Layered::new(&parts, Guard { authenticator, clock, metrics, limits });
-        Self { layered, token, kept, registry, hangs, _folder: folder }
+        Self { layered, token, kept, registry, hangs, asked, _folder: folder }
     }
 
     pub(crate) fn channel(&self) -> Channel {
@@ -151,6 +197,11 @@ impl World {
     /// From now on nobody learns who a caller is.
     pub(crate) fn forget_callers(&self) {
         self.hangs.store(true, Ordering::SeqCst);
+    }
+
+    /// How often somebody asked who a caller is.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
     }
 
     /// The calls that were counted, by their gRPC code.
@@ -231,7 +282,10 @@ impl KeyService for Keys {
 struct Auth {
     public_key: Vec<u8>,
     permissions: Vec<i64>,
+    told_kind: ToldKind,
+    password_time_us: i64,
     hangs: Arc<AtomicBool>,
+    asked: Arc<AtomicUsize>,
 }
 
 type Changes = std::pin::Pin<Box<dyn Stream<Item = Result<WatchChangesResponse, Status>> + Send>>;
@@ -247,13 +301,16 @@ impl CallerService for Auth {
         if self.hangs.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
+        self.asked.fetch_add(1, Ordering::SeqCst);
         Ok(Response::new(ResolveCallerResponse {
             sequence: 1,
             user_id: request.into_inner().user_id,
             username: "ada".into(),
             permission_ids: self.permissions.clone(),
             expire_time_us: i64::MAX,
-            ..ResolveCallerResponse::default()..Default::default()
+            password_time_us: self.password_time_us,
+            token_kind: self.told_kind.into(),
+            ..ResolveCallerResponse::default()
         }))
     }
 
