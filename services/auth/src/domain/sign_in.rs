@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::error::{Fault, PasswordError, SignInError};
 use super::session::{NewSession, Origin};
-use super::throttle::{self, Counted};
+use super::throttle::{self, BucketKey, Counted, Shown};
 use super::user::{SignInRow, User};
 use super::{Auth, ClientAddress, race};
 use crate::store::{sessions, users};
@@ -116,6 +116,22 @@ impl Auth {
         Ok(())
     }
 
+    /// Lets an attempt wait as long as the failures before it ask for; refuses it where they block it.
+    pub(crate) async fn hold_back(&self, keys: [BucketKey; 3]) -> Result<(), AttemptError> {
+        let (rules, now) = (self.config.throttle, self.now());
+        let outlook = self.database.read(move |conn| throttle::look(conn, &rules, &keys, now)).await?;
+        if outlook.ahead {
+            race::write(&self.database, move |tx| throttle::mend(tx.conn(), &rules, &keys, now)).await?;
+        }
+        if let Some(wait) = outlook.refused {
+            return Err(AttemptError::Throttled(wait));
+        }
+        if !outlook.delay.is_zero() {
+            tokio::time::sleep(outlook.delay).await;
+        }
+        Ok(())
+    }
+
     /// Checks a password, counted before it is hashed. The caller settles the attempt.
     pub(crate) async fn attempt(
         &self,
@@ -125,15 +141,8 @@ impl Auth {
     ) -> Result<Attempt, AttemptError> {
         let rules = self.config.throttle;
         let address = throttle::address_key(address);
-        let keys = throttle::keys(&self.secrets, name, address, rules.slots);
-        let now = self.now();
-        let outlook = self.database.read(move |conn| throttle::look(conn, &rules, &keys, now)).await?;
-        if let Some(wait) = outlook.refused {
-            return Err(AttemptError::Throttled(wait));
-        }
-        if !outlook.delay.is_zero() {
-            tokio::time::sleep(outlook.delay).await;
-        }
+        let keys = throttle::keys(&self.secrets, Shown::Password(name), address, rules.slots);
+        self.hold_back(keys).await?;
         let turn = self.gate.turn(address).await.map_err(|_| AttemptError::Overloaded)?;
         let (now, name) = (self.now(), name.clone());
         let (begun, user) = race::write(&self.database, move |tx| {

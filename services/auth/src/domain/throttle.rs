@@ -12,6 +12,13 @@
 //! number of correct sign-ins at once never block each other. How many can be open at once is bounded by the turns at hashing.
 //!
 //! Account-wide and address-wide there are only delays: nobody can lock another out. Blocks are per account *and* address.
+//!
+//! What is shown counts in a place of its own ([`Shown`]), so that failures of a key or of a client never stand in a password's way; the
+//! address is counted once for all. A secret that was generated cannot be guessed, so nothing is counted before it is compared, and its
+//! failure alone afterwards ([`count_failure`]).
+//!
+//! A clock that was set back would leave blocks that end in a year. What lies further ahead than it can have been put counts from now, and
+//! is stored so ([`mend`]).
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -49,11 +56,33 @@ const ACCOUNT: i64 = 1;
 const ADDRESS: i64 = 2;
 const BOTH: i64 = 3;
 
+/// What somebody shows, and for whom.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Shown<'a> {
+    /// The password of a user.
+    Password(&'a NameKey),
+    /// An API key of a user.
+    ApiKey(&'a NameKey),
+    /// The secret of an API access, by its client id.
+    ClientSecret(&'a NameKey),
+}
+
+impl<'a> Shown<'a> {
+    fn account(self) -> [&'a [u8]; 2] {
+        let (space, name): (&[u8], &NameKey) = match self {
+            Self::Password(name) => (b"user", name),
+            Self::ApiKey(name) => (b"key", name),
+            Self::ClientSecret(name) => (b"client", name),
+        };
+        [space, name.as_str().as_bytes()]
+    }
+}
+
 /// Returns the counters of an attempt: account, address, both.
-pub(crate) fn keys(secrets: &Secrets, name: &NameKey, address: AddressKey, slots: u32) -> [BucketKey; 3] {
-    let name = name.as_str().as_bytes();
+pub(crate) fn keys(secrets: &Secrets, shown: Shown<'_>, address: AddressKey, slots: u32) -> [BucketKey; 3] {
+    let [space, name] = shown.account();
     let key = |kind, parts: &[&[u8]]| BucketKey { kind, slot: secrets.bucket(kind, parts, slots) };
-    [key(ACCOUNT, &[name]), key(ADDRESS, &[&address]), key(BOTH, &[name, &address])]
+    [key(ACCOUNT, &[space, name]), key(ADDRESS, &[&address]), key(BOTH, &[space, name, &address])]
 }
 
 /// One counter.
@@ -74,7 +103,7 @@ const PENDING_LIFE: Duration = Duration::from_secs(30);
 impl Bucket {
     /// Returns the counter as it stands now.
     fn at(self, rules: &Throttle, now: Timestamp) -> Self {
-        let mut bucket = self;
+        let mut bucket = self.mended(rules, now);
         if bucket.pending > 0 && bucket.touched_at.plus(PENDING_LIFE) < now {
             bucket.failures = bucket.failures.saturating_add(bucket.pending);
             bucket.failed_at = bucket.touched_at;
@@ -87,6 +116,18 @@ impl Bucket {
         bucket
     }
 
+    /// Returns the counter without moments that no clock of now can have put there. Clocks of replicas differ a little: what is that little
+    /// ahead stays.
+    fn mended(self, rules: &Throttle, now: Timestamp) -> Self {
+        let ahead = |moment: Timestamp| moment > now.plus(PENDING_LIFE);
+        Self {
+            blocked_until: self.blocked_until.min(now.plus(rules.longest_block + PENDING_LIFE)),
+            touched_at: if ahead(self.touched_at) { now } else { self.touched_at },
+            failed_at: if ahead(self.failed_at) { now } else { self.failed_at },
+            ..self
+        }
+    }
+
     fn delay(&self, rules: &Throttle) -> Duration {
         growing(self.failures.saturating_sub(rules.delay_after), rules.first_delay, rules.longest_delay)
     }
@@ -94,13 +135,29 @@ impl Bucket {
     /// Returns how long an attempt has to wait before it may begin; `None`: it may.
     fn refusal(&self, rules: &Throttle, now: Timestamp) -> Option<Duration> {
         if self.blocked_until > now {
-            return Some(self.blocked_until.since(now));
+            return Some(self.blocked_until.since(now).min(rules.longest_block));
         }
         let open = self.failures == 0
             || self.failures.saturating_add(self.pending) < rules.block_after
             // After a block one attempt at a time.
             || self.pending == 0;
         (!open).then_some(Duration::from_secs(1))
+    }
+}
+
+impl Bucket {
+    fn fail(&mut self, now: Timestamp) {
+        self.failures = self.failures.saturating_add(1);
+        self.touched_at = now;
+        self.failed_at = now;
+    }
+
+    /// Blocks once there were as many failures as that takes.
+    fn block(&mut self, rules: &Throttle, now: Timestamp) {
+        if self.failures >= rules.block_after {
+            let block = growing(self.failures - rules.block_after, rules.first_block, rules.longest_block);
+            self.blocked_until = now.plus(block);
+        }
     }
 }
 
@@ -119,6 +176,8 @@ pub(crate) struct Outlook {
     pub(crate) refused: Option<Duration>,
     /// It is held back that long.
     pub(crate) delay: Duration,
+    /// The clock was set back since something was stored: see [`mend`].
+    pub(crate) ahead: bool,
 }
 
 /// Looks without counting.
@@ -128,8 +187,38 @@ pub(crate) fn look(
     keys: &[BucketKey; 3],
     now: Timestamp,
 ) -> Result<Outlook, coffre_db::Error> {
-    let [account, address, both] = throttle::load(conn, keys, false)?.map(|bucket| bucket.at(rules, now));
-    Ok(Outlook { refused: both.refusal(rules, now), delay: account.delay(rules).max(address.delay(rules)) })
+    let stored = throttle::load(conn, keys, false)?;
+    let ahead = stored.iter().any(|bucket| bucket.mended(rules, now) != *bucket);
+    let [account, address, both] = stored.map(|bucket| bucket.at(rules, now));
+    let delay = account.delay(rules).max(address.delay(rules));
+    Ok(Outlook { refused: both.refusal(rules, now), delay, ahead })
+}
+
+/// Stores counters without the moments that lie too far ahead: from now on their time passes.
+pub(crate) fn mend(
+    conn: &mut Connection,
+    rules: &Throttle,
+    keys: &[BucketKey; 3],
+    now: Timestamp,
+) -> Result<(), coffre_db::Error> {
+    let mended = throttle::load(conn, keys, true)?.map(|bucket| bucket.mended(rules, now));
+    throttle::store(conn, keys, &mended)
+}
+
+/// Counts a failure that was not counted before it was looked at: of a secret that nobody can guess.
+pub(crate) fn count_failure(
+    conn: &mut Connection,
+    rules: &Throttle,
+    keys: &[BucketKey; 3],
+    now: Timestamp,
+) -> Result<(), coffre_db::Error> {
+    let mut buckets = throttle::load(conn, keys, true)?.map(|bucket| bucket.at(rules, now));
+    for bucket in &mut buckets {
+        bucket.fail(now);
+    }
+    let [_, _, both] = &mut buckets;
+    both.block(rules, now);
+    throttle::store(conn, keys, &buckets)
 }
 
 /// An attempt that is counted and not yet settled.
@@ -173,8 +262,7 @@ impl Counted {
             bucket.pending = bucket.pending.saturating_sub(1).max(0);
             bucket.touched_at = now;
             if !success {
-                bucket.failures = bucket.failures.saturating_add(1);
-                bucket.failed_at = now;
+                bucket.fail(now);
             }
         }
         if success {
@@ -182,9 +270,8 @@ impl Counted {
             account.failures /= 2;
             both.failures = 0;
             both.blocked_until = Timestamp::default();
-        } else if both.failures >= rules.block_after {
-            let block = growing(both.failures - rules.block_after, rules.first_block, rules.longest_block);
-            both.blocked_until = now.plus(block);
+        } else {
+            both.block(rules, now);
         }
         throttle::store(conn, &self.keys, &[account, address, both])
     }
@@ -223,6 +310,45 @@ mod tests {
         assert_eq!(growing(i64::from(u32::MAX), rules.first_block, rules.longest_block), rules.longest_block);
         assert_eq!(bucket(1_000_000, 0).delay(&rules), rules.longest_delay);
         assert_eq!(bucket(0, 50).delay(&rules), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_leaves_no_block_longer_than_the_longest() {
+        let rules = Throttle::default();
+        let year = Duration::from_secs(365 * 24 * 60 * 60);
+        let ahead = Bucket {
+            blocked_until: NOW.plus(year),
+            touched_at: NOW.plus(year),
+            failed_at: NOW.plus(year),
+            ..bucket(9, 2)
+        };
+        assert_eq!(ahead.refusal(&rules, NOW), Some(rules.longest_block));
+        let mended = ahead.mended(&rules, NOW);
+        assert_eq!((mended.touched_at, mended.failed_at, mended.mended(&rules, NOW)), (NOW, NOW, mended));
+        let later = NOW.plus(rules.longest_block + PENDING_LIFE);
+        assert_eq!(mended.at(&rules, later).refusal(&rules, later), None, "its time passes");
+        assert_eq!(mended.at(&rules, later).failures, 11, "what was pending was never settled");
+        let skewed = Bucket { touched_at: NOW.plus(Duration::from_secs(5)), ..bucket(1, 0) };
+        assert_eq!(skewed.mended(&rules, NOW), skewed, "another replica's clock");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_forwards_ends_blocks_and_forgets_failures() {
+        let rules = Throttle::default();
+        let blocked = Bucket { blocked_until: NOW.plus(rules.longest_block), ..bucket(9, 0) };
+        let later = NOW.plus(rules.forget_after + Duration::from_secs(1));
+        assert_eq!((blocked.at(&rules, later).failures, blocked.at(&rules, later).refusal(&rules, later)), (0, None));
+    }
+
+    #[test]
+    fn rule_2_2_what_is_shown_counts_apart_and_the_address_once() {
+        let secrets = Secrets::derive(&coffre_secret::SecretBytes::new(vec![7; 32])).unwrap();
+        let (name, address) = (NameKey::of("ada"), address_key(None));
+        let shown = [Shown::Password(&name), Shown::ApiKey(&name), Shown::ClientSecret(&name)];
+        let [password, key, client] = shown.map(|shown| keys(&secrets, shown, address, u32::MAX));
+        for (one, other) in [(password, key), (key, client), (password, client)] {
+            assert!(one[0] != other[0] && one[1] == other[1] && one[2] != other[2]);
+        }
     }
 
     #[test]
