@@ -7,6 +7,7 @@ use coffre_audit_client::Outbox;
 use coffre_db::list::PageTokens;
 use coffre_db::{Database, DatabaseUrl, Options};
 use coffre_proto::audit::internal::v1::intake_service_server::IntakeServiceServer;
+use coffre_proto::audit::internal::v1::reading_service_server::ReadingServiceServer;
 use coffre_proto::audit::v1::audit_service_server::AuditServiceServer;
 use coffre_rpc::ServiceParts;
 use diesel_migrations::EmbeddedMigrations;
@@ -15,7 +16,7 @@ use futures_util::future::{BoxFuture, join_all};
 use tonic::service::Routes;
 
 use crate::RPCS;
-use crate::api::{Entries, Intake};
+use crate::api::{Entries, Intake, Reading};
 use crate::store::{POSTGRES, SQLITE, Store};
 
 /// The longest message that a relay sends: a request of segments is at most 2 MiB, but for a single larger one.
@@ -92,12 +93,15 @@ pub async fn build(deps: Deps) -> Result<App, Error> {
     if !store.knows_key(key.derived("key-check")).await? {
         return Err(Error::WrongKey);
     }
-    let entries = Entries::new(store.clone(), settle);
+    let entries = Entries::new(store.clone(), settle.clone());
+    let reading = Reading::new(store.clone(), settle);
     let intake = Intake::new(store, outbox.clone());
+    let intake = IntakeServiceServer::new(intake).max_decoding_message_size(MAX_INTAKE_BYTES);
+    let reading = ReadingServiceServer::new(reading).max_encoding_message_size(usize::MAX);
     let parts = ServiceParts {
         name: "audit",
         public: Routes::new(AuditServiceServer::new(entries)),
-        internal: Routes::new(IntakeServiceServer::new(intake).max_decoding_message_size(MAX_INTAKE_BYTES)),
+        internal: Routes::new(intake).add_service(reading),
         rpcs: RPCS,
         outbox,
     };

@@ -5,6 +5,8 @@ mod convert;
 mod entries;
 mod error;
 mod intake;
+mod reading;
 
 pub(crate) use entries::Entries;
 pub(crate) use intake::Intake;
+pub(crate) use reading::Reading;

@@ -50,6 +50,7 @@ const SPECIAL: &[(&str, &str, &str)] = &[
     ("token.refreshed", "refresh a token", "refreshed a token"),
     ("token.validated", "validate a token", "validated a token"),
     ("signing_keys.read", "read the public signing keys", "read the public signing keys"),
+    ("dashboard.read", "read the dashboard", "read the dashboard"),
     ("audit.entry.listed", "list the audit", "listed the audit"),
     ("audit.entry.read", "read an audit entry", "read an audit entry"),
     ("installation.initialised", "make the first administrator", "made the first administrator"),

@@ -2,7 +2,7 @@
 
 use coffre_types::{Caller, Permission, UserId};
 
-/// The entries that a caller may see. Only [`Visibility::of`] makes one, and every read asks for one.
+/// The entries that a caller may see. Only [`Visibility::of`] and [`Visibility::own`] make one, and every read asks for one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Visibility(Option<UserId>);
 
@@ -11,6 +11,11 @@ impl Visibility {
     /// names change hands.
     pub(crate) fn of(caller: &Caller) -> Self {
         Self(if caller.has(Permission::ViewAllAudit) { None } else { Some(caller.user_id) })
+    }
+
+    /// The entries of one user's own calls, whatever else it may see.
+    pub(crate) fn own(user: UserId) -> Self {
+        Self(Some(user))
     }
 
     /// The only user whose entries are visible; `None` where all are.

@@ -240,6 +240,14 @@ on_each_engine! {
         assert_eq!(store.get(nobody, everything()).await.unwrap_err(), coffre_db::Error::NotFound);
     }
 
+    async fn ones_own_entries_are_ones_own_whatever_else_one_may_see(db: TestDb) {
+        let store = store(&db).await;
+        let two = Query { page_size: 2, ..Query::default() };
+        assert_eq!(days(&store, two.clone(), Visibility::own(UserId::from_trusted(2))).await, [9, 7]);
+        assert_eq!(days(&store, two.clone(), Visibility::own(UserId::from_trusted(1))).await, [8, 6]);
+        assert!(days(&store, two, Visibility::own(UserId::from_trusted(99))).await.is_empty());
+    }
+
     async fn an_entry_is_read_as_it_was_written(db: TestDb) {
         let store = store(&db).await;
         let entry = store.get(EventId::new(Uuid::from_u128(4)), everything()).await.unwrap();

@@ -6,5 +6,6 @@ mod delivery;
 mod house;
 mod intake;
 mod layers;
+mod reading;
 mod relay;
 mod schema;
