@@ -7,6 +7,7 @@ use crate::domain::error::LockerError;
 use crate::domain::model::{Locker, Member, Who};
 use crate::domain::ports::{Entry, Read as _};
 use crate::lockers::Lockers;
+use crate::store::list;
 use crate::store::shares::{self, Shares};
 
 type Result<T> = std::result::Result<T, LockerError>;
@@ -39,6 +40,14 @@ impl Lockers {
         roles.sort_unstable();
         roles.dedup();
         self.store.write_unaudited(move |tx| shares::inspect(tx, &roles)).await
+    }
+
+    /// Counts the lockers that somebody sees.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn count(&self, who: Who) -> Result<i64> {
+        self.store.read(move |tx| list::count(tx, &who)).await
     }
 
     /// Describes a locker.

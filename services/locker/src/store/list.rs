@@ -55,35 +55,36 @@ impl LockerQuery {
     ) -> Result<Self, LockerError> {
         Ok(Self { plan: LOCKERS.plan(query, tokens)?, consumed, detailed })
     }
+}
 
-    fn scope(&self, who: &Who, reach: Reach) -> Sql {
-        let consumed = consumes(who.permissions) && !who.roles.is_empty();
-        let narrow = self.consumed == Some(true) || reach != Reach::All;
-        // The plus keeps the tenant out of the choice of an index: for an order by name or time SQLite would walk the whole tenant for
-        // the few lockers of one caller.
-        let tenant =
-            if narrow { "l.deleted_at IS NULL AND +l.tenant_id = " } else { "l.deleted_at IS NULL AND l.tenant_id = " };
-        let scope = Sql::new(tenant).bind(TENANT.get());
-        let scope = match (self.consumed, reach) {
-            (Some(true), _) if consumed => consumed_by(scope.push(" AND l.id IN ("), who).push(")"),
-            (Some(true), _) => scope.push(" AND 1 = 0"),
-            (_, Reach::All) => scope,
-            (_, Reach::Shared { member, consumer }) => {
-                let scope = scope.push(" AND l.id IN (");
-                let scope = match (member, consumer && consumed) {
-                    (true, true) => consumed_by(member_of(scope, who).push(" UNION "), who),
-                    (true, false) => member_of(scope, who),
-                    (false, true) => consumed_by(scope, who),
-                    (false, false) => scope.push("SELECT 0 WHERE 1 = 0"),
-                };
-                scope.push(")")
-            }
-        };
-        if self.consumed == Some(false) && consumed {
-            return consumed_by(scope.push(" AND l.id NOT IN ("), who).push(")");
+/// Narrows to the lockers that somebody sees, and to those that it consumes or does not.
+fn scope(who: &Who, reach: Reach, only_consumed: Option<bool>) -> Sql {
+    let consumed = consumes(who.permissions) && !who.roles.is_empty();
+    let narrow = only_consumed == Some(true) || reach != Reach::All;
+    // The plus keeps the tenant out of the choice of an index: for an order by name or time SQLite would walk the whole tenant for
+    // the few lockers of one caller.
+    let tenant =
+        if narrow { "l.deleted_at IS NULL AND +l.tenant_id = " } else { "l.deleted_at IS NULL AND l.tenant_id = " };
+    let scope = Sql::new(tenant).bind(TENANT.get());
+    let scope = match (only_consumed, reach) {
+        (Some(true), _) if consumed => consumed_by(scope.push(" AND l.id IN ("), who).push(")"),
+        (Some(true), _) => scope.push(" AND 1 = 0"),
+        (_, Reach::All) => scope,
+        (_, Reach::Shared { member, consumer }) => {
+            let scope = scope.push(" AND l.id IN (");
+            let scope = match (member, consumer && consumed) {
+                (true, true) => consumed_by(member_of(scope, who).push(" UNION "), who),
+                (true, false) => member_of(scope, who),
+                (false, true) => consumed_by(scope, who),
+                (false, false) => scope.push("SELECT 0 WHERE 1 = 0"),
+            };
+            scope.push(")")
         }
-        scope
+    };
+    if only_consumed == Some(false) && consumed {
+        return consumed_by(scope.push(" AND l.id NOT IN ("), who).push(")");
     }
+    scope
 }
 
 fn member_of(sql: Sql, who: &Who) -> Sql {
@@ -102,7 +103,7 @@ fn consumed_by(sql: Sql, who: &Who) -> Sql {
 /// `PermissionRequired`, and those of the list.
 pub fn lockers(tx: &mut Tx<'_>, who: &Who, query: &LockerQuery) -> Result<(Vec<View>, PageInfo), LockerError> {
     let reach = Reach::of(who.permissions)?;
-    let page = query.plan.run(tx.conn, query.scope(who, reach))?;
+    let page = query.plan.run(tx.conn, scope(who, reach, query.consumed))?;
     let ids = &page.ids;
     let rows: Vec<LockerRow> = dialect::in_chunks(ids, |ids| {
         let sql = Sql::new(LOCKER).push(" FROM lockers l WHERE l.id IN (").binds(ids.iter().copied()).push(")");
@@ -123,6 +124,16 @@ pub fn lockers(tx: &mut Tx<'_>, who: &Who, query: &LockerQuery) -> Result<(Vec<V
         add_members(tx, who, &mut views)?;
     }
     Ok((views, page.info()))
+}
+
+/// Counts the lockers that somebody sees: none where its permissions show it none.
+///
+/// # Errors
+/// Those of the store.
+pub fn count(tx: &mut Tx<'_>, who: &Who) -> Result<i64, LockerError> {
+    let Ok(reach) = Reach::of(who.permissions) else { return Ok(0) };
+    let sql = Sql::new("SELECT count(*) AS id FROM lockers l WHERE ").join(scope(who, reach, None));
+    Ok(dialect::id(tx.conn, sql)?)
 }
 
 fn memberships(tx: &mut Tx<'_>, who: &Who, ids: &[i64]) -> Result<HashMap<i64, Membership>, Error> {

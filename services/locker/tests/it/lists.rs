@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use coffre_channel::Channel;
 use coffre_db::Sql;
 use coffre_locker::domain::error::LockerError;
 use coffre_locker::domain::model::View;
 use coffre_locker::store::list::LockerQuery;
+use coffre_proto::locker::internal::v1::CountLockersRequest;
+use coffre_proto::locker::internal::v1::sharing_service_client::SharingServiceClient;
 use coffre_proto::query::v1::filter::Condition;
 use coffre_proto::query::v1::{Comparison, Filter, PageInfo, Query, SortKey, comparison, sort_key};
 use coffre_test_support::on_each_engine;
@@ -175,6 +178,39 @@ on_each_engine! {
             query.page_token = page.next_page_token;
         }
         assert_eq!(seen, ["alpha", "beta", "delta", "Gamma"]);
+    }
+
+    async fn other_services_are_told_how_many_a_list_would_show(db: TestDb) {
+        let world = World::new(&db).await;
+        stock(&world).await;
+        let (credentials, lockers) = (Permission::ManageMyCredentials, Permission::ManageMyLockers);
+        let mut sharing = SharingServiceClient::new(Channel::in_process(world.app.parts.internal.clone()));
+        for (who, expected) in [
+            (member(7), 3),
+            (member(8), 2),
+            (consumer(9, 14), 2),
+            (caller(8, &[14], &[credentials, lockers]), 3),
+            (caller(8, &[14], &[credentials]), 2),
+            (caller(8, &[14], &[lockers]), 2),
+            (consumer(9, 15), 0),
+            (admin(9), 4),
+            (caller(7, &[14], &[Permission::ManageAllValues]), 0),
+        ] {
+            let query = Query { count: true, ..Query::default() };
+            let listed = match views(&world, &who, query, None, false).await {
+                Ok((_, page)) => page.total_size.unwrap(),
+                Err(LockerError::PermissionRequired(_)) => 0,
+                Err(refused) => panic!("{refused:?}"),
+            };
+            let asked = CountLockersRequest {
+                user_id: who.user_id.get(),
+                role_ids: who.roles.iter().map(|role| role.get()).collect(),
+                permission_ids: who.permissions.iter().map(Permission::id).collect(),
+            };
+            assert_eq!((listed, sharing.count_lockers(asked).await.unwrap().into_inner().count), (expected, expected), "{who:?}");
+        }
+        let nobody = sharing.count_lockers(CountLockersRequest::default()).await;
+        assert_eq!(nobody.unwrap_err().code(), tonic::Code::InvalidArgument);
     }
 
     async fn what_others_share_does_not_slow_a_list(db: TestDb) {
