@@ -51,9 +51,10 @@ pub(crate) async fn compose(
 ) -> anyhow::Result<Process> {
     let clock = Arc::new(SystemClock);
 
-    // Auth, vault and locker call each other: the channels of vault and locker are filled once they are there.
+    // Services call each other: the channels of those that are built later are filled once they are there.
     let (to_vault, vault_is) = Channel::deferred();
     let (to_locker, locker_is) = Channel::deferred();
+    let (to_audit, audit_is) = Channel::deferred();
     let auth = coffre_auth::build(
         auth_config(settings, form),
         coffre_auth::Deps {
@@ -75,6 +76,7 @@ pub(crate) async fn compose(
         express_key: keys.express,
         auth: to_auth.clone(),
         locker: to_locker,
+        audit: to_audit.clone(),
     })
     .await
     .context("vault cannot start")?;
@@ -98,7 +100,7 @@ pub(crate) async fn compose(
 
     tasks.spawn(vault.background.clone().run(stop.clone()));
     tasks.spawn(locker.background.run(stop.clone()));
-    let to_audit = internal(&audit.parts);
+    audit_is.set(internal(&audit.parts));
     for outbox in outboxes {
         tasks.spawn(Relay::new(outbox, to_audit.clone()).run(stop.clone()));
     }

@@ -11,6 +11,7 @@ use coffre_proto::holdings::internal::v1::holdings_service_server::HoldingsServi
 use coffre_proto::vault::internal::v1::contents_service_server::ContentsServiceServer;
 use coffre_proto::vault::v1::attribute_value_service_server::AttributeValueServiceServer;
 use coffre_proto::vault::v1::credential_service_server::CredentialServiceServer;
+use coffre_proto::vault::v1::dashboard_service_server::DashboardServiceServer;
 use coffre_proto::vault::v1::key_service_server::KeyServiceServer;
 use coffre_rpc::ServiceParts;
 use coffre_secret::SecretBytes;
@@ -19,7 +20,8 @@ use diesel_migrations::EmbeddedMigrations;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-use crate::api::{AttributeValues, Contents, Credentials, Holdings, Keys, RPCS};
+use crate::api::{AttributeValues, Contents, Credentials, Dashboards, Holdings, Keys, RPCS};
+use crate::audit::Audit;
 use crate::keyring::{self, Keyring, OpenError};
 use crate::lockers::Lockers;
 use crate::shares::ShareCache;
@@ -45,6 +47,8 @@ pub struct Deps {
     pub auth: Channel,
     /// The way to locker's internal side; it may be filled later.
     pub locker: Channel,
+    /// The way to audit's internal side; it may be filled later.
+    pub audit: Channel,
 }
 
 /// Why the service cannot be built.
@@ -114,7 +118,7 @@ pub async fn init(database: Database, outbox: &Outbox, express_key: &SecretBytes
 /// # Errors
 /// [`OpenError::Uninitialised`], [`OpenError::WrongKey`], [`OpenError::Damaged`].
 pub async fn build(deps: Deps) -> Result<App, Error> {
-    let Deps { database, outbox, clock, express_key, auth, locker } = deps;
+    let Deps { database, outbox, clock, express_key, auth, locker, audit } = deps;
     let store = Store::new(database);
     let site = outbox.site();
     let key = Key256::from_secret(&express_key)?;
@@ -130,14 +134,18 @@ pub async fn build(deps: Deps) -> Result<App, Error> {
     let tokens = PageTokens::new(&outbox.key().derived("page-tokens"));
     let shares = Arc::new(ShareCache::new(locker.clone(), clock.clone()));
     let following = coffre_changes::consumer::start(shares.clone());
-    let (users, lockers) = (Users::new(auth), Lockers::new(locker));
-    let vault = Arc::new(Vault { store, keyring, transport, users, shares, following, lockers, clock, tokens });
+    let (users, lockers, audit) = (Users::new(auth), Lockers::new(locker), Audit::new(audit));
+    let vault = Arc::new(Vault { store, keyring, transport, users, shares, following, lockers, audit, clock, tokens });
 
     let values = AttributeValueServiceServer::new(AttributeValues(vault.clone()))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(usize::MAX);
     let credentials = CredentialServiceServer::new(Credentials(vault.clone())).max_encoding_message_size(usize::MAX);
-    let public = Routes::new(credentials).add_service(values).add_service(KeyServiceServer::new(Keys(vault.clone())));
+    let dashboards = DashboardServiceServer::new(Dashboards(vault.clone())).max_encoding_message_size(usize::MAX);
+    let public = Routes::new(credentials)
+        .add_service(values)
+        .add_service(KeyServiceServer::new(Keys(vault.clone())))
+        .add_service(dashboards);
     let internal = Routes::new(HoldingsServiceServer::new(Holdings { vault: vault.clone(), site }))
         .add_service(ContentsServiceServer::new(Contents(vault.clone())));
     let parts = ServiceParts { name: "vault", public, internal, rpcs: RPCS, outbox };

@@ -6,7 +6,7 @@
 //! domain  what each call means; the matrix of rights (policy); ports that ask for permits
 //! store   the tables, on SQLite and PostgreSQL
 //! keyring, transport   whether the vault is open; keys that hide values on their way
-//! shares, lockers      what lockers share, kept until locker says that it changed; what else is asked of locker. users: of auth
+//! shares, lockers      what lockers share, kept until locker says that it changed; what else is asked of locker. users: of auth, audit: of the audit
 //! app     the wiring
 //! ```
 
@@ -14,6 +14,7 @@
 
 mod api;
 mod app;
+mod audit;
 pub mod domain;
 pub mod keyring;
 mod lockers;
@@ -25,6 +26,7 @@ pub mod vault;
 
 pub use api::RPCS;
 pub use app::{App, Background, Deps, Error, build, init, migrations};
+pub use audit::Audit;
 pub use lockers::Lockers;
 pub use shares::ShareCache;
 pub use users::Users;

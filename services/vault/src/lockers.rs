@@ -1,4 +1,5 @@
-//! What the vault asks locker, besides shares: who shares a locker, and a place for a credential that enters one.
+//! What the vault asks locker, besides shares: who shares a locker, a place for a credential that enters one, and how many
+//! a caller sees.
 
 use std::time::Duration;
 
@@ -6,7 +7,9 @@ use coffre_channel::Channel;
 use coffre_error::{Reason, Refusal};
 use coffre_proto::locker::internal::v1::reserve_entry_response::Disposition;
 use coffre_proto::locker::internal::v1::sharing_service_client::SharingServiceClient;
-use coffre_proto::locker::internal::v1::{CloseEntryRequest, DescribeLockerRequest, ReserveEntryRequest};
+use coffre_proto::locker::internal::v1::{
+    CloseEntryRequest, CountLockersRequest, DescribeLockerRequest, ReserveEntryRequest,
+};
 use coffre_proto::locker::v1::MemberPermission;
 use coffre_types::{Caller, LockerId, Permission, RoleId, UserId};
 use tokio::time::timeout;
@@ -62,6 +65,23 @@ impl Lockers {
             members: members.collect(),
             consumers: found.role_ids.into_iter().map(RoleId::from_trusted).collect(),
         })
+    }
+
+    /// Counts the lockers that a caller sees.
+    ///
+    /// # Errors
+    /// `LockerUnavailable`.
+    pub async fn count(&self, caller: &Caller) -> Result<i64, VaultError> {
+        let request = CountLockersRequest {
+            user_id: caller.user_id.get(),
+            role_ids: caller.roles.iter().map(|role| role.get()).collect(),
+            permission_ids: caller.permissions.iter().map(Permission::id).collect(),
+        };
+        match timeout(ANSWER, self.client.clone().count_lockers(request)).await {
+            Ok(Ok(answer)) => Ok(answer.into_inner().count),
+            Ok(Err(status)) => Err(unavailable(Some(&status))),
+            Err(_) => Err(unavailable(None)),
+        }
     }
 
     /// Reserves a place for a credential and returns the locker's name. Until the place is given up the locker is not deleted.

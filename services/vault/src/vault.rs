@@ -6,6 +6,7 @@
 //! the closure runs once more.
 
 mod access;
+mod dashboard;
 mod holdings;
 mod lockers;
 
@@ -20,6 +21,7 @@ use coffre_proto::query::v1::PageInfo;
 use coffre_secret::SecretText;
 use coffre_types::{AttributeId, Caller, Clock, CredentialId, UserId, ValueId};
 
+use crate::audit::Audit;
 use crate::domain::Asker;
 use crate::domain::credentials::{self, TransferCommand};
 use crate::domain::error::VaultError;
@@ -34,6 +36,8 @@ use crate::store::list::{self, CredentialQuery};
 use crate::store::{Store, Tx};
 use crate::transport::TransportKeys;
 use crate::users::Users;
+
+pub use dashboard::Dashboard;
 
 type Result<T> = std::result::Result<T, VaultError>;
 
@@ -68,6 +72,8 @@ pub struct Vault {
     pub following: Watching,
     /// The way to locker.
     pub lockers: Lockers,
+    /// The way to audit.
+    pub audit: Audit,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// What makes page tokens.

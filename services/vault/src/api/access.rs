@@ -124,4 +124,10 @@ pub const RPCS: &[Rpc] = &[
         "vault.transport_key.read",
         ActivityType::CvSetting,
     ),
+    row(
+        "/coffre.vault.v1.DashboardService/GetDashboard",
+        Access::Caller,
+        "dashboard.read",
+        ActivityType::AuditUnsetActivityType,
+    ),
 ];

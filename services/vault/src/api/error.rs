@@ -71,6 +71,11 @@ fn refusal(error: VaultError) -> Refusal {
             "the service that knows lockers does not answer, and your rights may hang on a locker; nothing was done: repeat the call",
         )
         .retry_after(SOON),
+        E::AuditUnavailable => Refusal::new(
+            Reason::ServiceUnavailable,
+            "the service that keeps the audit log does not answer: repeat the call",
+        )
+        .retry_after(SOON),
         E::NotPermitted(action) => Refusal::new(Reason::CredentialNotPermitted, not_permitted(action)),
         E::PermissionRequired(permission) => coffre_rpc::missing(permission),
         E::SelfGrant => Refusal::new(

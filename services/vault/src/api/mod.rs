@@ -5,6 +5,7 @@ mod attribute_values;
 mod contents;
 mod convert;
 mod credentials;
+mod dashboard;
 mod error;
 mod explain;
 mod holdings;
@@ -14,6 +15,7 @@ pub use access::RPCS;
 pub(crate) use attribute_values::AttributeValues;
 pub(crate) use contents::Contents;
 pub(crate) use credentials::Credentials;
+pub(crate) use dashboard::Dashboards;
 pub(crate) use holdings::Holdings;
 pub(crate) use keys::Keys;
 

@@ -135,6 +135,9 @@ pub enum VaultError {
     /// Auth could not be asked.
     #[error("auth does not answer")]
     AuthUnavailable,
+    /// Audit could not be asked.
+    #[error("audit does not answer")]
+    AuditUnavailable,
     /// The store failed.
     #[error("store: {0}")]
     Store(#[from] coffre_db::Error),

@@ -16,7 +16,7 @@ use super::error::VaultError;
 use super::model::Credential;
 use super::shares::{Gap, LockerAnswer, Sharing};
 pub use release::{ReadScope, Unreleased, Users};
-pub use visible::{Contents, Visible, consumed};
+pub use visible::{Contents, Fillable, Visible, consumed};
 
 /// How a caller stands to a credential.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

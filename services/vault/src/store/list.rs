@@ -19,6 +19,7 @@ use crate::domain::Asker;
 use crate::domain::error::VaultError;
 use crate::domain::model::{Attribute, Credential, View};
 use crate::domain::policy::{Contents, Rights, Visible, consumed};
+use crate::domain::shares::Shares;
 
 static CREDENTIALS: Listing = Listing::new(
     "credentials",
@@ -70,27 +71,7 @@ impl CredentialQuery {
     }
 
     fn scope(&self, engine: Engine, rows: &Rows, caller: &Caller, consumed: &[LockerId]) -> Sql {
-        let all = matches!(rows, Rows::Visible(Visible::All)) && self.consumed != Some(true);
-        // The plus keeps the tenant out of the choice of an index: for an order by name or time SQLite would walk the whole tenant for
-        // the few rows of one caller.
-        let tenant = if all || !self.names.is_empty() {
-            "c.deleted_at IS NULL AND c.tenant_id = "
-        } else {
-            "c.deleted_at IS NULL AND +c.tenant_id = "
-        };
-        let mut scope = Sql::new(tenant).bind(TENANT.get());
-        scope = match rows {
-            Rows::Visible(Visible::All) => scope,
-            Rows::Visible(Visible::Reached { owner, lockers }) => self.reached(engine, scope, *owner, lockers),
-            Rows::In(locker, contents) => {
-                let scope = scope.push(" AND c.locker_id = ").bind(locker.get());
-                match contents {
-                    Contents::All => scope,
-                    Contents::OwnedBy(owner) => scope.push(" AND c.owner_id = ").bind(owner.get()),
-                    Contents::Nothing => scope.push(" AND 1 = 0"),
-                }
-            }
-        };
+        let mut scope = seen(engine, rows, !self.names.is_empty(), self.consumed == Some(true));
         match self.consumed {
             None => {}
             // From the values that the caller has stored: there are never more than it has made itself.
@@ -112,27 +93,52 @@ impl CredentialQuery {
         }
         scope
     }
+}
 
-    /// Narrows to what an owner owns and what lies in some lockers.
-    fn reached(&self, engine: Engine, scope: Sql, owner: Option<UserId>, lockers: &[LockerId]) -> Sql {
-        match owner {
-            None if lockers.is_empty() => scope.push(" AND 1 = 0"),
-            Some(owner) if lockers.is_empty() => scope.push(" AND c.owner_id = ").bind(owner.get()),
-            None => in_lockers(engine, scope.push(" AND c.locker_id IS NOT NULL AND c.locker_id"), lockers),
-            // Few names are found by their index, and then looked at.
-            Some(owner) if !self.names.is_empty() => {
-                let scope = scope.push(" AND (c.owner_id = ").bind(owner.get());
-                in_lockers(engine, scope.push(" OR c.locker_id"), lockers).push(")")
+/// Narrows to rows that a caller sees. `named`: few names are wanted of them; `used`: those alone of which it stored values.
+fn seen(engine: Engine, rows: &Rows, named: bool, used: bool) -> Sql {
+    let all = matches!(rows, Rows::Visible(Visible::All)) && !used;
+    // The plus keeps the tenant out of the choice of an index: for an order by name or time SQLite would walk the whole tenant for
+    // the few rows of one caller.
+    let tenant = if all || named {
+        "c.deleted_at IS NULL AND c.tenant_id = "
+    } else {
+        "c.deleted_at IS NULL AND +c.tenant_id = "
+    };
+    let scope = Sql::new(tenant).bind(TENANT.get());
+    match rows {
+        Rows::Visible(Visible::All) => scope,
+        Rows::Visible(Visible::Reached { owner, lockers }) => reached(engine, scope, *owner, lockers, named),
+        Rows::In(locker, contents) => {
+            let scope = scope.push(" AND c.locker_id = ").bind(locker.get());
+            match contents {
+                Contents::All => scope,
+                Contents::OwnedBy(owner) => scope.push(" AND c.owner_id = ").bind(owner.get()),
+                Contents::Nothing => scope.push(" AND 1 = 0"),
             }
-            // Two looks into two indexes: whatever the order, only what the caller sees is touched.
-            Some(owner) => {
-                let scope = scope
-                    .push(" AND c.id IN (SELECT o.id FROM credentials o WHERE o.deleted_at IS NULL AND o.owner_id = ");
-                let scope = scope.bind(owner.get()).push(
-                    " UNION SELECT l.id FROM credentials l WHERE l.deleted_at IS NULL AND l.locker_id IS NOT NULL AND l.locker_id",
-                );
-                in_lockers(engine, scope, lockers).push(")")
-            }
+        }
+    }
+}
+
+/// Narrows to what an owner owns and what lies in some lockers.
+fn reached(engine: Engine, scope: Sql, owner: Option<UserId>, lockers: &[LockerId], named: bool) -> Sql {
+    match owner {
+        None if lockers.is_empty() => scope.push(" AND 1 = 0"),
+        Some(owner) if lockers.is_empty() => scope.push(" AND c.owner_id = ").bind(owner.get()),
+        None => in_lockers(engine, scope.push(" AND c.locker_id IS NOT NULL AND c.locker_id"), lockers),
+        // Few names are found by their index, and then looked at.
+        Some(owner) if named => {
+            let scope = scope.push(" AND (c.owner_id = ").bind(owner.get());
+            in_lockers(engine, scope.push(" OR c.locker_id"), lockers).push(")")
+        }
+        // Two looks into two indexes: whatever the order, only what the caller sees is touched.
+        Some(owner) => {
+            let scope =
+                scope.push(" AND c.id IN (SELECT o.id FROM credentials o WHERE o.deleted_at IS NULL AND o.owner_id = ");
+            let scope = scope.bind(owner.get()).push(
+                " UNION SELECT l.id FROM credentials l WHERE l.deleted_at IS NULL AND l.locker_id IS NOT NULL AND l.locker_id",
+            );
+            in_lockers(engine, scope, lockers).push(")")
         }
     }
 }
@@ -162,6 +168,19 @@ pub fn in_locker(
     query: &CredentialQuery,
 ) -> Result<(Vec<View>, PageInfo), VaultError> {
     run(tx, by, query, &Rows::In(locker, contents))
+}
+
+/// Counts the credentials that a caller sees: none where its permissions show it none.
+///
+/// # Errors
+/// What the database says.
+pub fn count(tx: &mut Tx<'_>, caller: &Caller, shares: &Shares) -> Result<i64, VaultError> {
+    let visible = match Visible::to(caller, shares) {
+        Err(VaultError::PermissionRequired(_)) => return Ok(0),
+        visible => visible?,
+    };
+    let scope = seen(dialect::engine(tx.conn), &Rows::Visible(visible), false, false);
+    Ok(dialect::id(tx.conn, Sql::new("SELECT count(*) AS id FROM credentials c WHERE ").join(scope))?)
 }
 
 /// Counts the credentials in each of some lockers.

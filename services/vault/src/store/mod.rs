@@ -1,9 +1,10 @@
 //! The vault's tables, behind the ports of [`crate::domain::ports`]. It sees sealed bytes only.
 //!
 //! - `schema`: the tables; `rows`: rows and what they become.
-//! - `read`, `write`: the ports. [`list`]: the list of credentials. [`keys`]: slots, terms, seal state, transport keys.
+//! - `read`, `write`: the ports. [`list`]: the list of credentials. [`dashboard`]: its counts. [`keys`]: slots, terms, seal state, transport keys.
 //! - `dialect`: what truly differs between the engines.
 
+pub mod dashboard;
 mod dialect;
 pub mod keys;
 pub mod list;

@@ -10,10 +10,10 @@ use coffre_proto::locker::internal::v1::reserve_entry_response::Disposition;
 use coffre_proto::locker::internal::v1::sharing_service_server::SharingService;
 use coffre_proto::locker::internal::v1::watch_changes_response::Message;
 use coffre_proto::locker::internal::v1::{
-    Change, CloseEntryRequest, CloseEntryResponse, DescribeLockerRequest, DescribeLockerResponse, Heartbeat,
-    HoldRoleRequest, HoldRoleResponse, ReserveEntryRequest, ReserveEntryResponse, ResolveSharesRequest,
-    ResolveSharesResponse, RestoreRoleRequest, RestoreRoleResponse, RoleShares, Snapshot, UserShares,
-    WatchChangesRequest, WatchChangesResponse,
+    Change, CloseEntryRequest, CloseEntryResponse, CountLockersRequest, CountLockersResponse, DescribeLockerRequest,
+    DescribeLockerResponse, Heartbeat, HoldRoleRequest, HoldRoleResponse, ReserveEntryRequest, ReserveEntryResponse,
+    ResolveSharesRequest, ResolveSharesResponse, RestoreRoleRequest, RestoreRoleResponse, RoleShares, Snapshot,
+    UserShares, WatchChangesRequest, WatchChangesResponse,
 };
 use coffre_proto::locker::v1::{Member, MemberPermission};
 use coffre_proto::vault::internal::v1::contents_service_client::ContentsServiceClient;
@@ -375,8 +375,19 @@ impl SharingService for FakeLocker {
 
     async fn count_lockers(
         &self,
-        _: Request<coffre_proto::locker::internal::v1::CountLockersRequest>,
-    ) -> Result<Response<coffre_proto::locker::internal::v1::CountLockersResponse>, Status> {
-        Err(Status::unimplemented("not here"))
+        request: Request<CountLockersRequest>,
+    ) -> Result<Response<CountLockersResponse>, Status> {
+        let asked = request.into_inner();
+        let state = self.speaking()?;
+        let has = |permission: Permission| asked.permission_ids.contains(&permission.id());
+        let seen = state.lockers.values().filter(|locker| {
+            let member = locker.managers.contains(&asked.user_id) || locker.participants.contains(&asked.user_id);
+            let consumes = asked.role_ids.iter().any(|role| locker.consumers.contains(role));
+            let seen = has(Permission::AdministerAllLockers)
+                || member && has(Permission::ManageMyLockers)
+                || consumes && has(Permission::ManageMyCredentials);
+            !locker.deleted && seen
+        });
+        Ok(Response::new(CountLockersResponse { count: i64::try_from(seen.count()).unwrap() }))
     }
 }

@@ -5,6 +5,8 @@
 mod access;
 mod assigning;
 mod credentials;
+mod dashboard;
+mod fake_audit;
 mod fake_locker;
 mod holdings;
 mod house;

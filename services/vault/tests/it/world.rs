@@ -1,4 +1,5 @@
-//! A vault with a fresh database, a fixed clock, an auth that knows the users it is told, and a locker (`fake_locker`).
+//! A vault with a fresh database, a fixed clock, an auth that knows the users it is told, a locker (`fake_locker`) and an
+//! audit (`fake_audit`).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -6,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use coffre_audit_client::{ActivityType, CallRecord, Origin, Outbox, Outcome, Site, Source};
 use coffre_channel::Channel;
 use coffre_db::{Bind, Connection, Database, DatabaseUrl, Options, Sql};
+use coffre_proto::audit::internal::v1::reading_service_server::ReadingServiceServer;
 use coffre_proto::audit::v1::Event;
 use coffre_proto::auth::internal::v1::caller_service_server::{CallerService, CallerServiceServer};
 use coffre_proto::auth::internal::v1::{
@@ -33,6 +35,7 @@ use futures_util::stream::Pending;
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 
+use crate::fake_audit::FakeAudit;
 use crate::fake_locker::FakeLocker;
 
 /// Says which users exist, and which roles with which permissions they have.
@@ -119,6 +122,7 @@ pub(crate) struct World {
     pub(crate) outbox: Outbox,
     pub(crate) auth: FakeAuth,
     pub(crate) locker: FakeLocker,
+    pub(crate) audit: FakeAudit,
     pub(crate) app: App,
     pub(crate) vault: Arc<Vault>,
 }
@@ -157,7 +161,7 @@ impl World {
     ) -> Result<Self, Error> {
         let auth = FakeAuth::default();
         auth.0.lock().unwrap().extend((1..=100).map(|user| (user, Vec::new())));
-        let locker = FakeLocker::default();
+        let (locker, audit) = (FakeLocker::default(), FakeAudit::default());
         let deps = Deps {
             database: database.clone(),
             outbox: outbox.clone(),
@@ -165,11 +169,12 @@ impl World {
             express_key,
             auth: Channel::in_process(CallerServiceServer::new(auth.clone())),
             locker: Channel::in_process(SharingServiceServer::new(locker.clone())),
+            audit: Channel::in_process(ReadingServiceServer::new(audit.clone())),
         };
         let app = coffre_vault::build(deps).await?;
         let vault = app.vault().clone();
         locker.contents(Channel::in_process(app.parts.internal.clone()));
-        Ok(Self { clock, database, outbox, auth, locker, app, vault })
+        Ok(Self { clock, database, outbox, auth, locker, audit, app, vault })
     }
 
     /// Begins a call.

@@ -49,6 +49,23 @@ pub fn consumed(caller: &Caller, shares: &Shares) -> Vec<LockerId> {
     if caller.has(Standing::Consumer.base()) { shares.consumed().into_iter().collect() } else { Vec::new() }
 }
 
+/// Of which credentials a caller is expected to store values.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fillable {
+    /// The owner of those of which it stores the standard values and its own.
+    pub owned: Option<UserId>,
+    /// The lockers with those of which it stores its own, ascending.
+    pub consumed: Vec<LockerId>,
+}
+
+impl Fillable {
+    /// Says of which credentials a caller is expected to store values: what it may write as a manager or an administrator is others' to store.
+    #[must_use]
+    pub fn by(caller: &Caller, shares: &Shares) -> Self {
+        Self { owned: caller.has(Standing::Owner.base()).then_some(caller.user_id), consumed: consumed(caller, shares) }
+    }
+}
+
 /// Which credentials of a locker a caller sees.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Contents {
