@@ -6,12 +6,13 @@ CREATE TABLE installation (
     initialised_at BIGINT NOT NULL
 );
 
--- The last id that was given out. A password hash is bound to its user's id, so ids of users are taken before the row is made.
+-- The last id that was given out. The hash of a password or of a client secret is bound to the id of its owner, so ids of users and of API
+-- accesses are taken before the row is made.
 CREATE TABLE id_counters (
     name TEXT NOT NULL PRIMARY KEY,
     last BIGINT NOT NULL
 );
-INSERT INTO id_counters (name, last) VALUES ('users', 0), ('deletions', 0);
+INSERT INTO id_counters (name, last) VALUES ('users', 0), ('api_accesses', 0), ('deletions', 0);
 
 -- A deleted user stays as a tombstone. name_key is NFKC, case-folded, trimmed, and computed in Rust.
 CREATE TABLE users (
@@ -94,7 +95,7 @@ CREATE INDEX deletions_since ON deletions (since);
 
 -- OAuth clients. client_key is client_id in NFKC, case-folded, trimmed. Lives are seconds.
 CREATE TABLE api_accesses (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BIGINT NOT NULL PRIMARY KEY,
     tenant_id BIGINT NOT NULL DEFAULT 1,
     client_id TEXT NOT NULL,
     client_key TEXT NOT NULL,
@@ -141,6 +142,8 @@ CREATE TABLE api_keys (
     user_id BIGINT NOT NULL REFERENCES users (id),
     name TEXT NOT NULL,
     name_key TEXT NOT NULL,
+    -- The last characters of the key, for people to tell their keys apart.
+    hint TEXT NOT NULL,
     hash BLOB NOT NULL,
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
