@@ -7,7 +7,7 @@ use coffre_audit_client::Relay;
 use coffre_authn::{Authenticator, Settings as AuthnSettings};
 use coffre_channel::Channel;
 use coffre_config::{Settings, StatusCodes};
-use coffre_gateway::{Channels, Clients, Config as GatewayConfig, Gateway, Readiness, RestMetrics};
+use coffre_gateway::{Channels, Clients, Config as GatewayConfig, Gateway, PublicUrl, Readiness, RestMetrics};
 use coffre_rpc::{Front, FrontOptions, Guard, Layered, Limits, RpcMetrics, ServiceParts};
 use coffre_types::SystemClock;
 use prometheus::Registry;
@@ -154,6 +154,7 @@ fn gateway_config(settings: &Settings, form: Form, readiness: Readiness, metrics
         },
         trusted_proxies: settings.trusted_proxies.clone(),
         allowed_hosts: (form == Form::Dev).then(GatewayConfig::loopback_hosts),
+        public_url: settings.public_url.as_deref().map(PublicUrl::of).unwrap_or_default(),
         readiness,
         metrics: Some(metrics),
         ..GatewayConfig::default()

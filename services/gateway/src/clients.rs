@@ -2,12 +2,16 @@
 
 use coffre_channel::Channel;
 use coffre_proto::audit::v1::audit_service_client::AuditServiceClient;
+use coffre_proto::auth::v1::api_access_service_client::ApiAccessServiceClient;
+use coffre_proto::auth::v1::api_key_service_client::ApiKeyServiceClient;
 use coffre_proto::auth::v1::authentication_service_client::AuthenticationServiceClient;
+use coffre_proto::auth::v1::o_auth_service_client::OAuthServiceClient;
 use coffre_proto::auth::v1::role_service_client::RoleServiceClient;
 use coffre_proto::auth::v1::user_service_client::UserServiceClient;
 use coffre_proto::locker::v1::locker_service_client::LockerServiceClient;
 use coffre_proto::vault::v1::attribute_value_service_client::AttributeValueServiceClient;
 use coffre_proto::vault::v1::credential_service_client::CredentialServiceClient;
+use coffre_proto::vault::v1::dashboard_service_client::DashboardServiceClient;
 use coffre_proto::vault::v1::key_service_client::KeyServiceClient;
 
 /// The largest answer of a service: a list of 100 000 rows fits.
@@ -48,6 +52,18 @@ impl Clients {
         AuthenticationServiceClient::new(self.0.auth.clone())
     }
 
+    pub(crate) fn oauth(&self) -> OAuthServiceClient<Channel> {
+        OAuthServiceClient::new(self.0.auth.clone())
+    }
+
+    pub(crate) fn api_accesses(&self) -> ApiAccessServiceClient<Channel> {
+        ApiAccessServiceClient::new(self.0.auth.clone()).max_decoding_message_size(ANSWER_BYTES)
+    }
+
+    pub(crate) fn api_keys(&self) -> ApiKeyServiceClient<Channel> {
+        ApiKeyServiceClient::new(self.0.auth.clone())
+    }
+
     pub(crate) fn users(&self) -> UserServiceClient<Channel> {
         UserServiceClient::new(self.0.auth.clone()).max_decoding_message_size(ANSWER_BYTES)
     }
@@ -66,6 +82,10 @@ impl Clients {
 
     pub(crate) fn keys(&self) -> KeyServiceClient<Channel> {
         KeyServiceClient::new(self.0.vault.clone())
+    }
+
+    pub(crate) fn dashboard(&self) -> DashboardServiceClient<Channel> {
+        DashboardServiceClient::new(self.0.vault.clone())
     }
 
     pub(crate) fn lockers(&self) -> LockerServiceClient<Channel> {

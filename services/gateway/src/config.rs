@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::metrics::RestMetrics;
+use crate::public_url::PublicUrl;
 
 /// The settings of the gateway.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct Config {
     /// The only host names that requests may be addressed to, without port; `None`: any. `dev` allows the names of the loopback
     /// interface alone, so that a page in a browser cannot reach it under a name of its own.
     pub allowed_hosts: Option<Vec<String>>,
+    /// The URL under which clients reach the gateway.
+    pub public_url: PublicUrl,
     /// Whether `/docs` is there.
     pub docs: bool,
     /// What `/version` says.
@@ -44,6 +47,7 @@ impl Default for Config {
             status_codes: StatusCodes::Modern,
             trusted_proxies: Vec::new(),
             allowed_hosts: None,
+            public_url: PublicUrl::default(),
             docs: true,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             readiness: Readiness::ready(),

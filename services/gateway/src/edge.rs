@@ -29,6 +29,7 @@ use crate::caller::{Context, Peer, X_REQUEST_ID};
 use crate::config::{Config, StatusCodes};
 use crate::error::{Failure, Refused};
 use crate::metrics::{RestMetrics, Route, Templates};
+use crate::oauth;
 use crate::refusals::{self, Refusals};
 
 /// The whole gateway as a tower service. Clones share everything.
@@ -103,10 +104,12 @@ impl Gateway {
                 *request.uri_mut() = uri;
             }
             let route = parts.templates.find(request.method(), request.uri().path());
+            let is_oauth = oauth::is_path(request.uri().path());
             let answered = match fault {
                 Some(refusal) => Failure::from(refusal).into_response(),
                 None => inner.answer(request, context.clone()).await,
             };
+            let answered = if is_oauth { oauth::dressed(answered) } else { answered };
             let response = finished(answered, context.request_id.clone(), parts.config.status_codes);
             parts.answered(route, &response, &context, began);
             response
@@ -122,7 +125,8 @@ impl Parts {
         if let Some(route) = route {
             self.templates.observe(route, response.status(), began.elapsed());
         }
-        let Some(Refused { reason, own: true }) = response.extensions().get().copied() else { return };
+        let Some(Refused { refusal, own: true }) = response.extensions().get() else { return };
+        let reason = refusal.reason();
         if response.status().is_client_error() || reason == Reason::RequestOverloaded {
             self.refusals.note(refusals::Refusal {
                 time: SystemClock.now(),
@@ -251,7 +255,7 @@ fn unaliased(path: &str, (alias, name): (&str, &str)) -> Option<String> {
 
 /// Gives an answer what every answer has.
 fn finished(mut response: Response, request_id: HeaderValue, status_codes: StatusCodes) -> Response {
-    if let Some(Refused { reason, .. }) = response.extensions().get().copied() {
+    if let Some(reason) = response.extensions().get().map(|Refused { refusal, .. }| refusal.reason()) {
         if status_codes == StatusCodes::Documented && reason == Reason::AuthzPermissionRequired {
             *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
         }

@@ -1,6 +1,7 @@
 //! How a refusal becomes an HTTP answer: the only table of statuses, and the only shape of an error body.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
@@ -109,6 +110,12 @@ impl Failure {
         .into()
     }
 
+    /// A service refused; its fields get the names that they have in the request.
+    pub(crate) fn of_service(status: &Status, rename: impl Fn(&str) -> String) -> Self {
+        let refusal = Refusal::from_status(status).rename_fields(rename);
+        Self { status: http_status(refusal.reason()), refusal, own: false }
+    }
+
     /// Writes the body.
     pub(crate) fn body(&self) -> Vec<u8> {
         let refusal = &self.refusal;
@@ -132,8 +139,7 @@ impl From<Refusal> for Failure {
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
-        let refusal = Refusal::from_status(&status).rename_fields(json_path);
-        Self { status: http_status(refusal.reason()), refusal, own: false }
+        Self::of_service(&status, json_path)
     }
 }
 
@@ -156,6 +162,7 @@ fn json_path(field: &str) -> String {
         match segment {
             "attribute_id" => path.push_str("credentialAttributeId"),
             "recipient_id" => path.push_str("userId"),
+            "expire_time" => path.push_str("expiresOn"),
             // A consumer is named `{"id"}`.
             "role_id" => path.push_str("id"),
             "password" if position > 0 && field.starts_with("attributes") => path.push_str("passwordFlag"),
@@ -179,10 +186,10 @@ fn camel_case(segment: &str, out: &mut String) {
     }
 }
 
-/// Marks an answer with the reason of its refusal: for the log, the audit and the documented status codes.
-#[derive(Clone, Copy)]
+/// Marks an answer with its refusal: for the log, the audit, the documented status codes, and where a refusal has another shape.
+#[derive(Clone)]
 pub(crate) struct Refused {
-    pub(crate) reason: Reason,
+    pub(crate) refusal: Arc<Refusal>,
     /// The gateway refused, and not a service.
     pub(crate) own: bool,
 }
@@ -193,10 +200,10 @@ impl IntoResponse for Failure {
         let Self { status, refusal, own } = self;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(challenge) = challenge(refusal.reason(), status) {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
         match status {
-            StatusCode::UNAUTHORIZED => {
-                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"coffre\""));
-            }
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(retry_seconds(refusal.delay())));
             }
@@ -205,8 +212,18 @@ impl IntoResponse for Failure {
             }
             _ => {}
         }
-        response.extensions_mut().insert(Refused { reason: refusal.reason(), own });
+        response.extensions_mut().insert(Refused { refusal: Arc::new(refusal), own });
         response
+    }
+}
+
+/// What a client would have to show (RFC 6750, section 3): no word where it showed nothing, or no token.
+fn challenge(reason: Reason, status: StatusCode) -> Option<&'static str> {
+    match reason {
+        Reason::AuthTokenInvalid | Reason::AuthTokenKind => Some("Bearer realm=\"coffre\", error=\"invalid_token\""),
+        Reason::AuthTokenConflict => Some("Bearer realm=\"coffre\", error=\"invalid_request\""),
+        Reason::AuthzPermissionRequired => Some("Bearer realm=\"coffre\", error=\"insufficient_scope\""),
+        _ => (status == StatusCode::UNAUTHORIZED).then_some("Bearer realm=\"coffre\""),
     }
 }
 
@@ -226,21 +243,21 @@ mod tests {
         let table = [
             (
                 400,
-                "REQUEST_INVALID REQUEST_MALFORMED LIST_TOO_LARGE LIST_FIELD_UNKNOWN LIST_TOKEN_INVALID AUTH_TOKEN_CONFLICT AUTH_PASSWORD_WEAK TRANSPORT_KEY_UNKNOWN TRANSPORT_VALUE_UNREADABLE TRANSPORT_VALUE_TOO_LONG",
+                "REQUEST_INVALID REQUEST_MALFORMED LIST_TOO_LARGE LIST_FIELD_UNKNOWN LIST_TOKEN_INVALID AUTH_TOKEN_CONFLICT AUTH_PASSWORD_WEAK TRANSPORT_KEY_UNKNOWN TRANSPORT_VALUE_UNREADABLE TRANSPORT_VALUE_TOO_LONG OAUTH_GRANT_INVALID OAUTH_CLIENT_UNAUTHORIZED OAUTH_SCOPE_INVALID OAUTH_GRANT_TYPE_UNSUPPORTED",
             ),
-            (401, "AUTH_TOKEN_REQUIRED AUTH_TOKEN_INVALID AUTH_SIGN_IN_FAILED AUTH_TOKEN_KIND"),
+            (401, "AUTH_TOKEN_REQUIRED AUTH_TOKEN_INVALID AUTH_SIGN_IN_FAILED AUTH_TOKEN_KIND OAUTH_CLIENT_INVALID"),
             (
                 403,
                 "AUTH_PASSWORD_CHANGE_REQUIRED AUTH_RECENT_SIGN_IN_REQUIRED AUTH_PASSWORD_WRONG AUTHZ_PERMISSION_REQUIRED AUTHZ_SELF_GRANT AUTHZ_GRANT_EXCEEDS CREDENTIAL_NOT_PERMITTED LOCKER_NOT_PERMITTED",
             ),
             (
                 404,
-                "ROUTE_NOT_FOUND USER_NOT_FOUND ROLE_NOT_FOUND CREDENTIAL_NOT_FOUND CREDENTIAL_OWNER_UNKNOWN ATTRIBUTE_NOT_FOUND VALUE_NOT_FOUND AUDIT_ENTRY_NOT_FOUND LOCKER_NOT_FOUND LOCKER_MEMBER_NOT_FOUND LOCKER_CONSUMER_NOT_FOUND CREDENTIAL_NOT_IN_LOCKER",
+                "ROUTE_NOT_FOUND USER_NOT_FOUND ROLE_NOT_FOUND CREDENTIAL_NOT_FOUND CREDENTIAL_OWNER_UNKNOWN ATTRIBUTE_NOT_FOUND VALUE_NOT_FOUND AUDIT_ENTRY_NOT_FOUND LOCKER_NOT_FOUND LOCKER_MEMBER_NOT_FOUND LOCKER_CONSUMER_NOT_FOUND CREDENTIAL_NOT_IN_LOCKER API_ACCESS_NOT_FOUND API_KEY_NOT_FOUND",
             ),
             (405, "ROUTE_METHOD_NOT_ALLOWED"),
             (
                 409,
-                "USER_NAME_TAKEN USER_VERSION_CONFLICT USER_LAST_ADMINISTRATOR USER_HOLDS_OBJECTS ROLE_NAME_TAKEN ROLE_VERSION_CONFLICT ROLE_SYSTEM ROLE_IN_USE CREDENTIAL_NAME_TAKEN CREDENTIAL_VERSION_CONFLICT CREDENTIAL_IN_LOCKER ATTRIBUTE_VERSION_CONFLICT ATTRIBUTE_NAME_TAKEN ATTRIBUTE_HAS_VALUES VALUE_EXISTS VALUE_VERSION_CONFLICT STORE_CONFLICT LOCKER_NAME_TAKEN LOCKER_VERSION_CONFLICT LOCKER_NOT_EMPTY LOCKER_LAST_OWNER LOCKER_BEING_DELETED",
+                "USER_NAME_TAKEN USER_VERSION_CONFLICT USER_LAST_ADMINISTRATOR USER_HOLDS_OBJECTS ROLE_NAME_TAKEN ROLE_VERSION_CONFLICT ROLE_SYSTEM ROLE_IN_USE CREDENTIAL_NAME_TAKEN CREDENTIAL_VERSION_CONFLICT CREDENTIAL_IN_LOCKER ATTRIBUTE_VERSION_CONFLICT ATTRIBUTE_NAME_TAKEN ATTRIBUTE_HAS_VALUES VALUE_EXISTS VALUE_VERSION_CONFLICT STORE_CONFLICT LOCKER_NAME_TAKEN LOCKER_VERSION_CONFLICT LOCKER_NOT_EMPTY LOCKER_LAST_OWNER LOCKER_BEING_DELETED API_ACCESS_CLIENT_ID_TAKEN API_ACCESS_VERSION_CONFLICT API_ACCESS_NOT_BINDABLE API_KEY_NAME_TAKEN API_KEY_LIMIT",
             ),
             (412, "REQUEST_PRECONDITION_FAILED"),
             (413, "REQUEST_TOO_LARGE"),
@@ -291,6 +308,25 @@ mod tests {
     }
 
     #[test]
+    fn a_resource_says_what_a_client_has_to_show() {
+        for (reason, expected) in [
+            (Reason::AuthTokenRequired, Some("Bearer realm=\"coffre\"")),
+            (Reason::AuthSignInFailed, Some("Bearer realm=\"coffre\"")),
+            (Reason::AuthTokenInvalid, Some("Bearer realm=\"coffre\", error=\"invalid_token\"")),
+            (Reason::AuthTokenKind, Some("Bearer realm=\"coffre\", error=\"invalid_token\"")),
+            (Reason::AuthTokenConflict, Some("Bearer realm=\"coffre\", error=\"invalid_request\"")),
+            (Reason::AuthzPermissionRequired, Some("Bearer realm=\"coffre\", error=\"insufficient_scope\"")),
+            (Reason::AuthzSelfGrant, None),
+            (Reason::AuthRecentSignInRequired, None),
+            (Reason::CredentialNotFound, None),
+        ] {
+            let response = Failure::from(Refusal::new(reason, "x")).into_response();
+            let shown = response.headers().get(WWW_AUTHENTICATE).map(|value| value.to_str().unwrap());
+            assert_eq!(shown, expected, "{reason:?}");
+        }
+    }
+
+    #[test]
     fn a_slow_body_is_408_and_a_slow_service_503() {
         assert_eq!(Failure::slow_body().into_response().status(), 408);
         assert_eq!(Failure::deadline().into_response().status(), 503);
@@ -307,6 +343,8 @@ mod tests {
         assert_eq!(json_path("member.user_id"), "userId");
         assert_eq!(json_path("recipient_id"), "userId");
         assert_eq!(json_path("role_id"), "id");
+        assert_eq!(json_path("access_token_life"), "accessTokenLife");
+        assert_eq!(json_path("expire_time"), "expiresOn");
         let status = Status::from(Refusal::invalid("first_name", "is too long"));
         let refusal = Refusal::from_status(&status).rename_fields(json_path);
         assert_eq!(refusal.message(), "firstName: is too long");

@@ -12,6 +12,7 @@
 //! - `caller.rs`: who is calling, as metadata for the services
 //! - `error.rs`: the one table from a refusal to a status and a body
 //! - `json/`: how requests are read and what all answers share
+//! - `oauth/`: forms, clients and refusals as OAuth 2.0 has them, for all under `/oauth/`
 //! - `routes/`: one file a resource: JSON structs, handlers, conversions
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
@@ -24,6 +25,8 @@ mod edge;
 mod error;
 mod json;
 mod metrics;
+mod oauth;
+mod public_url;
 mod refusals;
 mod request;
 mod request_line;
@@ -40,5 +43,6 @@ pub use clients::{Channels, Clients};
 pub use config::{Config, Limits, Readiness, StatusCodes};
 pub use edge::Gateway;
 pub use metrics::RestMetrics;
+pub use public_url::PublicUrl;
 pub use router::{openapi, router};
 pub use serve::serve;

@@ -196,12 +196,20 @@ impl FromRequest<App> for JsonBody {
     type Rejection = Failure;
 
     async fn from_request(request: Request<Body>, app: &App) -> Result<Self, Failure> {
-        refuse_encodings(request.headers())?;
-        let limits = &app.config.limits;
-        let read = read_body(request, limits.body_bytes);
-        let bytes = tokio::time::timeout(limits.body_time, read).await.map_err(|_| Failure::slow_body())??;
+        let bytes = read_whole(request, app, app.config.limits.body_bytes).await?;
         Ok(Self(parse(&bytes)?))
     }
+}
+
+/// Reads the whole body of a request, unencoded, of at most `limit` bytes.
+///
+/// # Errors
+/// Where it is encoded, larger, ends early or does not arrive in time.
+pub(crate) async fn read_whole(request: Request<Body>, app: &App, limit: usize) -> Result<Bytes, Failure> {
+    refuse_encodings(request.headers())?;
+    let limits = &app.config.limits;
+    let read = read_body(request, limit.min(limits.body_bytes));
+    tokio::time::timeout(limits.body_time, read).await.map_err(|_| Failure::slow_body())?
 }
 
 fn refuse_encodings(headers: &HeaderMap) -> Result<(), Refusal> {

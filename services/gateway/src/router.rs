@@ -9,7 +9,7 @@ use bytes::Bytes;
 use coffre_error::{Reason, Refusal};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode};
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_axum::router::OpenApiRouter;
@@ -21,11 +21,13 @@ use crate::docs;
 use crate::edge::{Gateway, Parts};
 use crate::error::Failure;
 use crate::metrics::Templates;
+use crate::oauth;
 use crate::refusals::Refusals;
 use crate::request::App;
 use crate::routes::{
-    attribute_values, audit, authentication, credential_access, credentials, holdings, keys, locker_consumers,
-    locker_credentials, locker_members, lockers, operations, permissions, roles, users,
+    api_access, api_access_secret, api_keys, attribute_values, audit, authentication, credential_access, credentials,
+    dashboard, holdings, keys, locker_consumers, locker_credentials, locker_members, lockers, oauth as tokens,
+    oauth_metadata, operations, permissions, roles, users,
 };
 
 /// What the document says beside its routes.
@@ -33,11 +35,11 @@ use crate::routes::{
 #[openapi(
     info(
         title = "Coffre",
-        description = "An open credential vault. A token comes from `POST /v1/authentication` and goes into `X-Authorization` as it is, or \
-                       into `Authorization` behind `Bearer `.\n\nOther names of the same paths: `/v1/credentialvault/…` is \
+        description = "An open credential vault. A token comes from `POST /v1/authentication`, or for programs from `POST /oauth/token`, \
+                       and goes into `X-Authorization` as it is, or into `Authorization` behind `Bearer `.\n\nOther names of the same paths: `/v1/credentialvault/…` is \
                        `/v2/credentialvault/…`; `/v2/authentication…` is `/v1/authentication…`; under a credential, `attributevalue` and \
                        `values` are `attributevalues`. Repeated slashes and a slash at the end do not matter. Ids may be sent as numbers \
-                       or strings. Every refusal has the shape of `ErrorBody`; every answer carries `X-Request-Id`.\n\nWhere the server \
+                       or strings. Every refusal has the shape of `ErrorBody`, and under `/oauth/` of `OAuthError`; every answer carries `X-Request-Id`.\n\nWhere the server \
                        is set to the documented status codes, a PUT that changes nothing is answered by 304 instead of 200 with the \
                        resource, and a missing permission by 501 instead of 403.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
@@ -46,6 +48,10 @@ use crate::routes::{
     modifiers(&Schemes),
     tags(
         (name = "Authentication", description = "Signing in and out"),
+        (name = "API keys", description = "What a program shows in place of its user's password"),
+        (name = "OAuth 2.0", description = "Tokens for programs: the requests are forms, the refusals those of RFC 6749"),
+        (name = "API access", description = "The OAuth clients that may ask for tokens"),
+        (name = "Dashboard", description = "What a caller sees at a glance"),
         (name = "Credentials", description = "Credentials and their attributes"),
         (name = "Values", description = "Storing and reading secrets"),
         (name = "Lockers", description = "Sharing credentials: members run a locker, the users of consuming roles use what is inside"),
@@ -65,6 +71,10 @@ impl Modify for Schemes {
         let token = ApiKeyValue::with_description("X-Authorization", "The token as it is");
         components.add_security_scheme("token", SecurityScheme::ApiKey(ApiKey::Header(token)));
         components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+        let client = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Basic)
+            .description(Some("Id and secret of an API access, under `/oauth/` alone; or in the body"));
+        components.add_security_scheme("client", SecurityScheme::Http(client.build()));
     }
 }
 
@@ -76,6 +86,18 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(authentication::sign_out))
         .routes(routes!(authentication::change_password))
         .routes(routes!(authentication::key_set))
+        .routes(routes!(api_keys::create, api_keys::list))
+        .routes(routes!(api_keys::delete))
+        .routes(routes!(tokens::token))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(tokens::introspect))
+        .routes(routes!(oauth_metadata::get))
+        .routes(routes!(api_access::create, api_access::list))
+        .routes(routes!(api_access::list_by_query))
+        .routes(routes!(api_access::get, api_access::update, api_access::delete))
+        .routes(routes!(api_access_secret::rotate))
+        .routes(routes!(api_access_secret::confirm, api_access_secret::withdraw))
+        .routes(routes!(dashboard::get))
         .routes(routes!(users::create, users::list))
         .routes(routes!(users::list_by_query))
         .routes(routes!(users::get, users::update, users::delete))
@@ -132,7 +154,8 @@ const ANY_REFUSAL: &str =
 
 /// Adds the refusals that every call may give to the document.
 fn completed(mut document: OpenApi) -> OpenApi {
-    for item in document.paths.paths.values_mut() {
+    for (path, item) in &mut document.paths.paths {
+        let shape = if oauth::is_path(path) { "OAuthError" } else { "ErrorBody" };
         let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete];
         for operation in operations.into_iter().flatten() {
             let takes =
@@ -140,16 +163,16 @@ fn completed(mut document: OpenApi) -> OpenApi {
             let responses = &mut operation.responses.responses;
             if takes {
                 let description = "Something in the path, the query or the body is not as it should be";
-                responses.entry("400".to_owned()).or_insert_with(|| refusal(description));
+                responses.entry("400".to_owned()).or_insert_with(|| refusal(description, shape));
             }
-            responses.entry("default".to_owned()).or_insert_with(|| refusal(ANY_REFUSAL));
+            responses.entry("default".to_owned()).or_insert_with(|| refusal(ANY_REFUSAL, shape));
         }
     }
     document
 }
 
-fn refusal(description: &str) -> RefOr<utoipa::openapi::Response> {
-    let body = Content::new(Some(Ref::from_schema_name("ErrorBody")));
+fn refusal(description: &str, shape: &str) -> RefOr<utoipa::openapi::Response> {
+    let body = Content::new(Some(Ref::from_schema_name(shape)));
     ResponseBuilder::new().description(description).content("application/json", body).build().into()
 }
 

@@ -22,8 +22,9 @@ use crate::wire::{Turn, Wire};
 /// Answers requests until `shutdown` ends, then lets the open ones finish within the drain time.
 ///
 /// # Errors
-/// Where the reports to the audit panicked; the listener's own faults are logged and outlived.
+/// Where the listener has no address, or the reports to the audit panicked; the listener's other faults are logged and outlived.
 pub async fn serve(listener: TcpListener, gateway: Gateway, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+    gateway.config().public_url.listens_on(listener.local_addr()?);
     let limits = gateway.config().limits.clone();
     let places = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
     let (stop, stopping) = watch::channel(());

@@ -1,10 +1,12 @@
 //! The JSON pieces that all resources share: how a request is read, how ids, times and pages are written.
 
+mod life;
 mod list;
 mod object;
 mod reader;
 mod written;
 
+pub(crate) use life::{Life, read_life};
 pub(crate) use list::{ListBody, Paged, read_query, whole_list};
 pub(crate) use object::{Object, id_of, invalid, plain_id, read_objects};
 pub(crate) use reader::{Json, parse};

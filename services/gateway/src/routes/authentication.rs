@@ -19,26 +19,26 @@ use crate::request::{App, JsonBody, Parameters, json, present};
 
 /// Who signs in.
 #[derive(ToSchema)]
-#[schema(example = json!({"username": "Ellie.Brown", "password": "correct horse battery"}))]
+#[schema(rename_all = "camelCase", example = json!({"username": "Ellie.Brown", "password": "correct horse battery"}))]
 struct SignIn {
     /// The user name; the key may be spelled in any case, and `usename`.
     username: String,
     /// The password; the key may be spelled in any case.
-    password: String,
+    password: Option<String>,
+    /// One of the user's API keys, in place of the password; the key may be spelled in any case.
+    api_key: Option<String>,
 }
 
 impl SignIn {
     fn read(mut body: Object) -> Result<Self, Refusal> {
         let username = body.text_spelled(&["username", "usename"])?;
         let password = body.text_spelled(&["password"])?;
-        // Keys of an API are no password: such a sign-in fails as any other does.
-        let key = body.text_spelled(&["apiKey"])?;
+        let api_key = body.text_spelled(&["apiKey"])?;
         let username = username.ok_or_else(|| invalid("username", "is required"))?;
-        match (password, key) {
-            (Some(password), _) => Ok(Self { username, password }),
-            (None, Some(_)) => Ok(Self { username, password: String::new() }),
-            (None, None) => Err(invalid("password", "is required")),
+        if (&password, &api_key) == (&None, &None) {
+            return Err(invalid("password", "is required, or apiKey in its place"));
         }
+        Ok(Self { username, password, api_key })
     }
 }
 
@@ -107,14 +107,14 @@ impl From<JsonWebKey> for Key {
     }
 }
 
-/// Signs in with a user name and a password, whatever token header came along.
+/// Signs in with a user name and a password or an API key, whatever token header came along.
 #[utoipa::path(
     post, path = "/v1/authentication", tag = "Authentication", operation_id = "signIn", security(()),
     request_body = SignIn,
     responses(
         (status = 200, description = "Signed in", body = SignedIn),
-        (status = 400, description = "A field is missing", body = ErrorBody),
-        (status = 401, description = "Unknown user, wrong password or disabled: one answer for all", body = ErrorBody),
+        (status = 400, description = "A field is missing, or both a password and an API key are there", body = ErrorBody),
+        (status = 401, description = "Unknown user, wrong password or key, or disabled: one answer for all", body = ErrorBody),
         (status = 429, description = "Too many failures; see Retry-After", body = ErrorBody),
     )
 )]
@@ -123,8 +123,9 @@ pub(crate) async fn sign_in(
     Anybody(caller): Anybody,
     body: JsonBody,
 ) -> Result<Response, Failure> {
-    let SignIn { username, password } = SignIn::read(body.object()?)?;
-    let request = caller.request(SignInRequest { username, password, api_key: String::new() });
+    let SignIn { username, password, api_key } = SignIn::read(body.object()?)?;
+    let (password, api_key) = (password.unwrap_or_default(), api_key.unwrap_or_default());
+    let request = caller.request(SignInRequest { username, password, api_key });
     let answer = app.clients.authentication().sign_in(request).await?.into_inner();
     Ok(json(StatusCode::OK, &SignedIn { token: answer.token, user: User::from(present(answer.user)?) }))
 }

@@ -62,13 +62,34 @@ async fn signing_in_answers_a_token_and_the_whole_user() {
 }
 
 #[tokio::test]
-async fn a_sign_in_with_an_api_key_fails_as_any_other() {
+async fn an_api_key_signs_in_in_the_place_of_a_password() {
     let upstream = Upstream::default();
     upstream.refuse_for("AuthenticationService/SignIn", Reason::AuthSignInFailed);
-    let answer =
-        send_with(&upstream.gateway(), "POST", "/v1/authentication", &[], r#"{"username":"e","apiKey":"k"}"#).await;
-    answer.assert_refused(401, "auth.sign_in_failed", "");
-    assert_eq!(upstream.asked::<SignInRequest>().password, "");
+    let gateway = upstream.gateway();
+    for (body, password, api_key) in [
+        (r#"{"username":"e","apiKey":"k"}"#, "", "k"),
+        (r#"{"username":"e","APIKEY":"k"}"#, "", "k"),
+        (r#"{"username":"e","apikey":"k","password":null}"#, "", "k"),
+        (r#"{"username":"e","password":"p","apiKey":null}"#, "p", ""),
+        // Which of the two counts, or that neither does, is for the service to say.
+        (r#"{"username":"e","password":"p","apiKey":"k"}"#, "p", "k"),
+    ] {
+        let answer = send_with(&gateway, "POST", "/v1/authentication", &[], body).await;
+        answer.assert_refused(401, "auth.sign_in_failed", "as any other sign-in does");
+        let asked: SignInRequest = upstream.asked();
+        assert_eq!((asked.password.as_str(), asked.api_key.as_str()), (password, api_key), "{body}");
+    }
+    let before = upstream.calls();
+    for body in [
+        r#"{"username":"e"}"#,
+        r#"{"username":"e","apiKey":7}"#,
+        r#"{"username":"e","apiKey":"k","apikey":"k"}"#,
+        r#"{"apiKey":"k"}"#,
+    ] {
+        let answer = send_with(&gateway, "POST", "/v1/authentication", &[], body).await;
+        answer.assert_refused(400, "request.invalid", body);
+    }
+    assert_eq!(upstream.calls(), before);
 }
 
 #[tokio::test]

@@ -24,7 +24,9 @@ async fn every_reason_arrives_with_its_status_and_word() {
         assert_eq!(answer.code(), code(reason));
         assert_eq!(answer.json()["message"], "what was wrong and what to do");
         assert_eq!(answer.header("retry-after").is_some(), [429, 503].contains(&answer.status.as_u16()), "{reason:?}");
-        assert_eq!(answer.header("www-authenticate").is_some(), answer.status == 401, "{reason:?}");
+        let challenged =
+            answer.status == 401 || [Reason::AuthTokenConflict, Reason::AuthzPermissionRequired].contains(&reason);
+        assert_eq!(answer.header("www-authenticate").is_some(), challenged, "{reason:?}");
         assert_eq!(answer.header("content-type"), Some("application/json"));
     }
 }

@@ -1,15 +1,20 @@
 //! The gateway over services that answer what a test tells them to: each convention of the published interface by its name.
 
 mod access;
+mod api_access;
+mod api_keys;
 mod audit;
 mod authentication;
 mod conventions;
 mod credentials;
+mod dashboard;
 mod document;
 mod errors;
 mod holdings;
 mod locker_contents;
 mod lockers;
+mod oauth;
+mod oauth_refusals;
 mod serving;
 mod sharing;
 mod upstream;

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::Upstream;
-use crate::{Config, Limits, serve};
+use crate::{Config, Limits, PublicUrl, serve};
 
 struct Server {
     address: SocketAddr,
@@ -65,6 +65,30 @@ async fn a_trusted_proxy_names_the_client() {
     let server = start(&upstream, config).await;
     talk(&server, format!("{GET}X-Forwarded-For: 6.6.6.6, 198.51.100.7\r\n\r\n").as_bytes()).await;
     assert_eq!(upstream.last().metadata.get("x-coffre-client-address").unwrap(), "198.51.100.7");
+}
+
+#[tokio::test]
+async fn who_was_told_no_url_is_reached_under_the_address_it_listens_on() {
+    let upstream = Upstream::default();
+    let path = "GET /.well-known/oauth-authorization-server HTTP/1.1\r\nConnection: close\r\n";
+    let server = start(&upstream, Config::default()).await;
+    let answer = talk(&server, format!("{path}Host: evil.example\r\n\r\n").as_bytes()).await;
+    assert_eq!(body(&answer)["issuer"], format!("http://{}", server.address));
+    let set = Config { public_url: PublicUrl::of("https://vault.example.org"), ..Config::default() };
+    let server = start(&upstream, set).await;
+    let answer = talk(&server, format!("{path}Host: evil.example\r\n\r\n").as_bytes()).await;
+    assert_eq!(body(&answer)["token_endpoint"], "https://vault.example.org/oauth/token");
+}
+
+#[tokio::test]
+async fn a_slow_form_has_the_shape_of_oauth_too() {
+    let upstream = Upstream::default();
+    let server = start(&upstream, limits(|limits| limits.body_time = Duration::from_millis(50))).await;
+    let head = b"POST /oauth/token HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40\r\n\r\ngrant_type=";
+    let answer = talk(&server, head).await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert_eq!(body(&answer)["error"], "invalid_request");
+    assert_eq!(upstream.calls(), 0);
 }
 
 #[tokio::test]
