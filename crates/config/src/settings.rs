@@ -33,7 +33,7 @@ pub struct Settings {
     pub grpc_addr: SocketAddr,
     /// Address of the management port.
     pub management_addr: SocketAddr,
-    /// The URL under which clients reach the REST port.
+    /// The URL under which clients reach the REST port, without a slash at its end.
     pub public_url: Option<String>,
     /// The database, where it was said here.
     pub database_url: Option<SecretText>,
@@ -80,7 +80,9 @@ impl Settings {
             http_addr: read.required("http_addr", "an address and port such as 127.0.0.1:8080"),
             grpc_addr: read.required("grpc_addr", "an address and port such as 127.0.0.1:50051"),
             management_addr: read.required("management_addr", "an address and port such as 127.0.0.1:9090"),
-            public_url: read.optional("public_url", "a URL"),
+            public_url: read
+                .optional("public_url", "a URL such as https://vault.example.org, without query, fragment or user")
+                .map(|PublicUrl(url)| url),
             database_url: read.secret("database_url"),
             database_url_file: read.optional("database_url_file", "a file"),
             admin_username: read.required("admin_username", "a name"),
@@ -112,6 +114,23 @@ impl Settings {
             }
         }
         if read.faults.is_empty() { Ok(settings) } else { Err(read.faults) }
+    }
+}
+
+/// A URL that names a server: a scheme, a host and perhaps a path.
+struct PublicUrl(String);
+
+impl FromStr for PublicUrl {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).ok_or(())?;
+        let host = rest.split('/').next().unwrap_or_default();
+        let plain = rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#@\"\\<>`{}|^".contains(&byte));
+        if host.is_empty() || host.starts_with(':') || !plain {
+            return Err(());
+        }
+        Ok(Self(text.trim_end_matches('/').to_owned()))
     }
 }
 
@@ -236,6 +255,33 @@ mod tests {
         ])
         .unwrap_err();
         assert_eq!(faults.len(), 4, "{faults:?}");
+    }
+
+    #[test]
+    fn the_public_url_names_a_server_and_nothing_more() {
+        for (given, read) in [
+            ("https://vault.example.org", "https://vault.example.org"),
+            ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
+            ("https://[2001:db8::1]:8443/coffre//", "https://[2001:db8::1]:8443/coffre"),
+        ] {
+            assert_eq!(with(&[("COFFRE_PUBLIC_URL", given)]).unwrap().public_url.as_deref(), Some(read));
+        }
+        assert_eq!(with(&[("COFFRE_PUBLIC_URL", "")]).unwrap().public_url, None);
+        for given in [
+            "vault.example.org",
+            "ftp://vault.example.org",
+            "HTTPS//x",
+            "https://",
+            "https:///path",
+            "https://:8443",
+            "https://user@vault.example.org",
+            "https://vault.example.org/?a=b",
+            "https://vault.example.org/#a",
+            "https://vault.example.org/a b",
+            "https://caf\u{e9}.example",
+        ] {
+            assert!(with(&[("COFFRE_PUBLIC_URL", given)]).is_err(), "{given}");
+        }
     }
 
     #[test]

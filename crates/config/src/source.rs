@@ -37,7 +37,7 @@ pub const SETTINGS: &[Setting] = &[
     plain(
         "public_url",
         "",
-        "The URL under which clients reach the REST port; where it is absent, `http://` and the REST address.",
+        "The URL under which clients reach the REST port, as `/.well-known/oauth-authorization-server` tells it; where it is absent, `http://` and the REST address.",
     ),
     secret("database_url", "`sqlite:FOLDER` or `postgres://…`. Absent: SQLite in the data folder."),
     plain("database_url_file", "", "File that holds the database URL."),
