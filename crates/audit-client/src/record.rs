@@ -233,7 +233,7 @@ impl CallRecord {
         facts.is_caller = session_id.is_some();
     }
 
-    /// Says through which API client the call came.
+    /// Says through which API client the call came, once it has shown that it is that client.
     pub fn client(&self, client_id: impl Into<Arc<str>>) {
         self.facts().client_id = Some(client_id.into());
     }
@@ -309,10 +309,11 @@ impl CallRecord {
         self.facts().method = Some(bounded(method.into()));
     }
 
-    /// Says whether the user behind the call is known for certain; a name that was merely typed does not count.
+    /// Says whether the user or the client behind the call is known for certain; a name that was merely typed does not count.
     #[must_use]
     pub fn has_caller(&self) -> bool {
-        self.facts().is_caller
+        let facts = self.facts();
+        facts.is_caller || facts.client_id.is_some()
     }
 
     /// Says whether the event is committed.

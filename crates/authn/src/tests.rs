@@ -136,7 +136,7 @@ impl World {
                 role_ids: vec![70],
                 permission_ids: vec![1, 2],
                 expire_time_us: START.plus(Duration::from_secs(3600)).micros(),
-                ..Default::default()..Default::default()
+                ..Default::default()
             });
         }
         let channel = Channel::in_process(CallerServiceServer::new(auth.clone()));

@@ -72,6 +72,8 @@ pub struct Identity {
 pub struct VerifiedToken {
     /// What it says.
     pub identity: Identity,
+    /// The token's own id.
+    pub token_id: String,
     /// The key that signed it.
     pub kid: String,
     /// The generation of the key set against which it was checked.
@@ -172,16 +174,30 @@ impl KeySet {
             issued: Timestamp::from_seconds(claims.iat),
             expires: Timestamp::from_seconds(claims.exp),
         };
-        Ok(VerifiedToken { identity, kid, generation: self.generation })
+        Ok(VerifiedToken { identity, token_id: claims.jti, kid, generation: self.generation })
     }
 }
 
-/// Signs a token with an Ed25519 key in PKCS#8.
+/// Signs a token with an Ed25519 key in PKCS#8, under an id of its own.
 ///
 /// # Errors
 /// Where the key is not an Ed25519 key.
 pub fn sign(
     identity: &Identity,
+    issuer: &str,
+    kid: &str,
+    key: &EncodingKey,
+) -> Result<String, jsonwebtoken::errors::Error> {
+    sign_with_id(identity, Uuid::new_v4(), issuer, kid, key)
+}
+
+/// Signs a token under a given id: the same token each time, as Ed25519 signs the same alike.
+///
+/// # Errors
+/// Where the key is not an Ed25519 key.
+pub fn sign_with_id(
+    identity: &Identity,
+    token_id: Uuid,
     issuer: &str,
     kid: &str,
     key: &EncodingKey,
@@ -198,7 +214,7 @@ pub fn sign(
         sub: identity.user_id.to_string(),
         sid: identity.session_id.to_string(),
         epoch: identity.epoch,
-        jti: Uuid::new_v4().to_string(),
+        jti: token_id.to_string(),
         iat: identity.issued.seconds(),
         exp: identity.expires.seconds(),
     };
