@@ -1,0 +1,243 @@
+//! Who the client is that asks.
+//!
+//! The time of an answer depends on what was sent and on nothing that is stored: a secret of the form that we generate is compared by its
+//! keyed hash, whatever the client is and whether it exists; any other costs one Argon2id, against what is stored or against what nothing
+//! matches. Failures count like those of a sign-in, in places of their own (`super::throttle`).
+//!
+//! What came by HTTP Basic can be read in two ways. RFC 6749 section 2.3.1 wants id and secret encoded like a form, and many a client sends
+//! them as they are; both count.
+
+use coffre_audit_client::CallRecord;
+use coffre_db::Connection;
+use coffre_secret::SecretText;
+use coffre_types::{ApiAccessId, ApiSecretId, NameKey, Timestamp};
+use percent_encoding::percent_decode_str;
+
+use super::api_access::ApiAccess;
+use super::error::Fault;
+use super::oauth_error::OAuthError;
+use super::secret_text::ClientSecretText;
+use super::throttle::{self, AddressKey, BucketKey, Counted, Shown, address_key};
+use super::{Auth, ClientAddress, race};
+use crate::store::api_accesses;
+
+/// What a client shows.
+pub(crate) struct ShownClient {
+    pub(crate) id: String,
+    pub(crate) secret: SecretText,
+    /// It came by HTTP Basic.
+    pub(crate) basic: bool,
+}
+
+/// One way to read what a client shows: an id, and the secrets that it may have meant.
+struct Reading {
+    id: NameKey,
+    secrets: Vec<SecretText>,
+}
+
+impl ShownClient {
+    fn readings(self) -> Vec<Reading> {
+        let decoded = self.basic.then(|| decode(&self.id).zip(decode(self.secret.expose()))).flatten();
+        let (id, secret) = (NameKey::of(&self.id), self.secret);
+        let second = decoded.map(|(id, secret)| (NameKey::of(&id), SecretText::new(secret)));
+        match second.filter(|(other, text)| *other != id || text.expose() != secret.expose()) {
+            None => vec![Reading { id, secrets: vec![secret] }],
+            Some((other, text)) if other == id => vec![Reading { id, secrets: vec![secret, text] }],
+            Some((other, text)) => {
+                vec![Reading { id, secrets: vec![secret] }, Reading { id: other, secrets: vec![text] }]
+            }
+        }
+    }
+}
+
+/// Decodes a value of a form; `None` where it is none.
+fn decode(text: &str) -> Option<String> {
+    percent_decode_str(&text.replace('+', " ")).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+}
+
+/// A client that has shown its secret.
+#[derive(Clone)]
+pub(crate) struct Client {
+    /// As it was when the secret was looked at.
+    pub(crate) access: ApiAccess,
+    /// The secret that it showed.
+    pub(crate) secret: ApiSecretId,
+}
+
+impl Client {
+    /// Reads the client again; `None` where it or its secret has ended meanwhile.
+    pub(crate) fn again(&self, conn: &mut Connection, now: Timestamp) -> Result<Option<ApiAccess>, coffre_db::Error> {
+        let found = api_accesses::find(conn, self.access.id, now)?;
+        Ok(found.filter(|access| {
+            let lives = !access.disabled && access.epoch == self.access.epoch;
+            lives && access.secrets.iter().any(|secret| secret.id == self.secret)
+        }))
+    }
+}
+
+/// What comparing a secret came to.
+struct Compared {
+    access: Option<ApiAccess>,
+    matched: Option<ApiSecretId>,
+    /// An attempt that was counted before and is to be settled.
+    counted: Option<Counted>,
+}
+
+impl Compared {
+    /// Says why nothing matched, for the audit alone.
+    fn cause(&self) -> &'static str {
+        match (&self.access, self.matched) {
+            (None, _) => "unknown client",
+            (Some(_), None) => "wrong secret",
+            (Some(_), Some(_)) => "client disabled",
+        }
+    }
+}
+
+impl Auth {
+    /// Returns the client, once it has shown who it is.
+    pub(crate) async fn client(
+        &self,
+        shown: ShownClient,
+        address: ClientAddress,
+        record: &CallRecord,
+    ) -> Result<Client, OAuthError> {
+        let address = address_key(address);
+        for reading in shown.readings() {
+            let Reading { id, secrets } = &reading;
+            let keys = throttle::keys(&self.secrets, Shown::ClientSecret(id), address, self.config.throttle.slots);
+            let outlook = self.hold_back(keys).await?;
+            let compared = self.compared(id, secrets, keys, address).await?;
+            let (rules, now) = (self.config.throttle, self.now());
+            match (&compared.access, compared.matched) {
+                (Some(access), Some(secret)) if !access.disabled => {
+                    match compared.counted {
+                        Some(counted) => {
+                            race::write(&self.database, move |tx| counted.settle(tx.conn(), &rules, true, now)).await?;
+                        }
+                        None if outlook.failed => {
+                            race::write(&self.database, move |tx| throttle::forgive(tx.conn(), &rules, &keys, now))
+                                .await?;
+                        }
+                        // The common case writes nothing.
+                        None => {}
+                    }
+                    record.client(access.client_id.as_str());
+                    return Ok(Client { access: access.clone(), secret });
+                }
+                _ => {
+                    match compared.counted {
+                        Some(counted) => self.count_failure(counted).await?,
+                        None => {
+                            race::write(&self.database, move |tx| {
+                                throttle::count_failure(tx.conn(), &rules, &keys, now)
+                            })
+                            .await?;
+                        }
+                    }
+                    // What nobody is called is not written down: people paste secrets into the wrong field.
+                    if let Some(access) = &compared.access {
+                        record.detail("client", access.named());
+                    }
+                    record.detail("cause", compared.cause());
+                }
+            }
+        }
+        Err(OAuthError::ClientInvalid)
+    }
+
+    async fn compared(
+        &self,
+        id: &NameKey,
+        secrets: &[SecretText],
+        keys: [BucketKey; 3],
+        address: AddressKey,
+    ) -> Result<Compared, OAuthError> {
+        let generated: Vec<Option<ClientSecretText>> =
+            secrets.iter().map(|secret| ClientSecretText::parse(secret.expose())).collect();
+        let (key, now, rules) = (id.clone(), self.now(), self.config.throttle);
+        if generated.iter().all(Option::is_some) {
+            let access = self.database.read(move |conn| api_accesses::of_client(conn, &key, now)).await?;
+            let matched = generated.iter().flatten().find_map(|secret| self.generated_match(access.as_ref(), secret));
+            return Ok(Compared { access, matched, counted: None });
+        }
+        let mut first_turn = Some(self.turn(address).await?);
+        let (begun, access) = race::write(&self.database, move |tx| {
+            let begun = throttle::begin(tx.conn(), &rules, &keys, now)?;
+            Ok::<_, coffre_db::Error>((begun, api_accesses::of_client(tx.conn(), &key, now)?))
+        })
+        .await?;
+        let counted = Some(begun.map_err(|retry_after| OAuthError::Throttled { retry_after })?);
+        let mut matched = None;
+        for (secret, generated) in secrets.iter().zip(&generated) {
+            let found = match generated {
+                Some(secret) => self.generated_match(access.as_ref(), secret),
+                None => {
+                    let turn = match first_turn.take() {
+                        Some(turn) => turn,
+                        None => self.turn(address).await?,
+                    };
+                    // The id 0 is nobody's, as with passwords.
+                    let id = access.as_ref().map_or(ApiAccessId::from_trusted(0), |access| access.id);
+                    let keyed = self.secrets.keyed_client_secret(id, secret.expose().as_bytes());
+                    let known = access.as_ref().map_or(&[][..], |access| &access.secrets);
+                    let hashes: Vec<&str> = known.iter().map(|secret| secret.hash.as_str()).collect();
+                    let place = self.hasher.verify_any(&keyed, &hashes, turn).await.map_err(Fault::from)?;
+                    place.and_then(|place| known.get(place)).map(|secret| secret.id)
+                }
+            };
+            if found.is_some() {
+                matched = found;
+                break;
+            }
+        }
+        Ok(Compared { access, matched, counted })
+    }
+
+    fn generated_match(&self, access: Option<&ApiAccess>, secret: &ClientSecretText) -> Option<ApiSecretId> {
+        let id = access.map_or(ApiAccessId::from_trusted(0), |access| access.id);
+        let hash = self.secrets.client_secret_hash(id, secret.secret());
+        let known = access.map_or(&[][..], |access| &access.secrets);
+        known
+            .iter()
+            .find(|stored| coffre_secret::equal(stored.hash.as_bytes(), hash.as_bytes()))
+            .map(|stored| stored.id)
+    }
+
+    async fn turn(&self, address: AddressKey) -> Result<crate::hashing::HashTurn, OAuthError> {
+        self.gate.turn(address).await.map_err(|_| OAuthError::Overloaded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn readings(id: &str, secret: &str, basic: bool) -> Vec<(String, Vec<String>)> {
+        let shown = ShownClient { id: id.to_owned(), secret: SecretText::new(secret.to_owned()), basic };
+        let texts = |secrets: Vec<SecretText>| secrets.into_iter().map(SecretText::into_exposed).collect();
+        shown.readings().into_iter().map(|reading| (reading.id.into_string(), texts(reading.secrets))).collect()
+    }
+
+    fn reading(id: &str, secrets: &[&str]) -> (String, Vec<String>) {
+        (id.to_owned(), secrets.iter().map(|secret| (*secret).to_owned()).collect())
+    }
+
+    #[test]
+    fn what_came_by_http_basic_has_two_readings() {
+        assert_eq!(readings("App", "a+b%2Bc", true), [reading("app", &["a+b%2Bc", "a b+c"])]);
+        assert_eq!(readings("my%20app", "s", true), [reading("my%20app", &["s"]), reading("my app", &["s"])]);
+    }
+
+    #[test]
+    fn what_reads_alike_in_both_ways_has_one() {
+        assert_eq!(readings("app", "plain:secret", true), [reading("app", &["plain:secret"])]);
+        assert_eq!(readings("app", "100%", true), [reading("app", &["100%"])], "no escape");
+        assert_eq!(readings("app", "%ff%fe", true), [reading("app", &["%ff%fe"])], "no text");
+    }
+
+    #[test]
+    fn what_came_in_the_body_has_one_reading() {
+        assert_eq!(readings("app", "a+b%2Bc", false), [reading("app", &["a+b%2Bc"])]);
+    }
+}

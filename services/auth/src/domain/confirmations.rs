@@ -1,0 +1,174 @@
+//! The secrets of an API access, and the operator's word that one of them may act as him (`security.md` 3.3).
+//!
+//! ```text
+//! created ──▶ newest, unconfirmed ── its operator confirms ──▶ newest, confirmed: client_credentials works with it
+//!                    ▲      ▲                                      │        │
+//!                    │      └── taken back, another operator, ◀────┘        │ rotated
+//!                    │          the grant taken away, his password reset    ▼
+//!                    └───────────────────────────────────────────── before the newest: as it was until its grace ends
+//! ```
+//!
+//! A confirmation is a MAC over access, operator and the hash of the secret: copied to another row it counts for nothing there.
+
+use std::sync::Arc;
+
+use coffre_audit_client::CallRecord;
+use coffre_secret::{SecretText, equal};
+use coffre_types::{ApiAccessId, UserId};
+
+use super::api_access::{ApiAccess, ApiSecret, Rotation, WantedSecret};
+use super::api_accesses::{check_version, named, store};
+use super::api_policy::{Concern, Confirm, ManageApiAccesses};
+use super::oauth_error::ApiAccessError;
+use super::secret_text::ClientSecretText;
+use super::throttle::address_key;
+use super::{Auth, ClientAddress, race};
+use crate::store::changes::{self, Subject};
+use crate::store::{api_accesses, api_secrets};
+
+/// A secret that was made: what is shown once, and what is stored.
+pub(super) struct MadeSecret {
+    pub(super) text: SecretText,
+    pub(super) hash: String,
+    /// `generated` or `chosen`, for the audit.
+    pub(super) kind: &'static str,
+}
+
+impl Auth {
+    /// Makes a secret of an API access, beside the one that it has.
+    pub(super) async fn made_secret(
+        &self,
+        access: ApiAccessId,
+        wanted: WantedSecret,
+        earlier: Option<&str>,
+        address: ClientAddress,
+    ) -> Result<MadeSecret, ApiAccessError> {
+        match wanted {
+            WantedSecret::Generated => {
+                let secret = ClientSecretText::generate()?;
+                let hash = self.secrets.client_secret_hash(access, secret.secret());
+                Ok(MadeSecret { text: secret.text(), hash, kind: "generated" })
+            }
+            WantedSecret::Chosen(text) => {
+                let turn = self.gate.turn(address_key(address)).await.map_err(|_| ApiAccessError::Overloaded)?;
+                let keyed = self.secrets.keyed_client_secret(access, text.expose().as_bytes());
+                let hash = self.hasher.hash_beside(keyed, earlier, Some(turn)).await?;
+                Ok(MadeSecret { text, hash, kind: "chosen" })
+            }
+        }
+    }
+
+    /// Says whether an operator confirmed a secret of an API access.
+    pub(super) fn is_confirmed(&self, access: ApiAccessId, operator: UserId, secret: &ApiSecret) -> bool {
+        let expected = self.secrets.confirmation(access, operator, &secret.hash);
+        secret.confirmation.as_deref().is_some_and(|stored| equal(stored, &expected))
+    }
+
+    /// Gives an API access a new secret. The one before it goes on for a grace period, with what its operator said of it; those before that
+    /// end.
+    pub(crate) async fn rotate_api_access_secret(
+        &self,
+        permit: ManageApiAccesses,
+        id: ApiAccessId,
+        rotation: Rotation,
+        address: ClientAddress,
+        record: &Arc<CallRecord>,
+    ) -> Result<(ApiAccess, SecretText), ApiAccessError> {
+        let (by, now) = (permit.by(), self.now());
+        let Rotation { wanted, grace, if_match } = rotation;
+        let found = self.database.read(move |conn| api_accesses::find(conn, id, now)).await?;
+        let before = found.ok_or(ApiAccessError::NotFound)?;
+        named(record, &before);
+        check_version(None, &if_match, &before)?;
+        let earlier = before.newest().map(|secret| secret.hash.as_str());
+        let made = self.made_secret(id, wanted, earlier, address).await?;
+        let (hash, kind, recorded) = (made.hash, made.kind, record.clone());
+        let access = race::audited(&self.database, record, move |tx| {
+            recorded.clear_changes();
+            let conn = tx.conn();
+            let old = api_accesses::find(conn, id, now)?.ok_or(ApiAccessError::NotFound)?;
+            named(&recorded, &old);
+            check_version(None, &if_match, &old)?;
+            for (place, secret) in old.secrets.iter().enumerate() {
+                let end = if place == 0 { now.plus(grace) } else { now };
+                api_secrets::end(conn, secret.id, end)?;
+            }
+            api_secrets::insert(conn, id, &hash, now)?;
+            store(conn, &old, by, now)?;
+            // Sessions that stand on a secret that has ended, or will, end with it.
+            if old.secrets.iter().any(|secret| secret.confirmation.is_some()) {
+                changes::record(conn, Subject::ApiAccess(id), now)?;
+            }
+            recorded.change("clientSecret", None, Some(kind.to_owned()));
+            recorded.detail("grace", format!("{} s", grace.as_secs()));
+            Ok::<_, ApiAccessError>(api_accesses::find(conn, id, now)?.ok_or(ApiAccessError::NotFound)?)
+        })
+        .await?;
+        self.hub.poke();
+        Ok((access, made.text))
+    }
+
+    /// Confirms that the newest secret of an API access may act as its operator. Said again it changes nothing.
+    pub(crate) async fn confirm_api_access(
+        &self,
+        permit: Confirm,
+        id: ApiAccessId,
+        record: &Arc<CallRecord>,
+    ) -> Result<ApiAccess, ApiAccessError> {
+        let (operator, now) = (permit.operator(), self.now());
+        let found = self.database.read(move |conn| api_accesses::find(conn, id, now)).await?;
+        let seen = found.filter(|access| access.operator == Some(operator)).ok_or(ApiAccessError::NotFound)?;
+        named(record, &seen);
+        if !seen.client_credentials_grant {
+            return Err(ApiAccessError::NotBindable);
+        }
+        let secret = seen.newest().ok_or(ApiAccessError::NotFound)?;
+        if self.is_confirmed(id, operator, secret) {
+            return Ok(seen);
+        }
+        let (secret, mac) = (secret.id, self.secrets.confirmation(id, operator, &secret.hash));
+        let recorded = record.clone();
+        race::audited(&self.database, record, move |tx| {
+            recorded.clear_changes();
+            let conn = tx.conn();
+            let access = api_accesses::find(conn, id, now)?.filter(|access| access.operator == Some(operator));
+            let access = access.ok_or(ApiAccessError::NotFound)?;
+            // He confirms what he has seen, and not what took its place meanwhile.
+            if !access.client_credentials_grant || access.newest().is_none_or(|newest| newest.id != secret) {
+                return Err(ApiAccessError::VersionConflict { current: access.version.get() });
+            }
+            api_secrets::confirm(conn, secret, &mac, now)?;
+            store(conn, &access, operator, now)?;
+            recorded.change("confirmation", None, Some("given".to_owned()));
+            api_accesses::find(conn, id, now)?.ok_or(ApiAccessError::NotFound)
+        })
+        .await
+    }
+
+    /// Takes every confirmation of an API access back. Where there is none it changes nothing.
+    pub(crate) async fn withdraw_confirmation(
+        &self,
+        concern: Concern,
+        id: ApiAccessId,
+        record: &Arc<CallRecord>,
+    ) -> Result<(), ApiAccessError> {
+        let (now, recorded) = (self.now(), record.clone());
+        race::audited(&self.database, record, move |tx| {
+            recorded.clear_changes();
+            let conn = tx.conn();
+            let access = api_accesses::find(conn, id, now)?.filter(|access| concern.covers(access));
+            let access = access.ok_or(ApiAccessError::NotFound)?;
+            named(&recorded, &access);
+            if !api_secrets::void_confirmations(conn, id)? {
+                return Ok(());
+            }
+            store(conn, &access, concern.who(), now)?;
+            changes::record(conn, Subject::ApiAccess(id), now)?;
+            recorded.change("confirmation", Some("given".to_owned()), None);
+            Ok::<_, ApiAccessError>(())
+        })
+        .await?;
+        self.hub.poke();
+        Ok(())
+    }
+}
