@@ -12,8 +12,8 @@ use serde_json::json;
 use super::{Answer, Upstream, send_with};
 use crate::{Config, Gateway, PublicUrl};
 
-/// The Base64 of `public-api:7Du:IZ9qPG&50G`.
-pub(crate) const BASIC: (&str, &str) = ("authorization", "Basic cHVibGljLWFwaTo3RHU6SVo5cVBHJjUwRw==");
+/// As the document prints it but for two letters that were misread: the Base64 of `public-api:7Du:IZ9qBG%50G`.
+pub(crate) const BASIC: (&str, &str) = ("authorization", "Basic cHVibGljLWFwaTo3RHU6SVo5cUJHJTUwRw==");
 pub(crate) const PASSWORD: &str =
     "grant_type=password&scope=public-api&username=my-operator-login&password=my-operator-password";
 
@@ -41,7 +41,7 @@ pub(crate) fn upstream() -> Upstream {
 }
 
 fn basic() -> Option<ClientAuthentication> {
-    Some(ClientAuthentication { client_id: "public-api".into(), client_secret: "7Du:IZ9qPG&50G".into(), basic: true })
+    Some(ClientAuthentication { client_id: "public-api".into(), client_secret: "7Du:IZ9qBG%50G".into(), basic: true })
 }
 
 pub(crate) async fn post(gateway: &Gateway, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
@@ -103,7 +103,7 @@ async fn the_client_shows_who_it_is_in_the_header_or_in_the_body() {
     let upstream = upstream();
     let gateway = upstream.gateway();
     let asked = || upstream.asked::<IssueTokenForPasswordRequest>().client;
-    let in_body = format!("{PASSWORD}&client_id=public-api&client_secret=7Du%3AIZ9qPG%2650G");
+    let in_body = format!("{PASSWORD}&client_id=public-api&client_secret=7Du%3AIZ9qBG%2550G");
     assert_eq!(post(&gateway, "/oauth/token", &[], &in_body).await.status, 200);
     assert_eq!(asked(), basic().map(|client| ClientAuthentication { basic: false, ..client }));
     let named_twice = format!("{PASSWORD}&client_id=public-api");
