@@ -20,6 +20,9 @@ pub enum StatusCodes {
     Documented,
 }
 
+/// Where the shortest password has fewer characters, passwords are not estimated unless a setting says so.
+const GOOD_PASSWORD_LENGTH: usize = 12;
+
 /// Every setting, checked.
 #[derive(Debug)]
 pub struct Settings {
@@ -59,6 +62,8 @@ pub struct Settings {
     pub log_json: Option<bool>,
     /// Shortest password, in characters.
     pub password_min_length: usize,
+    /// Passwords that are easy to guess are refused.
+    pub password_strength_check: bool,
     /// Life of a token.
     pub token_life: Duration,
     /// Life of a session.
@@ -74,6 +79,7 @@ impl Settings {
     /// Every [`Fault`], so that one look mends them all.
     pub fn check(sources: &Sources) -> Result<Self, Vec<Fault>> {
         let mut read = Reader { sources, faults: Vec::new() };
+        let password_min_length = read.between("auth.password_min_length", 8, 128);
         let settings = Self {
             data_dir: read.required("data_dir", "a folder"),
             keys_dir: read.optional("keys_dir", "a folder"),
@@ -97,7 +103,11 @@ impl Settings {
             reflection: read.optional("reflection", "true or false"),
             log: read.required("log", "a level or a filter"),
             log_json: read.optional_of("log_format", &[("text", false), ("json", true)]),
-            password_min_length: read.between("auth.password_min_length", 8, 128),
+            password_min_length,
+            // Whoever lets passwords be shorter than is our rule keeps the ones of an older system, and says so where they must be good.
+            password_strength_check: read
+                .optional("auth.password_strength_check", "true or false")
+                .unwrap_or(password_min_length >= GOOD_PASSWORD_LENGTH),
             token_life: Duration::from_secs(read.between("auth.token_life_seconds", 60, 86_400)),
             session_life: Duration::from_secs(read.between("auth.session_life_seconds", 60, 2_592_000)),
             drain: Duration::from_secs(read.between("drain_seconds", 0, 600)),
@@ -235,6 +245,23 @@ mod tests {
         let mut sources = Sources::default();
         sources.environment(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap();
         Settings::check(&sources)
+    }
+
+    #[test]
+    fn passwords_are_estimated_unless_short_ones_are_allowed_or_a_setting_says_otherwise() {
+        const LENGTH: &str = "COFFRE_AUTH__PASSWORD_MIN_LENGTH";
+        const CHECK: &str = "COFFRE_AUTH__PASSWORD_STRENGTH_CHECK";
+        for (variables, expected) in [
+            (&[][..], true),
+            (&[(LENGTH, "16")], true),
+            (&[(LENGTH, "8")], false),
+            (&[(LENGTH, "8"), (CHECK, "true")], true),
+            (&[(CHECK, "false")], false),
+        ] {
+            assert_eq!(with(variables).unwrap().password_strength_check, expected, "{variables:?}");
+        }
+        let faults = with(&[(CHECK, "yes")]).unwrap_err();
+        assert!(faults[0].to_string().contains("auth.password_strength_check"), "{}", faults[0]);
     }
 
     #[test]

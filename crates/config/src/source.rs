@@ -59,6 +59,11 @@ pub const SETTINGS: &[Setting] = &[
     plain("log", "info", "What is logged: a level, or a filter such as `info,coffre_vault=debug`."),
     plain("log_format", "", "`text` or `json`. Absent: text on a terminal, JSON elsewhere."),
     plain("auth.password_min_length", "12", "Shortest password, in characters; 8 to 128."),
+    plain(
+        "auth.password_strength_check",
+        "",
+        "`true` or `false`: refuse passwords that are easy to guess. Absent: on, unless `auth.password_min_length` is below 12.",
+    ),
     plain("auth.token_life_seconds", "1200", "Life of a token in seconds; 60 to 86400."),
     plain(
         "auth.session_life_seconds",
