@@ -3,11 +3,12 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::command::{capture, find_program, install_packages, is_program, step, succeed};
+use crate::command::{capture, is_program, step, succeed};
+use crate::go;
 use crate::workspace::Workspace;
 
 /// Tried in this order: the second is for the Go 1.19 of Debian 12.
@@ -26,12 +27,7 @@ pub(crate) fn provide(workspace: &Workspace) -> Result<PathBuf> {
     if let Some(built) = VERSIONS.iter().map(|version| folder(version).join("grpcurl")).find(|path| is_program(path)) {
         return Ok(built);
     }
-    if find_program("go").is_none() {
-        install_packages(&["golang-go", "ca-certificates"]).context(
-            "the end-to-end cases call grpcurl, which Go builds, and Go is not here; COFFRE_TEST_GRPCURL may name a grpcurl",
-        )?;
-    }
-    let go = find_program("go").context("Go was installed but is not in PATH")?;
+    let go = go::find().context("COFFRE_TEST_GRPCURL may name a grpcurl")?;
     let mut failures = Vec::new();
     for version in VERSIONS {
         let folder = folder(version);
@@ -51,9 +47,7 @@ pub(crate) fn provide(workspace: &Workspace) -> Result<PathBuf> {
 
 fn build(go: &Path, version: &str, folder: &Path) -> Result<()> {
     let package = format!("github.com/fullstorydev/grpcurl/cmd/grpcurl@{version}");
-    let mut command = Command::new(go);
-    // The toolchain that is here, none from the network; without a C compiler's help it needs no C library either.
-    command.env("GOBIN", folder).env("GOTOOLCHAIN", "local").env("CGO_ENABLED", "0").env("GOFLAGS", "-trimpath");
-    command.args(["install", &package]).stdin(Stdio::null());
+    let mut command = go::go(go);
+    command.env("GOBIN", folder).args(["install", &package]);
     succeed(&mut command)
 }

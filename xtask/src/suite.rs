@@ -8,6 +8,7 @@
 //! | `COFFRE_TEST_DATABASE_URL` | a PostgreSQL superuser; absent: no server. Set beforehand: that server is used |
 //! | `COFFRE_TEST_BINARY` | the program `coffre` |
 //! | `COFFRE_TEST_GRPCURL` | the program `grpcurl` |
+//! | `COFFRE_TEST_OAUTH_CLIENT` | the client of `tests/e2e/clients/go` |
 
 use std::env;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -18,6 +19,7 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
 use crate::command::{self, cargo, step};
+use crate::go;
 use crate::grpcurl;
 use crate::postgres::Server;
 use crate::workspace::Workspace;
@@ -90,6 +92,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCo
         |package: &str| arguments.package.is_empty() || arguments.package.iter().any(|wanted| wanted == package);
     if selected("coffre-e2e") {
         environment.push(("COFFRE_TEST_GRPCURL", grpcurl::provide(workspace)?.display().to_string()));
+        environment.push(("COFFRE_TEST_OAUTH_CLIENT", go::provide_oauth_client(workspace)?.display().to_string()));
     }
     // Kept until the end of this function: dropping it stops the server.
     let mut server = None;

@@ -1,6 +1,6 @@
 //! Secrets that are planted, and the search for them where none may be: logs, output, database files, audit, refusals.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -27,6 +27,18 @@ pub fn password(of: &str) -> String {
     let tag: u64 =
         of.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     format!("{PASSWORD}-{tag:x}")
+}
+
+/// Generated secrets by their kind: refresh tokens, client secrets, API keys.
+static SECRETS: Mutex<BTreeMap<String, Vec<String>>> = Mutex::new(BTreeMap::new());
+
+/// Remembers a generated secret for the search. Chosen ones are planted and found anyway.
+pub fn remember_secret(secret: &str) {
+    let mut parts = secret.splitn(3, '_');
+    if let (Some("coffre"), Some(kind), Some(_)) = (parts.next(), parts.next(), parts.next()) {
+        let mut secrets = SECRETS.lock().unwrap_or_else(PoisonError::into_inner);
+        secrets.entry(kind.to_owned()).or_default().push(secret.to_owned());
+    }
 }
 
 /// Remembers a token for the search.
@@ -90,6 +102,8 @@ pub fn search<'f>(folders: impl IntoIterator<Item = &'f PathBuf>, except: &[&str
     let tokens = TOKENS.lock().unwrap_or_else(PoisonError::into_inner);
     // A sample: a leak of one kind of token shows in each of them.
     needles.extend(tokens.iter().take(20).map(|signature| signature.as_bytes().to_vec()));
+    let secrets = SECRETS.lock().unwrap_or_else(PoisonError::into_inner);
+    needles.extend(secrets.values().flat_map(|kind| kind.iter().take(10)).map(|secret| secret.as_bytes().to_vec()));
     let mut found = Vec::new();
     let mut searched = 0;
     for path in folders.into_iter().flat_map(|folder| files(folder)) {

@@ -3,9 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::api::{Api, NewRole, NewUser, Protocol, Session};
+use crate::api::{Api, Client, NewApiAccess, NewRole, NewUser, Protocol, Session};
 use crate::canary;
-use crate::model::{Credential, Filter, Query};
+use crate::model::{ApiAccess, Credential, Filter, Query, TokenGrant};
 use crate::server::{Engine, Server};
 
 /// Cases that are under way; the search for secrets waits for them.
@@ -20,7 +20,9 @@ pub mod permission {
     pub const MANAGE_SETTINGS: i64 = 5;
     pub const VIEW_ALL_AUDIT: i64 = 6;
     pub const MANAGE_USERS: i64 = 7;
+    pub const MANAGE_API_ACCESS: i64 = 8;
     pub const CONNECT_TO_API: i64 = 9;
+    pub const GENERATE_API_KEY: i64 = 10;
 }
 
 /// One case.
@@ -156,6 +158,32 @@ impl<'s> Case<'s> {
     pub async fn holder(&self, what: &str, permissions: &[i64]) -> Session {
         let role = self.role(&format!("role of {what}"), permissions).await;
         self.user(what, &[role]).await
+    }
+
+    /// Somebody who administers API accesses, signed in just now.
+    pub async fn api_administrator(&self) -> Session {
+        self.holder("api administrator", &[permission::MANAGE_API_ACCESS]).await
+    }
+
+    /// An API access with the password grant, made by somebody who administers them.
+    pub async fn access(&self, administrator: &Session, what: &str) -> (ApiAccess, Client) {
+        let new = NewApiAccess { client_id: self.unique(what), password_grant: Some(true), ..NewApiAccess::default() };
+        administrator.create_api_access(&new).await.ok()
+    }
+
+    /// The token that a client gets with the password of an operator whom [`Self::user`] made.
+    pub async fn grant(&self, client: &Client, operator: &Session) -> TokenGrant {
+        let password = self.password_of(operator);
+        self.anonymous()
+            .token_for_password(client, &operator.username, &password)
+            .await
+            .for_operator(&operator.username)
+            .ok()
+    }
+
+    /// The administrator, signed in just now: the shared session may be too old for what needs a recent one.
+    pub async fn recent_admin(&self) -> Session {
+        self.anonymous().open("admin", &self.server.home.admin_password).await
     }
 
     /// Looks every call so far up in the audit.

@@ -55,6 +55,33 @@ impl HttpAnswer {
         json["code"].as_str().unwrap_or_else(|| panic!("the code is a word: {json}")).to_owned()
     }
 
+    /// The code word of a refusal of the OAuth side (RFC 6749 section 5.2), in the words of the contract, after a look at its shape.
+    pub fn oauth_code(&self) -> String {
+        let json = self.json();
+        let error = json["error"].as_str().unwrap_or_else(|| panic!("{}: no OAuth error: {json}", self.status));
+        let text = json["error_description"].as_str().unwrap_or_default();
+        assert!(!text.is_empty(), "a refusal says what was wrong: {json}");
+        let is_allowed = |byte: u8| matches!(byte, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+        assert!(error.bytes().chain(text.bytes()).all(is_allowed), "RFC 6749 allows other signs: {json}");
+        assert_eq!(self.header("cache-control"), Some("no-store"), "{:?}", self.headers);
+        match (self.status, error) {
+            (401, "invalid_client") => {
+                let challenge = self.header("www-authenticate").unwrap_or_default();
+                assert!(challenge.starts_with("Basic "), "401 names the scheme: {:?}", self.headers);
+                "oauth.invalid_client"
+            }
+            (400, "invalid_request") => "request.invalid",
+            (400, "invalid_grant" | "unauthorized_client" | "invalid_scope" | "unsupported_grant_type") => {
+                return format!("oauth.{error}");
+            }
+            (413, "invalid_request") => "request.too_large",
+            (429, "temporarily_unavailable") => "auth.throttled",
+            (503, "temporarily_unavailable") => "service.unavailable",
+            other => panic!("no OAuth refusal of ours: {other:?}: {json}"),
+        }
+        .to_owned()
+    }
+
     /// Panics where the answer is not the refusal that is expected.
     #[track_caller]
     pub fn refused(&self, status: u16, code: &str) -> &Self {

@@ -20,3 +20,15 @@ pub fn grpcurl() -> PathBuf {
         .canonicalize()
         .unwrap()
 }
+
+/// The client of `clients/go`, which `cargo xtask test` builds and names in `COFFRE_TEST_OAUTH_CLIENT`.
+///
+/// # Panics
+/// Where it is neither named nor built.
+pub fn oauth_client() -> PathBuf {
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/oauth-client/oauth-client");
+    let found = std::env::var_os("COFFRE_TEST_OAUTH_CLIENT").map_or(built, PathBuf::from);
+    found.canonicalize().unwrap_or_else(|error| {
+        panic!("{}: {error}; `cargo xtask test` builds it, or COFFRE_TEST_OAUTH_CLIENT names it", found.display())
+    })
+}

@@ -1,11 +1,14 @@
 //! A caller: every call over REST or gRPC, with answers and refusals in one form.
 
+mod api_access;
+mod api_keys;
 mod audit;
 mod authentication;
 mod contents;
 mod holdings;
 mod keys;
 mod lockers;
+mod oauth;
 mod roles;
 mod users;
 mod values;
@@ -29,8 +32,10 @@ use crate::model::Refused;
 use crate::operation::Operation;
 use crate::server::Server;
 
+pub use self::api_access::{ApiAccessChange, NewApiAccess};
 pub use self::authentication::SignedIn;
 pub use self::lockers::LockerChange;
+pub use self::oauth::{Client, INTROSPECT, REVOKE, Shown, TOKEN, basic};
 pub use self::roles::{NewRole, RoleChange};
 pub use self::users::{NewUser, UserChange};
 pub use self::values::{NewValue, ValueChange};
@@ -193,17 +198,39 @@ pub struct Rest {
     method: Method,
     path: String,
     body: Option<Json>,
+    form: Option<String>,
+    headers: Vec<(&'static str, String)>,
     etag: Option<String>,
 }
 
 pub fn rest(method: Method, path: impl Into<String>) -> Rest {
-    Rest { method, path: path.into(), body: None, etag: None }
+    Rest { method, path: path.into(), body: None, form: None, headers: Vec::new(), etag: None }
+}
+
+/// Encodes the fields of a form.
+pub fn form(fields: &[(&str, &str)]) -> String {
+    let fields: Vec<String> =
+        fields.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    fields.join("&")
 }
 
 impl Rest {
     #[must_use]
     pub fn json(mut self, body: Json) -> Self {
         self.body = Some(body);
+        self
+    }
+
+    /// Sends a form in place of JSON.
+    #[must_use]
+    pub fn form(mut self, fields: &[(&str, &str)]) -> Self {
+        self.form = Some(form(fields));
+        self
+    }
+
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
         self
     }
 
@@ -246,7 +273,14 @@ impl Session {
     /// Makes a REST call.
     pub async fn rest(&self, operation: Operation, rest: Rest) -> Answer<HttpAnswer> {
         let request_id = format!("e2e-{}", uuid::Uuid::new_v4());
+        let is_oauth = rest.path.starts_with("/oauth/");
         let mut request = self.api.http.request(rest.method, rest.path).header("x-request-id", &request_id);
+        for (name, value) in &rest.headers {
+            request = request.header(name, value);
+        }
+        if let Some(form) = rest.form {
+            request = request.header("content-type", "application/x-www-form-urlencoded").body(form);
+        }
         if let Some(token) = &self.token {
             request = request.token(token);
         }
@@ -259,15 +293,19 @@ impl Session {
         let answer = request.send().await;
         assert_eq!(answer.header("x-request-id"), Some(request_id.as_str()), "the request id comes back");
         let (status, etag) = (answer.status, answer.header("etag").map(ToOwned::to_owned));
+        if is_oauth {
+            assert_eq!(answer.header("cache-control"), Some("no-store"), "nobody keeps this: {answer:?}");
+        }
         let outcome = if (200..300).contains(&status) {
             Ok(answer)
         } else {
-            let code = answer.code();
+            let code = if is_oauth { answer.oauth_code() } else { answer.code() };
+            let text = if is_oauth { "error_description" } else { "message" };
             assert!(!crate::canary::is_in(&answer.body), "a secret in the refusal: {answer:?}");
             Err(Refused {
                 status,
                 code,
-                message: answer.json()["message"].as_str().unwrap_or_default().to_owned(),
+                message: answer.json()[text].as_str().unwrap_or_default().to_owned(),
                 retry_after: answer
                     .header("retry-after")
                     .map(|seconds| seconds.parse().expect("Retry-After is in seconds")),

@@ -4,6 +4,7 @@
 mod access;
 mod json;
 mod locker;
+mod oauth;
 mod query;
 
 use coffre_proto::{audit, auth, vault};
@@ -13,6 +14,7 @@ pub use self::access::{Access, AccessPath, Holdings, MissingValues, UserAccess};
 use self::json::{check_author, field, flag, list, optional_id, optional_text};
 pub use self::json::{id, number, text, time};
 pub use self::locker::{Locker, LockerPermission, Member, Right};
+pub use self::oauth::{ApiAccess, ApiKey, Dashboard, Introspection, TokenGrant};
 pub use self::query::{Filter, Page, Query};
 
 /// A refusal: the status that REST has for it, its code word, its text.

@@ -13,6 +13,7 @@
 //! | the answer to the update and the transfer still prints `"version": 0` and the old owner | the new version and owner |
 
 mod lockers;
+mod oauth;
 
 use std::process::Command;
 

@@ -19,6 +19,7 @@ mod documented;
 mod faults;
 mod keys;
 mod locker_shapes;
+mod oauth_clients;
 mod program;
 mod public_port;
 mod readme;
@@ -65,6 +66,71 @@ case_list! {
         a_manager_of_lockers_sees_names_alone,
         permissions_are_the_ten,
         a_role_that_grows_takes_effect_within_a_second,
+    }
+    api_access {
+        an_api_access_lives_from_creation_to_deletion,
+        client_ids_are_unique_and_checked,
+        lives_are_bounded,
+        a_chosen_secret_is_printable_ascii,
+        api_accesses_are_administered_only_with_the_permission,
+        a_stale_access_version_changes_nothing,
+        api_accesses_are_filtered_sorted_and_paged,
+    }
+    oauth {
+        a_password_buys_a_token,
+        every_failed_grant_is_answered_alike,
+        every_failed_client_is_answered_alike,
+        a_grant_that_is_off_is_refused,
+        the_scope_is_the_one_there_is,
+        a_refresh_token_is_used_up_by_its_use,
+        a_refresh_token_belongs_to_its_client,
+        what_is_revoked_is_refused_everywhere,
+        a_client_is_told_about_its_own_tokens,
+        a_new_secret_takes_the_old_ones_place,
+    }
+    oauth_ends {
+        a_disabled_access_ends_its_tokens,
+        a_deleted_access_ends_its_tokens,
+        without_the_right_to_connect_tokens_end,
+        a_role_that_loses_the_right_ends_tokens,
+        a_disabled_operator_ends_its_tokens,
+        a_deleted_operator_ends_its_tokens,
+        a_reset_password_ends_tokens,
+        a_changed_password_ends_tokens,
+        a_changed_role_is_felt_by_programs,
+        signing_out_ends_a_programs_session,
+    }
+    client_credentials {
+        a_confirmed_access_acts_as_its_operator,
+        a_binding_is_checked,
+        a_new_secret_needs_the_operator_again,
+        what_ends_a_confirmation_ends_its_tokens,
+        a_reset_password_ends_what_its_user_confirmed,
+        a_changed_password_leaves_what_its_user_confirmed,
+    }
+    api_keys {
+        an_api_key_lives_from_creation_to_revocation,
+        a_user_has_several_keys_each_with_a_name,
+        a_key_is_its_users_alone,
+        keys_need_their_permission,
+        a_key_expires,
+        a_reset_password_revokes_keys_and_a_changed_one_does_not,
+        a_disabled_user_has_no_working_key,
+        failures_of_a_key_never_block_the_password,
+    }
+    dashboard {
+        a_dashboard_equals_what_is_seen_elsewhere,
+        a_dashboard_is_for_whoever_is_signed_in,
+        a_program_sees_its_operators_dashboard,
+    }
+    token_kinds {
+        rule_1_6_no_kind_passes_for_another,
+        rule_1_7_programs_cannot_do_what_is_reserved,
+    }
+    self_service {
+        a_password_that_everybody_guesses_is_refused,
+        one_changes_the_own_password,
+        a_reset_password_must_be_changed,
     }
     credentials {
         a_credential_lives_from_creation_to_deletion,

@@ -1,5 +1,6 @@
 //! Two processes on one PostgreSQL (architecture.md 1; security.md 1.4).
 
+mod oauth;
 mod sharing;
 
 use coffre_e2e::api::{Api, NewAttribute, NewValue, Protocol, Session, UserChange};

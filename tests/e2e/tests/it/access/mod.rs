@@ -1,11 +1,12 @@
 //! Who may call what: every RPC of the public descriptor has a row here with an answer for each kind of caller, over gRPC and over REST.
 
+mod api_rows;
 mod locker_rows;
 mod rows;
 
 use std::collections::BTreeSet;
 
-use coffre_e2e::api::{NewAttribute, NewRole, NewUser, NewValue, Protocol, Session};
+use coffre_e2e::api::{Client, NewApiAccess, NewAttribute, NewRole, NewUser, NewValue, Protocol, Session};
 use coffre_e2e::canary;
 use coffre_e2e::case::Case;
 use coffre_e2e::model::Right;
@@ -16,7 +17,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage};
 use self::rows::Row;
 
 fn rows() -> Vec<Row> {
-    rows::rows().into_iter().chain(locker_rows::rows()).collect()
+    rows::rows().into_iter().chain(locker_rows::rows()).chain(api_rows::rows()).collect()
 }
 
 /// What a row may ask for; made afresh for each call, because some calls destroy it.
@@ -35,6 +36,37 @@ struct Fixture {
     entry: String,
     /// 0 where the row asks for none.
     lockers: Lockers,
+    /// Empty where the row asks for none.
+    program: Program,
+}
+
+/// What the rows about programs ask for.
+#[derive(Default)]
+struct Program {
+    /// Bound to the owner, who has confirmed it.
+    access: i64,
+    client: Option<Client>,
+    operator: String,
+    password: String,
+    refresh_token: String,
+    /// The administrator's.
+    key: i64,
+}
+
+impl Program {
+    fn client(&self) -> &Client {
+        self.client.as_ref().expect("the row is about programs")
+    }
+}
+
+/// Says whether a row asks for a program.
+fn is_about_programs(rpc: &str) -> bool {
+    ["OAuthService", "ApiAccessService", "ApiKeyService"].iter().any(|word| rpc.contains(word))
+}
+
+/// Says whether an RPC may ask for a session that was opened a moment ago; the suite's administrator signed in once for all.
+fn asks_for_recent_sign_in(rpc: &str) -> bool {
+    is_about_programs(rpc) || rpc == operation::CHANGE_PASSWORD.rpc
 }
 
 /// What the rows about lockers ask for.
@@ -82,7 +114,7 @@ fn every_rpc_has_its_row() {
     assert_eq!(served, operations, "an RPC without an expectation of its audit entry");
 }
 
-async fn fixture(case: &Case<'_>, owner: &Session, heir: i64, entry: &str, rpc: &str) -> Fixture {
+async fn fixture(case: &Case<'_>, owner: &Session, recent: &Session, heir: i64, entry: &str, rpc: &str) -> Fixture {
     let tag = uuid::Uuid::new_v4().simple().to_string();
     let attributes = [NewAttribute::standard("a"), NewAttribute::standard("b")];
     let created = owner.create_credential(&format!("access {tag}"), &attributes).await.ok();
@@ -95,8 +127,11 @@ async fn fixture(case: &Case<'_>, owner: &Session, heir: i64, entry: &str, rpc: 
     let session = case.anonymous().open(&username, &password).await;
     let role = case.admin.create_role(&NewRole { name: format!("access {tag}"), ..NewRole::default() }).await.ok();
     let lockers = if is_about_lockers(rpc) { lockers(case, owner, user.id, &tag).await } else { Lockers::default() };
+    let program =
+        if is_about_programs(rpc) { program(case, owner, recent, &tag, rpc).await } else { Program::default() };
     Fixture {
         lockers,
+        program,
         credential: created.id,
         attribute: created.attributes[0].id,
         second_attribute: created.attributes[1].id,
@@ -124,6 +159,31 @@ async fn lockers(case: &Case<'_>, owner: &Session, user: i64, tag: &str) -> Lock
     Lockers { full, empty, inside, consumer: consumer.id }
 }
 
+async fn program(case: &Case<'_>, owner: &Session, recent: &Session, tag: &str, rpc: &str) -> Program {
+    let new = NewApiAccess {
+        client_id: format!("program {tag}"),
+        password_grant: Some(true),
+        client_credentials_grant: Some(true),
+        operator_id: Some(owner.id),
+        ..NewApiAccess::default()
+    };
+    let (access, client) = recent.create_api_access(&new).await.ok();
+    owner.confirm_api_access(access.id).await.ok();
+    let client = client.in_body();
+    let refresh_token = case.grant(&client, owner).await.refresh().to_owned();
+    // Where the row asks for none there is none: a user has fifty at most.
+    let key =
+        if rpc.contains("ApiKey") { recent.create_api_key(&format!("key {tag}"), None).await.ok().0.id } else { 0 };
+    Program {
+        access: access.id,
+        client: Some(client),
+        operator: owner.username.clone(),
+        password: case.password_of(owner),
+        refresh_token,
+        key,
+    }
+}
+
 /// Calls every RPC as every kind of caller.
 pub(crate) async fn each_caller_gets_the_answer_of_its_row(case: &Case<'_>) {
     let plain = case.user("plain", &[]).await;
@@ -132,20 +192,16 @@ pub(crate) async fn each_caller_gets_the_answer_of_its_row(case: &Case<'_>) {
     // The transport key is made in the background.
     crate::cases::transport::transport_key(case, &owner).await;
     let entry = crate::cases::audit::first_entry_of(&owner).await;
+    let recent = case.recent_admin().await;
     let methods = served();
     let mut wrong = Vec::new();
     for row in rows() {
         let method = methods.iter().find(|method| rpc_name(method) == row.operation.rpc).unwrap();
         // One fixture serves all who are refused; a success may use it up.
-        let mut it = fixture(case, &owner, other.id, &entry, row.operation.rpc).await;
-        // The suite's administrator may have signed in too long ago for a change of password.
-        let recent = if row.operation.rpc == operation::CHANGE_PASSWORD.rpc {
-            Some(case.anonymous().open("admin", &case.server.home.admin_password).await)
-        } else {
-            None
-        };
+        let mut it = fixture(case, &owner, &recent, other.id, &entry, row.operation.rpc).await;
+        let by_recent = asks_for_recent_sign_in(row.operation.rpc);
         for ((caller, expected), who) in callers.iter().zip(row.answers).zip(CALLERS) {
-            let caller = recent.as_ref().filter(|recent| recent.username == caller.username).unwrap_or(caller);
+            let caller = if by_recent && caller.username == recent.username { &recent } else { *caller };
             // Open calls look at the token in the message, not at the caller.
             let user = if row.answers[0].is_empty() { "" } else { &caller.username };
             let found = match case.protocol {
@@ -167,7 +223,7 @@ pub(crate) async fn each_caller_gets_the_answer_of_its_row(case: &Case<'_>) {
                 wrong.push(format!("{} as {who}: {found:?} instead of {expected:?}", row.operation.rpc));
             }
             if found.is_empty() {
-                it = fixture(case, &owner, other.id, &entry, row.operation.rpc).await;
+                it = fixture(case, &owner, &recent, other.id, &entry, row.operation.rpc).await;
             }
         }
     }

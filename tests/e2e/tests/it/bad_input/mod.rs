@@ -1,10 +1,12 @@
 //! Bad input over REST: each gets what the contract documents (section 1), says what to do, and changes nothing.
 
+mod bearers;
 mod body;
 mod headers;
 mod ids;
 mod lists;
 mod lockers;
+mod oauth;
 mod paths;
 mod tokens;
 

@@ -2,19 +2,27 @@
 
 pub(crate) use crate::access;
 
+pub(crate) mod api_access;
+pub(crate) mod api_keys;
 pub(crate) mod attributes;
 pub(crate) mod audit;
 pub(crate) mod authentication;
+pub(crate) mod client_credentials;
 pub(crate) mod contents;
 pub(crate) mod credentials;
+pub(crate) mod dashboard;
 pub(crate) mod leaving;
 pub(crate) mod lists;
 pub(crate) mod lockers;
 pub(crate) mod matrix;
 pub(crate) mod mode;
+pub(crate) mod oauth;
+pub(crate) mod oauth_ends;
 pub(crate) mod races;
 pub(crate) mod roles;
+pub(crate) mod self_service;
 pub(crate) mod sharing;
+pub(crate) mod token_kinds;
 pub(crate) mod transport;
 pub(crate) mod users;
 pub(crate) mod values;
