@@ -21,7 +21,7 @@ pub enum CryptoError {
     /// The key material has the wrong length.
     #[error("a key has 32 bytes")]
     KeyLength,
-    /// The library refused an operation that cannot fail on what we give it.
-    #[error("the cryptographic library refused an operation")]
+    /// The library refused an operation that cannot fail on what we give it, or there was not the memory for it.
+    #[error("the cryptographic library refused an operation, or there was not the memory for it")]
     Library,
 }

@@ -27,10 +27,15 @@ pub fn derive(key: &Key256, salt: &[u8], info: &str) -> Result<Key256, CryptoErr
 /// # Errors
 /// [`CryptoError::Library`], which does not happen for these lengths.
 pub fn derive_from(material: &[u8], salt: &[u8], info: &str) -> Result<Key256, CryptoError> {
+    derive_bytes(material, salt, info.as_bytes())
+}
+
+/// Derives a key of 32 bytes for a purpose whose name is no text.
+pub(crate) fn derive_bytes(material: &[u8], salt: &[u8], info: &[u8]) -> Result<Key256, CryptoError> {
     let mut out = Zeroizing::new([0; KEY_LEN]);
     Salt::new(HKDF_SHA256, salt)
         .extract(material)
-        .expand(&[info.as_bytes()], Length)
+        .expand(&[info], Length)
         .and_then(|okm| okm.fill(out.as_mut_slice()))
         .map_err(|_| CryptoError::Library)?;
     Key256::from_slice(out.as_slice())

@@ -2,7 +2,9 @@
 //!
 //! - [`aead`], [`hkdf`], [`hmac`]: small typed wrappers, also for auth's own key file.
 //! - [`slot`]: the root key, wrapped once for each key that may open the vault.
+//! - [`master`], [`recovery`], [`stretch`]: the keys that people type, and what a guess at one costs.
 //! - [`keyring`]: root key, data keys, and the [`keyring::OpenKeyring`] without which no value is sealed or opened.
+//! - [`rekey`]: a new root key with new slots, made in memory, to be stored in one transaction.
 //! - [`value`]: values at rest, bound to their place.
 //! - [`state`]: sealed or open, with a generation.
 //! - [`transport`]: RSA keys that hide values on their way.
@@ -13,10 +15,16 @@ pub mod aead;
 mod error;
 pub mod hkdf;
 pub mod hmac;
+mod hpke;
 mod key;
 pub mod keyring;
+mod locked;
+pub mod master;
+pub mod recovery;
+pub mod rekey;
 pub mod slot;
 pub mod state;
+pub mod stretch;
 pub mod transport;
 pub mod value;
 

@@ -92,7 +92,7 @@ fn seal_with(
     nonce: [u8; NONCE_LEN],
 ) -> Result<SealedValue, CryptoError> {
     let term = keyring.current();
-    let value_key = hkdf::derive(keyring.data_key(term)?, &salt, KEY_INFO)?;
+    let value_key = hkdf::derive_from(keyring.data_key(term)?, &salt, KEY_INFO)?;
     let mut out = Vec::with_capacity(plaintext.len() + OVERHEAD);
     out.push(FORMAT);
     out.extend_from_slice(&term.get().to_be_bytes());
@@ -111,7 +111,7 @@ pub(crate) fn open(keyring: &OpenKeyring, place: &Place, sealed: &[u8]) -> Resul
     let (salt, rest) = rest.split_first_chunk::<SALT_LEN>().ok_or(CryptoError::Malformed)?;
     let (nonce, body) = rest.split_first_chunk::<NONCE_LEN>().ok_or(CryptoError::Malformed)?;
     let term = Term::new(u32::from_be_bytes(*term));
-    let value_key = hkdf::derive(keyring.data_key(term)?, salt, KEY_INFO)?;
+    let value_key = hkdf::derive_from(keyring.data_key(term)?, salt, KEY_INFO)?;
     aead::open_body(&value_key, *nonce, &place.associated(term), body)
 }
 
@@ -255,7 +255,7 @@ mod tests {
             let nonce: [u8; 12] = hex::decode(&vector.nonce).unwrap().try_into().unwrap();
             assert_eq!(hex::encode(place.associated(term)), vector.associated_data);
             assert_eq!(hex::encode(hkdf::derive(&data_key, &salt, KEY_INFO).unwrap().expose()), vector.value_key);
-            let ring = OpenKeyring::of_one(term, data_key);
+            let ring = OpenKeyring::of_one(term, &data_key);
             let sealed = seal_with(&ring, &place, vector.plaintext.as_bytes(), salt, nonce).unwrap();
             assert_eq!(hex::encode(sealed.as_bytes()), vector.sealed);
             let opened = ring.open_value(&place, sealed.as_bytes()).unwrap();
