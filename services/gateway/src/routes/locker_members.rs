@@ -59,7 +59,7 @@ struct MemberPermissions {
     permissions: Vec<String>,
 }
 
-/// Reads permissions as the documents spell them; one that is named twice counts once.
+/// Reads permissions as the documents spell them. Locker says how often one may be named.
 fn read_permissions(body: &mut Object) -> Result<Vec<i32>, Refusal> {
     let Some(items) = body.array("permissions")? else {
         return Err(invalid("permissions", "is required: an array of participate, own, manage"));
@@ -67,16 +67,12 @@ fn read_permissions(body: &mut Object) -> Result<Vec<i32>, Refusal> {
     if items.is_empty() {
         return Err(invalid("permissions", "is empty; name at least one of participate, own, manage"));
     }
-    let mut permissions = Vec::new();
-    for (position, item) in items.iter().enumerate() {
-        let permission = permission_of(item).ok_or_else(|| {
+    let known = items.iter().enumerate().map(|(position, item)| {
+        permission_of(item).ok_or_else(|| {
             invalid(format!("permissions[{position}]"), "is not known; known are participate, own, manage")
-        })?;
-        if !permissions.contains(&permission) {
-            permissions.push(permission);
-        }
-    }
-    Ok(permissions)
+        })
+    });
+    known.collect()
 }
 
 fn permission_of(item: &Json) -> Option<i32> {

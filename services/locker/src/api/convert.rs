@@ -11,7 +11,8 @@ use crate::store::list::LockerQuery;
 type Result<T> = std::result::Result<T, LockerError>;
 
 const MAX_ETAG_CHARACTERS: usize = 1000;
-const MAX_PERMISSIONS: usize = 3;
+/// The most words of a list of permissions, repetitions among them.
+const MAX_PERMISSIONS: usize = 100;
 
 macro_rules! id_readers {
     ($($name:ident => $id:ident;)*) => {$(
@@ -77,15 +78,15 @@ pub(super) fn member(message: Option<proto::Member>) -> Result<Member> {
     Ok(Member { user: user_id("member.user_id", message.user_id)?, membership: membership(&message.permissions)? })
 }
 
-/// `own` and `manage` imply `participate`.
+/// `own` and `manage` imply `participate`; a repetition counts once.
 fn membership(permissions: &[i32]) -> Result<Membership> {
     use proto::MemberPermission as P;
     let refused = |description: String| Err(LockerError::invalid("member.permissions", description));
-    if permissions.is_empty() || permissions.len() > MAX_PERMISSIONS {
-        return refused(format!(
-            "must be 1 to {MAX_PERMISSIONS} of participate, own and manage; there are {}; to remove a member, delete it",
-            permissions.len()
-        ));
+    if permissions.is_empty() {
+        return refused("names at least one of participate, own and manage; to remove a member, delete it".to_owned());
+    }
+    if permissions.len() > MAX_PERMISSIONS {
+        return refused(format!("has at most {MAX_PERMISSIONS} words; there are {}", permissions.len()));
     }
     let mut membership = Membership::default();
     for number in permissions {
@@ -157,6 +158,7 @@ mod tests {
             (&[P::Manage as i32], false, true),
             (&[P::Participate as i32, P::Own as i32, P::Manage as i32], true, true),
             (&[P::Own as i32, P::Own as i32], true, false),
+            (&[P::Manage as i32; MAX_PERMISSIONS], false, true),
         ] {
             let membership = read(sent).unwrap();
             assert_eq!((membership.own, membership.manage), (own, manage), "{sent:?}");
@@ -168,7 +170,7 @@ mod tests {
 
     #[test]
     fn no_permission_an_unknown_one_and_too_many_are_refused() {
-        for sent in [&[][..], &[0], &[9], &[-1], &[1, 0], &[1, 1, 1, 1]] {
+        for sent in [&[][..], &[0], &[9], &[-1], &[1, 0], &[1; MAX_PERMISSIONS + 1]] {
             assert!(
                 matches!(read(sent), Err(LockerError::Invalid { field, .. }) if field == "member.permissions"),
                 "{sent:?}"
