@@ -22,7 +22,7 @@ pub(super) fn explained(users: Vec<UserAccess>, locker: Option<LockerSharers>) -
 }
 
 fn path(path: AccessPath) -> proto::AccessPath {
-    let actions = actions(&path.actions());
+    let actions = actions(&path.actions);
     let (role_id, role_name) = path.role.map_or((None, String::new()), |(id, name)| (Some(RoleId::get(id)), name));
     proto::AccessPath {
         standing: standing(path.standing).into(),

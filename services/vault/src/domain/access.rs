@@ -82,14 +82,8 @@ pub struct AccessPath {
     pub role: Option<(RoleId, String)>,
     /// The base permission that is missing; `None`: it is effective.
     pub missing: Option<Permission>,
-}
-
-impl AccessPath {
-    /// Returns what it allows.
-    #[must_use]
-    pub fn actions(&self) -> Vec<Action> {
-        if self.missing.is_none() { self.standing.actions().collect() } else { Vec::new() }
-    }
+    /// What it allows: nothing where it is not effective.
+    pub actions: Vec<Action>,
 }
 
 /// What the caller may be told.
@@ -122,10 +116,13 @@ pub fn may_explain<T: Read>(
 /// Explains what a user may do with a credential in a locker, or in none.
 #[must_use]
 pub fn explain(credential: &Credential, locker: Option<&LockerSharers>, person: Person) -> UserAccess {
-    let mut paths = Vec::new();
+    // Where no locker holds it there is nothing to take it out of.
+    let applies = |action: &Action| *action != Action::Withdraw || credential.locker.is_some();
+    let mut paths: Vec<AccessPath> = Vec::new();
     for standing in Standing::ALL {
         let missing = (!person.has(standing.base())).then(|| standing.base());
-        let direct = AccessPath { standing, role: None, missing };
+        let actions = standing.actions().filter(|action| missing.is_none() && applies(action)).collect();
+        let direct = AccessPath { standing, role: None, missing, actions };
         let through = |role: &PersonRole| AccessPath { role: Some((role.id, role.name.clone())), ..direct.clone() };
         match standing {
             Standing::Owner if credential.owner == person.id => paths.push(direct),
@@ -146,9 +143,7 @@ pub fn explain(credential: &Credential, locker: Option<&LockerSharers>, person: 
             }
         }
     }
-    let allowed = |action: &Action| {
-        paths.iter().any(|path| path.missing.is_none() && action.allowed_to().contains(&path.standing))
-    };
+    let allowed = |action: &Action| paths.iter().any(|path| path.actions.contains(action));
     let actions = Action::ALL.into_iter().filter(allowed).collect();
     UserAccess { id: person.id, name: person.name, disabled: person.disabled, actions, paths }
 }

@@ -106,11 +106,27 @@ fn an_explanation_names_the_role_and_what_is_missing() {
         standing: Standing::Consumer,
         role: Some((CONSUMING, "role70".to_owned())),
         missing: Some(Permission::ManageMyCredentials),
+        actions: Vec::new(),
     };
     assert_eq!(explained.paths, [path]);
-    assert!(explained.actions.is_empty() && explained.paths[0].actions().is_empty());
+    assert!(explained.actions.is_empty());
     let alone = explain(&credential(8), None, person(PermissionSet::EMPTY, true));
     assert!(alone.paths.is_empty(), "in no locker nobody consumes");
+}
+
+#[test]
+fn what_no_locker_holds_is_taken_out_of_none() {
+    let all = Permission::ALL.into_iter().collect();
+    for (locker, withdrawn) in [(Some(LOCKER), true), (None, false)] {
+        let credential = Credential { locker, ..credential(7) };
+        let sharers = sharers(None);
+        let explained = explain(&credential, locker.map(|_| &sharers), person(all, false));
+        assert_eq!(explained.actions.contains(&Action::Withdraw), withdrawn);
+        let mut by_owner_and_admin = explained.paths.iter().filter(|path| path.standing != Standing::ValueAdmin);
+        assert!(by_owner_and_admin.all(|path| path.actions.contains(&Action::Withdraw) == withdrawn));
+        let others = Action::ALL.into_iter().filter(|action| *action != Action::Withdraw);
+        assert!(others.into_iter().all(|action| explained.actions.contains(&action)), "all the rest is as it was");
+    }
 }
 
 fn attribute(id: i64, user_provided: bool) -> Attribute {
