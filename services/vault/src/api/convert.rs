@@ -203,10 +203,14 @@ pub(super) fn update_value(message: proto::UpdateAttributeValueRequest) -> Resul
     Ok((command, secret("value", text)?, encryption_key(message.encryption_key)?))
 }
 
-fn permissions(rights: Rights) -> proto::Permissions {
+/// Says what the caller may do here: it reads or writes values where there is an attribute whose value it may.
+fn permissions(rights: Rights, attributes: &[Attribute]) -> proto::Permissions {
+    let some = |standard: Action, own: Action| {
+        attributes.iter().any(|attribute| rights.may(if attribute.traits.user_provided { own } else { standard }))
+    };
     proto::Permissions {
-        can_read_values: rights.may(Action::ReadStandard) || rights.may(Action::ReadOwn),
-        can_write_values: rights.may(Action::WriteStandard) || rights.may(Action::WriteOwn),
+        can_read_values: some(Action::ReadStandard, Action::ReadOwn),
+        can_write_values: some(Action::WriteStandard, Action::WriteOwn),
         can_update: rights.may(Action::Change),
         can_delete: rights.may(Action::Delete),
         can_transfer_ownership: rights.may(Action::Transfer),
@@ -232,6 +236,7 @@ fn stamped(stamp: Stamp) -> Stamped {
 
 pub(super) fn credential(view: View) -> proto::Credential {
     let Stamped { creator_id, create_time, updater_id, update_time } = stamped(view.credential.stamp);
+    let permissions = permissions(view.rights, &view.attributes);
     proto::Credential {
         id: view.credential.id.get(),
         name: view.credential.name.into_string(),
@@ -240,7 +245,7 @@ pub(super) fn credential(view: View) -> proto::Credential {
         locker_id: view.credential.locker.map(LockerId::get),
         attributes: view.attributes.into_iter().map(attribute).collect(),
         completed: view.completed,
-        permissions: Some(permissions(view.rights)),
+        permissions: Some(permissions),
         version: view.credential.version.get(),
         creator_id,
         create_time,
@@ -291,3 +296,6 @@ pub(super) fn opened(opened: Opened) -> proto::AttributeValue {
 pub(super) fn written(written: &Written, secret: &SecretText) -> proto::AttributeValue {
     value(&written.value, (!written.masked).then(|| secret.expose().to_owned()))
 }
+
+#[cfg(test)]
+mod tests;
