@@ -122,9 +122,12 @@ impl Description {
 pub struct NameKey(String);
 
 impl NameKey {
-    /// Computes the key of a text.
+    /// Computes the key of a text. A NUL becomes another character that no name holds: PostgreSQL takes no text with it, not even to compare.
     #[must_use]
     pub fn of(text: &str) -> Self {
+        if text.contains('\0') {
+            return Self::of(&text.replace('\0', "\u{1}"));
+        }
         if text.is_ascii() {
             return Self(text.trim().to_ascii_lowercase());
         }
@@ -180,6 +183,17 @@ mod tests {
         for text in ["ŉ", "ΐ", "ﬃ", "İ", "ſ", "K", "A\u{345}\u{301}"] {
             let once = NameKey::of(text);
             assert_eq!(NameKey::of(once.as_str()), once, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_with_nul_is_nobodys_name_and_can_be_looked_up() {
+        for text in ["ellie\0", "\0ellie", "\u{e9}l\0lie", "\0"] {
+            let key = NameKey::of(text);
+            assert!(!key.as_str().contains('\0'), "{text:?}");
+            assert!(Name::parse(text).is_err() && Name::parse(key.as_str()).is_err(), "{text:?}");
+            assert_ne!(key, NameKey::of(&text.replace('\0', "")), "{text:?}");
+            assert_eq!(NameKey::of(key.as_str()), key, "{text:?}");
         }
     }
 
