@@ -71,6 +71,8 @@ fn asker(asker: &Asker) -> proto::Asker {
         request_id: asker.request_id.to_string(),
         trace_id: asker.trace_id.map(Vec::from).unwrap_or_default(),
         client_address: asker.client_address.map(|address| address.to_string()).unwrap_or_default(),
+        source: asker.source.into(),
+        client_id: asker.client_id.as_deref().unwrap_or_default().to_owned(),
     }
 }
 

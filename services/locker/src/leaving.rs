@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use coffre_audit_client::{ActivityType, CallRecord, Origin};
+use coffre_audit_client::CallRecord;
 use coffre_types::{LockerId, RoleId, UserId};
 
 use crate::domain::error::LockerError;
@@ -77,17 +77,17 @@ impl Lockers {
         Ok(())
     }
 
-    /// Gives a part of what a user holds to another, each locker with an entry of its own in the audit.
+    /// Gives a part of what a user holds to another, each locker with an entry of its own in the audit, which `record`
+    /// begins.
     ///
     /// # Errors
     /// `UserNotFound` where the recipient can be given nothing.
-    pub async fn transfer(&self, hand_over: HandOver, asker_name: &str, origin: impl Fn() -> Origin) -> Result<Given> {
+    pub async fn transfer(&self, hand_over: HandOver, record: impl Fn() -> CallRecord) -> Result<Given> {
         let from = hand_over.from;
         let held = self.store.read(move |tx| Ok(tx.owned_alone(from, NAMED)?)).await?;
         let mut given = Given::default();
         for id in held.into_iter().map(|held| held.id) {
-            let record = Arc::new(CallRecord::new(origin(), "locker.member.set", ActivityType::UpdateLocker));
-            record.actor(hand_over.by, asker_name, None);
+            let record = Arc::new(record());
             let (now, told, hand_over) = (self.clock.now(), record.clone(), hand_over.clone());
             match self.store.write(&record, move |tx| holdings::give(tx, &hand_over, id, now, &told)).await {
                 Ok(()) => given.lockers.push(id),

@@ -74,6 +74,8 @@ impl UserService for Users {
     ) -> Result<Response<ListUserHoldingsResponse>, Status> {
         let call = CallContext::of(&request)?;
         let id = convert::user_id(request.into_inner().id).map_err(error::of_invalid)?;
+        // Whoever is refused it learns no name.
+        call.record().object("user", id, "");
         let permit = policy::see_holdings(call.caller()?, id).map_err(error::of_denied)?;
         let holdings = self.0.holdings(permit, call.record()).await.map_err(error::of_user)?;
         Ok(Response::new(convert::to_holdings(holdings)))
@@ -87,7 +89,10 @@ impl UserService for Users {
         let TransferUserHoldingsRequest { id, recipient_id } = request.into_inner();
         let from = convert::user_id(id).map_err(error::of_invalid)?;
         let to = convert::recipient_id(recipient_id).map_err(error::of_invalid)?;
-        let permit = policy::give_holdings(call.caller()?, from, to).map_err(error::of_cannot_give)?;
+        call.record().object("user", from, "");
+        let permit = policy::give_holdings(call.caller()?, from, to)
+            .inspect_err(|_| call.record().detail("recipient", to.to_string()))
+            .map_err(error::of_cannot_give)?;
         let handed = self.0.transfer_holdings(permit, call.record()).await.map_err(error::of_user)?;
         Ok(Response::new(TransferUserHoldingsResponse {
             credential_count: handed.credentials,

@@ -291,6 +291,8 @@ impl Auth {
             request_id: left.request_id.into(),
             trace_id: None,
             client_address: None,
+            source: Source::System,
+            client_id: None,
         };
         let (event, activity) = match left.leaving {
             Leaving::User(_) => ("user.deleted", ActivityType::DeleteUser),

@@ -36,24 +36,16 @@ impl Auth {
         permit: GiveHoldings<'_>,
         record: &CallRecord,
     ) -> Result<Handed, UserError> {
-        let giver = self.existing(permit.from()).await?.ok_or(UserError::NotFound)?;
-        record.object("user", giver.id, giver.username);
-        if permit.from() == permit.to() {
-            return Err(Invalid::new("recipient_id", "is the user who gives; name somebody else").into());
-        }
-        let gone = UserError::RecipientNotFound(permit.to().get());
-        let recipient = self.existing(permit.to()).await?.filter(|user| !user.deleting).ok_or(gone)?;
-        if recipient.disabled {
-            return Err(UserError::RecipientDisabled(recipient.id.get()));
-        }
+        // Also of a hand-over that is refused; a name only where there is somebody who can be given something.
+        let unnamed = |_: &UserError| record.detail("recipient", permit.to().to_string());
+        let (giver, recipient) = self.parties(&permit, record).await.inspect_err(unnamed)?;
+        record.detail("recipient", format!("{} ({})", recipient.id, recipient.name));
         for keeper in [Keeper::Vault, Keeper::Locker] {
             let Some(base) = permit.missing(keeper) else { continue };
             if self.keepers.of(keeper).list(giver.id).await?.total > 0 {
                 return Err(UserError::Denied(Denied(base)));
             }
         }
-        let recipient = Recipient { id: recipient.id, name: recipient.username };
-        record.detail("recipient", format!("{} ({})", recipient.id, recipient.name));
         let asker = Asker::of(permit.caller(), record);
         let mut handed = Handed::default();
         let mut outcome = Ok(());
@@ -67,6 +59,21 @@ impl Auth {
         record.detail("credentials", handed.credentials.to_string());
         record.detail("lockers", handed.lockers.to_string());
         outcome.map(|()| handed)
+    }
+
+    /// Finds who gives and who gets.
+    async fn parties(&self, permit: &GiveHoldings<'_>, record: &CallRecord) -> Result<(User, Recipient), UserError> {
+        let giver = self.existing(permit.from()).await?.ok_or(UserError::NotFound)?;
+        record.object("user", giver.id, giver.username.as_str());
+        if permit.from() == permit.to() {
+            return Err(Invalid::new("recipient_id", "is the user who gives; name somebody else").into());
+        }
+        let gone = UserError::RecipientNotFound(permit.to().get());
+        let recipient = self.existing(permit.to()).await?.filter(|user| !user.deleting).ok_or(gone)?;
+        if recipient.disabled {
+            return Err(UserError::RecipientDisabled(recipient.id.get()));
+        }
+        Ok((giver, Recipient { id: recipient.id, name: recipient.username }))
     }
 
     async fn existing(&self, id: UserId) -> Result<Option<User>, UserError> {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use coffre_audit_client::CallRecord;
+use coffre_audit_client::{CallRecord, Source};
 use coffre_types::{Caller, RoleId, UserId};
 
 /// A service that keeps things of users.
@@ -51,6 +51,10 @@ pub(crate) struct Asker {
     pub(crate) request_id: Arc<str>,
     pub(crate) trace_id: Option<[u8; 16]>,
     pub(crate) client_address: Option<IpAddr>,
+    /// The way by which the call came.
+    pub(crate) source: Source,
+    /// The API client through which it came.
+    pub(crate) client_id: Option<Arc<str>>,
 }
 
 impl Asker {
@@ -63,6 +67,8 @@ impl Asker {
             request_id: origin.request_id.clone(),
             trace_id: origin.trace_id,
             client_address: origin.client_address,
+            source: origin.source,
+            client_id: caller.client_id.clone(),
         }
     }
 }

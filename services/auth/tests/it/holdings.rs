@@ -1,7 +1,7 @@
 //! What users hold, and how it is handed over.
 
 use coffre_error::Reason;
-use coffre_proto::audit::v1::{ActivityType, Outcome};
+use coffre_proto::audit::v1::{ActivityType, Outcome, Source};
 use coffre_proto::auth::v1::UpdateUserRequest;
 use coffre_test_support::on_each_engine;
 
@@ -31,6 +31,8 @@ on_each_engine! {
             assert_eq!((detail(&event, "credentials"), detail(&event, "lockers")), (Some("2".into()), Some("1".into())));
         }
         assert_eq!(other.holdings(id).await.unwrap_err(), Reason::AuthzPermissionRequired);
+        let object = world.last_event().object.unwrap();
+        assert_eq!((object.r#type.as_str(), object.id, object.name.as_str()), ("user", id.to_string(), ""));
         assert_eq!(other.holdings(9999).await.unwrap_err(), Reason::AuthzPermissionRequired, "who exists is not his affair");
         assert_eq!(world.nobody().holdings(id).await.unwrap_err(), Reason::AuthTokenRequired);
         let admin = world.admin().await;
@@ -61,6 +63,8 @@ on_each_engine! {
         let event = world.last_event();
         for asker in askers {
             assert_eq!((asker.user_id, asker.user_name.as_str()), (giver, "ada"));
+            assert_eq!((asker.source(), asker.client_address.as_str()), (event.source(), event.client_address.as_str()));
+            assert_ne!(asker.source(), Source::Unspecified);
             assert_eq!(asker.request_id, event.request_id, "one call");
         }
         assert_eq!((event.event.as_str(), event.activity_type()), ("user.holdings.transferred", ActivityType::UpdateUser));
@@ -124,7 +128,16 @@ on_each_engine! {
             (&admin, 0, recipient, Reason::RequestInvalid),
             (&admin, giver, -1, Reason::RequestInvalid),
         ] {
+            world.events();
             assert_eq!(caller.transfer(from, to).await.unwrap_err(), expected, "{from} to {to}");
+            if [Reason::AuthzPermissionRequired, Reason::AuthzSelfGrant, Reason::UserNotFound].contains(&expected) {
+                // The entry says about whom it was, and names nobody to somebody who was refused at the door.
+                let event = world.last_event();
+                let object = event.object.clone().unwrap();
+                let name = if expected == Reason::UserNotFound && from == giver { "ada" } else { "" };
+                assert_eq!((object.r#type.as_str(), object.id, object.name.as_str()), ("user", from.to_string(), name));
+                assert_eq!(detail(&event, "recipient"), Some(to.to_string()));
+            }
         }
         // The administrator of users hands over as little as anybody else, but for what he holds himself.
         assert_eq!(world.vault.left(), 1);

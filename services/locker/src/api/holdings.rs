@@ -57,8 +57,7 @@ impl HoldingsService for HoldingsHandler {
         let request = request.into_inner();
         let user = user_id(request.user_id)?;
         let (asker, by) = asked_by(request.asker).map_err(status)?;
-        let record = CallRecord::new(self.origin(&asker), "user.released", ActivityType::AuditUnsetActivityType);
-        record.actor(by, asker.user_name, None);
+        let record = self.record(&asker, by, "user.released", ActivityType::AuditUnsetActivityType);
         self.lockers.release_user(user, by, Arc::new(record)).await.map_err(status)?;
         Ok(Response::new(ReleaseUserResponse {}))
     }
@@ -75,23 +74,33 @@ impl HoldingsService for HoldingsHandler {
             to_name: request.recipient_name,
             by,
         };
-        let given = self.lockers.transfer(hand_over, &asker.user_name, || self.origin(&asker)).await.map_err(status)?;
+        let record = || self.record(&asker, by, "locker.member.set", ActivityType::UpdateLocker);
+        let given = self.lockers.transfer(hand_over, record).await.map_err(status)?;
         let ids = given.lockers.into_iter().map(LockerId::get).collect();
         Ok(Response::new(TransferHoldingsResponse { ids, remaining: given.remaining }))
     }
 }
 
 impl HoldingsHandler {
-    /// The call of whoever asked, as this service's entries tell it.
-    fn origin(&self, asker: &Asker) -> Origin {
-        Origin {
+    /// Begins an entry about the call of whoever asked, as this service tells it.
+    fn record(&self, asker: &Asker, by: UserId, event: &'static str, activity: ActivityType) -> CallRecord {
+        let origin = Origin {
             site: self.site.clone(),
             method: "",
             request_id: asker.request_id.as_str().into(),
             trace_id: asker.trace_id.as_slice().try_into().ok(),
             client_address: asker.client_address.parse().ok(),
-            source: Source::System,
+            source: match asker.source() {
+                Source::Unspecified => Source::System,
+                source => source,
+            },
+        };
+        let record = CallRecord::new(origin, event, activity);
+        record.actor(by, asker.user_name.as_str(), None);
+        if !asker.client_id.is_empty() {
+            record.client(asker.client_id.as_str());
         }
+        record
     }
 }
 

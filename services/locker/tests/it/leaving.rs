@@ -3,6 +3,7 @@
 use coffre_channel::Channel;
 use coffre_db::Sql;
 use coffre_locker::domain::error::LockerError;
+use coffre_proto::audit::v1::Source;
 use coffre_proto::holdings::internal::v1::holdings_service_client::HoldingsServiceClient;
 use coffre_proto::holdings::internal::v1::{
     Asker, HoldUserRequest, HoldUserResponse, ListHoldingsRequest, ReleaseUserRequest, RestoreUserRequest,
@@ -27,7 +28,15 @@ fn sharing(world: &World) -> SharingServiceClient<Channel> {
 }
 
 fn asker() -> Option<Asker> {
-    Some(Asker { user_id: 1, user_name: "boss".into(), request_id: "r7".into(), ..Asker::default() })
+    Some(Asker {
+        user_id: 1,
+        user_name: "boss".into(),
+        request_id: "r7".into(),
+        client_address: "192.0.2.1".into(),
+        source: Source::Grpc.into(),
+        client_id: "portal".into(),
+        ..Asker::default()
+    })
 }
 
 async fn hold(world: &World, user: i64, attempt: i64) -> Result<HoldUserResponse, Status> {
@@ -145,6 +154,24 @@ on_each_engine! {
             coffre_db::Engine::Sqlite => events,
         }).await;
         assert_eq!(events, 106 + 2 + 105, "each locker that was made, each member that was set, each that was handed over");
+    }
+
+    async fn a_record_says_by_which_way_the_call_came(db: TestDb) {
+        let world = World::new(&db).await;
+        world.made(&member(7), "l").await;
+        transfer(&world, 7, 9).await.unwrap();
+        hold(&world, 7, 1).await.unwrap();
+        release(&world, 7).await;
+        let events = world.waiting().await;
+        for event in &events[events.len() - 2..] {
+            let actor = event.actor.clone().unwrap();
+            assert_eq!((actor.user_id, actor.user_name.as_str(), actor.client_id.as_str()), (1, "boss", "portal"), "{event:?}");
+            assert_eq!((event.source(), event.client_address.as_str(), event.request_id.as_str()), (Source::Grpc, "192.0.2.1", "r7"));
+        }
+        let unnamed = Asker { source: Source::Unspecified.into(), client_id: String::new(), ..asker().unwrap() };
+        let request = TransferHoldingsRequest { user_id: 9, recipient_id: 8, recipient_name: "user8".into(), asker: Some(unnamed) };
+        client(&world).transfer_holdings(request).await.unwrap();
+        assert_eq!(world.waiting().await.last().unwrap().source(), Source::System, "it was asked by nobody from outside");
     }
 
     async fn a_role_that_consumes_something_is_not_held(db: TestDb) {

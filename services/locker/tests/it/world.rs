@@ -10,6 +10,7 @@ use coffre_locker::domain::error::LockerError;
 use coffre_locker::domain::model::{LockerPatch, Member, Membership, NewLocker, View};
 use coffre_locker::lockers::{Call, Lockers};
 use coffre_locker::{App, Deps};
+use coffre_proto::audit::internal::v1::Segment;
 use coffre_proto::audit::v1::Event;
 use coffre_proto::auth::internal::v1::caller_service_server::{CallerService, CallerServiceServer};
 use coffre_proto::auth::internal::v1::{
@@ -23,7 +24,7 @@ use coffre_proto::vault::internal::v1::{
 use coffre_secret::SecretBytes;
 use coffre_test_support::TestDb;
 use coffre_types::{Caller, FixedClock, LockerId, Name, Permission, RoleId, SessionId, Timestamp, TokenKind, UserId};
-use diesel::sql_types::Text;
+use diesel::sql_types::{Binary, Text};
 use diesel::{QueryableByName, RunQueryDsl as _};
 use futures_util::stream::Pending;
 use prost::Message as _;
@@ -377,6 +378,16 @@ impl World {
     /// Runs SQL.
     pub(crate) async fn sql(&self, sql: Sql) -> usize {
         self.database.write(move |tx| sql.clone().execute(tx.conn()).map_err(coffre_db::Error::from)).await.unwrap()
+    }
+
+    /// Returns the events that wait in the outbox, in their order.
+    pub(crate) async fn waiting(&self) -> Vec<Event> {
+        let rows = self.database.read(|conn| {
+            let sql = Sql::new("SELECT segment FROM outbox_segments ORDER BY id");
+            sql.typed::<Binary>().load::<Vec<u8>>(conn).map_err(coffre_db::Error::from)
+        });
+        let segments = rows.await.unwrap().into_iter().map(|row| Segment::decode(row.as_slice()).unwrap());
+        segments.flat_map(|segment| segment.events).map(|event| Event::decode(event.as_slice()).unwrap()).collect()
     }
 
     /// Returns one number that SQL names `id`.

@@ -110,12 +110,20 @@ struct Named {
     request_id: Arc<str>,
     trace_id: Option<[u8; 16]>,
     client_address: Option<IpAddr>,
+    source: Source,
+    client_id: Option<Arc<str>>,
 }
 
 impl Named {
     fn read(asker: Option<Asker>) -> Result<Self, Status> {
         let asker = asker.ok_or_else(|| status(VaultError::invalid("asker", "is required")))?;
+        let source = match asker.source() {
+            Source::Unspecified => Source::System,
+            source => source,
+        };
         Ok(Self {
+            source,
+            client_id: (!asker.client_id.is_empty()).then(|| asker.client_id.into()),
             user: user("asker.user_id", asker.user_id)?,
             user_name: asker.user_name.into(),
             request_id: asker.request_id.into(),
@@ -131,10 +139,13 @@ impl Named {
             request_id: self.request_id.clone(),
             trace_id: self.trace_id,
             client_address: self.client_address,
-            source: Source::System,
+            source: self.source,
         };
         let record = CallRecord::new(origin, event, activity);
         record.actor(self.user, self.user_name.clone(), None);
+        if let Some(client) = &self.client_id {
+            record.client(client.clone());
+        }
         record
     }
 }

@@ -3,6 +3,7 @@
 use coffre_channel::Channel;
 use coffre_db::Sql;
 use coffre_error::{Reason, Refusal};
+use coffre_proto::audit::v1::Source;
 use coffre_proto::holdings::internal::v1::holdings_service_client::HoldingsServiceClient;
 use coffre_proto::holdings::internal::v1::{
     Asker, HoldUserRequest, HoldUserResponse, ListHoldingsRequest, ReleaseUserRequest, RestoreUserRequest,
@@ -34,6 +35,8 @@ fn asker() -> Asker {
         request_id: "the-call".to_owned(),
         trace_id: vec![7; 16],
         client_address: "192.0.2.1".to_owned(),
+        source: Source::Api.into(),
+        client_id: "portal".to_owned(),
     }
 }
 
@@ -148,6 +151,24 @@ on_each_engine! {
         assert_eq!(world.number(owned(9)).await, 205);
         assert_eq!(world.number(Sql::new("SELECT locker_id AS id FROM credentials WHERE name = 'c0'")).await, 5);
         assert_eq!(hold(&world, 7, 1).await.total, 0);
+    }
+
+    async fn a_record_says_by_which_way_the_call_came(db: TestDb) {
+        let world = World::new(&db).await;
+        world.create(&member(7), "c", &[("a", STANDARD)]).await.unwrap();
+        transfer(&world, 7, 9).await.unwrap();
+        hold(&world, 7, 1).await;
+        release(&world, 7).await.unwrap();
+        let events = world.waiting().await;
+        for event in &events[events.len() - 2..] {
+            let actor = event.actor.clone().unwrap();
+            assert_eq!((actor.user_id, actor.user_name.as_str(), actor.client_id.as_str()), (1, "admin", "portal"), "{event:?}");
+            assert_eq!((event.source(), event.client_address.as_str(), event.request_id.as_str()), (Source::Api, "192.0.2.1", "the-call"));
+        }
+        let unnamed = Asker { source: Source::Unspecified.into(), client_id: String::new(), ..asker() };
+        let request = TransferHoldingsRequest { user_id: 9, recipient_id: 8, recipient_name: "user8".into(), asker: Some(unnamed) };
+        client(&world).transfer_holdings(request).await.unwrap();
+        assert_eq!(world.waiting().await.last().unwrap().source(), Source::System, "it was asked by nobody from outside");
     }
 
     async fn no_owner_is_ever_a_missing_user(db: TestDb) {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use coffre_audit_client::{ActivityType, CallRecord, Origin, Outbox, Outcome, Site, Source};
 use coffre_channel::Channel;
 use coffre_db::{Bind, Connection, Database, DatabaseUrl, Options, Sql};
+use coffre_proto::audit::internal::v1::Segment;
 use coffre_proto::audit::internal::v1::reading_service_server::ReadingServiceServer;
 use coffre_proto::audit::v1::Event;
 use coffre_proto::auth::internal::v1::caller_service_server::{CallerService, CallerServiceServer};
@@ -29,7 +30,7 @@ use coffre_vault::domain::patch::CredentialPatch;
 use coffre_vault::domain::values::{CreateValues, ListValues, NewValue, UpdateValue};
 use coffre_vault::vault::{Call, Vault};
 use coffre_vault::{App, Deps, Error};
-use diesel::sql_types::Text;
+use diesel::sql_types::{Binary, Text};
 use diesel::{QueryableByName, RunQueryDsl as _};
 use futures_util::stream::Pending;
 use prost::Message as _;
@@ -290,6 +291,16 @@ impl World {
     /// Runs SQL as whoever can write the database would.
     pub(crate) async fn sql(&self, sql: Sql) -> usize {
         self.database.write(move |tx| sql.clone().execute(tx.conn()).map_err(coffre_db::Error::from)).await.unwrap()
+    }
+
+    /// Returns the events that wait in the outbox, in their order.
+    pub(crate) async fn waiting(&self) -> Vec<Event> {
+        let rows = self.database.read(|conn| {
+            let sql = Sql::new("SELECT segment FROM outbox_segments ORDER BY id");
+            sql.typed::<Binary>().load::<Vec<u8>>(conn).map_err(coffre_db::Error::from)
+        });
+        let segments = rows.await.unwrap().into_iter().map(|row| Segment::decode(row.as_slice()).unwrap());
+        segments.flat_map(|segment| segment.events).map(|event| Event::decode(event.as_slice()).unwrap()).collect()
     }
 
     /// Returns one number that SQL names `id`.
