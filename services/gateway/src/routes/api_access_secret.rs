@@ -80,7 +80,9 @@ pub(crate) async fn confirm(State(app): State<App>, caller: Caller, Ids(ids): Id
     shown(answer.into_inner().api_access)
 }
 
-/// Takes a confirmation back, as its operator or as who manages API accesses: what was issued on it is refused everywhere within one second.
+/// Takes a confirmation back, as its operator or as who manages API accesses.
+///
+/// What was issued on it is refused everywhere within one second.
 #[utoipa::path(
     delete, path = "/v1/apiaccess/{id}/confirmation", tag = "API access", operation_id = "withdrawApiAccessConfirmation",
     params(("id" = String, Path, description = "The API access's id")),

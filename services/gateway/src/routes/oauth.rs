@@ -17,38 +17,48 @@ use crate::oauth::{ClientRequest, Error, of_service};
 use crate::request::{App, json, present};
 
 /// What a client asks the token endpoint for.
+// The pages fill a form with the examples: what a person would have to take out again is empty.
 #[derive(ToSchema)]
-#[schema(example = json!({"grant_type": "password", "scope": "public-api", "username": "my-operator-login", "password": "my-operator-password"}))]
 #[allow(dead_code)]
 struct TokenForm {
     /// `password`, `refresh_token` or `client_credentials`.
+    #[schema(examples("password"))]
     grant_type: String,
     /// `public-api`, or nothing, which is the same.
+    #[schema(examples("public-api"))]
     scope: Option<String>,
     /// The operator's user name; with `password`.
+    #[schema(examples("my-operator-login"))]
     username: Option<String>,
     /// The operator's password; with `password`.
+    #[schema(examples("my-operator-password"))]
     password: Option<String>,
     /// The refresh token that came last; with `refresh_token`.
+    #[schema(examples(""))]
     refresh_token: Option<String>,
     /// The client id, where it does not come by HTTP Basic.
+    #[schema(examples(""))]
     client_id: Option<String>,
     /// The client secret, where it does not come by HTTP Basic.
+    #[schema(examples(""))]
     client_secret: Option<String>,
 }
 
 /// A token of which a client wants something.
 #[derive(ToSchema)]
-#[schema(example = json!({"token": "coffre_rt_..."}))]
 #[allow(dead_code)]
 struct AboutToken {
     /// An access token or a refresh token.
+    #[schema(examples("coffre_rt_..."))]
     token: String,
     /// Not needed: the kind of a token is seen from its form.
+    #[schema(examples(""))]
     token_type_hint: Option<String>,
     /// The client id, where it does not come by HTTP Basic.
+    #[schema(examples(""))]
     client_id: Option<String>,
     /// The client secret, where it does not come by HTTP Basic.
+    #[schema(examples(""))]
     client_secret: Option<String>,
 }
 
@@ -160,10 +170,10 @@ struct Revoked {}
     responses(
         (status = 200, description = "The token", body = Issued),
         (status = 400, description = "`invalid_request`, `invalid_grant` for every failure of the operator or of a refresh token alike, `unauthorized_client` where the API access does not allow the grant, `unsupported_grant_type`, `invalid_scope`", body = Error),
-        (status = 401, description = "`invalid_client`: unknown, a wrong secret or disabled; one answer for all", body = Error),
-        (status = 413, description = "`invalid_request`: more than 64 KiB", body = Error),
-        (status = 429, description = "`temporarily_unavailable`: too many failures; see Retry-After", body = Error),
-        (status = 503, description = "`temporarily_unavailable`; see Retry-After", body = Error),
+        (status = 401, description = "`invalid_client`: unknown, a wrong secret or disabled; one answer for all", body = Error, example = json!({"error": "invalid_client", "error_description": "the client id or the client secret is wrong, or the API access is disabled; check them"})),
+        (status = 413, description = "`invalid_request`: more than 64 KiB", body = Error, example = json!({"error": "invalid_request", "error_description": "the body is larger than 65536 bytes; send less"})),
+        (status = 429, description = "`temporarily_unavailable`: too many failures; see Retry-After", body = Error, example = json!({"error": "temporarily_unavailable", "error_description": "too many failures; wait as long as Retry-After says"})),
+        (status = 503, description = "`temporarily_unavailable`; see Retry-After", body = Error, example = json!({"error": "temporarily_unavailable", "error_description": "a service that the call needs does not answer; repeat it"})),
     )
 )]
 pub(crate) async fn token(State(app): State<App>, request: ClientRequest) -> Result<Response, Failure> {
@@ -193,17 +203,18 @@ pub(crate) async fn token(State(app): State<App>, request: ClientRequest) -> Res
     Issued::answer(grant)
 }
 
-/// Ends the session of a token of this client: the access token and the refresh token are refused everywhere within one second. Any other
-/// token changes nothing and is no error.
+/// Ends the session of a token of this client.
+///
+/// The access token and the refresh token are refused everywhere within one second. Any other token changes nothing and is no error.
 #[utoipa::path(
     post, path = "/oauth/revoke", tag = "OAuth 2.0", operation_id = "revokeToken", security(("client" = []), ()),
     request_body(content = AboutToken, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "It is not accepted any more", body = Revoked),
-        (status = 400, description = "`invalid_request`", body = Error),
-        (status = 401, description = "`invalid_client`: unknown, a wrong secret or disabled; one answer for all", body = Error),
-        (status = 429, description = "`temporarily_unavailable`: too many failures; see Retry-After", body = Error),
-        (status = 503, description = "`temporarily_unavailable`; see Retry-After", body = Error),
+        (status = 400, description = "`invalid_request`", body = Error, example = json!({"error": "invalid_request", "error_description": "token: is required, in the body; parameters of the query and empty ones do not count"})),
+        (status = 401, description = "`invalid_client`: unknown, a wrong secret or disabled; one answer for all", body = Error, example = json!({"error": "invalid_client", "error_description": "the client id or the client secret is wrong, or the API access is disabled; check them"})),
+        (status = 429, description = "`temporarily_unavailable`: too many failures; see Retry-After", body = Error, example = json!({"error": "temporarily_unavailable", "error_description": "too many failures; wait as long as Retry-After says"})),
+        (status = 503, description = "`temporarily_unavailable`; see Retry-After", body = Error, example = json!({"error": "temporarily_unavailable", "error_description": "a service that the call needs does not answer; repeat it"})),
     )
 )]
 pub(crate) async fn revoke(State(app): State<App>, request: ClientRequest) -> Result<Response, Failure> {
@@ -214,16 +225,18 @@ pub(crate) async fn revoke(State(app): State<App>, request: ClientRequest) -> Re
     Ok(json(StatusCode::OK, &Revoked {}))
 }
 
-/// Says whether a token of this client would be accepted now, and whose it is. Any other token is not active.
+/// Says whether a token of this client would be accepted now, and whose it is.
+///
+/// Any other token is not active.
 #[utoipa::path(
     post, path = "/oauth/introspect", tag = "OAuth 2.0", operation_id = "introspectToken", security(("client" = []), ()),
     request_body(content = AboutToken, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "What is known of it", body = Introspection),
-        (status = 400, description = "`invalid_request`", body = Error),
-        (status = 401, description = "`invalid_client`: unknown, a wrong secret or disabled; one answer for all", body = Error),
-        (status = 429, description = "`temporarily_unavailable`: too many failures; see Retry-After", body = Error),
-        (status = 503, description = "`temporarily_unavailable`; see Retry-After", body = Error),
+        (status = 400, description = "`invalid_request`", body = Error, example = json!({"error": "invalid_request", "error_description": "token: is required, in the body; parameters of the query and empty ones do not count"})),
+        (status = 401, description = "`invalid_client`: unknown, a wrong secret or disabled; one answer for all", body = Error, example = json!({"error": "invalid_client", "error_description": "the client id or the client secret is wrong, or the API access is disabled; check them"})),
+        (status = 429, description = "`temporarily_unavailable`: too many failures; see Retry-After", body = Error, example = json!({"error": "temporarily_unavailable", "error_description": "too many failures; wait as long as Retry-After says"})),
+        (status = 503, description = "`temporarily_unavailable`; see Retry-After", body = Error, example = json!({"error": "temporarily_unavailable", "error_description": "a service that the call needs does not answer; repeat it"})),
     )
 )]
 pub(crate) async fn introspect(State(app): State<App>, request: ClientRequest) -> Result<Response, Failure> {
