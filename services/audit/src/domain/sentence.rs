@@ -49,6 +49,10 @@ const SPECIAL: &[(&str, &str, &str)] = &[
     ("session.ended", "sign out", "signed out"),
     ("token.refreshed", "refresh a token", "refreshed a token"),
     ("token.validated", "validate a token", "validated a token"),
+    ("oauth.token.issued", "obtain an OAuth token", "obtained an OAuth token"),
+    ("oauth.token.refreshed", "renew an OAuth token", "renewed an OAuth token"),
+    ("oauth.token.revoked", "revoke an OAuth token", "revoked an OAuth token"),
+    ("oauth.token.introspected", "ask about an OAuth token", "asked about an OAuth token"),
     ("signing_keys.read", "read the public signing keys", "read the public signing keys"),
     ("dashboard.read", "read the dashboard", "read the dashboard"),
     ("audit.entry.listed", "list the audit", "listed the audit"),
@@ -73,6 +77,7 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("locker.consumer.removed", "remove a consumer from", "removed a consumer from"),
     ("locker.credential.listed", "list the credentials in", "listed the credentials in"),
     ("credential.withdrawn", "withdraw", "withdrew"),
+    ("api_access.confirmation.withdrawn", "take back the confirmation of", "took back the confirmation of"),
     ("credential.access.explained", "explain the access to", "explained the access to"),
     ("credential.missing.listed", "list the missing values of", "listed the missing values of"),
     ("user.holdings.listed", "list the holdings of", "listed the holdings of"),
@@ -134,15 +139,21 @@ fn words(event: &Event) -> (String, String) {
 /// To what it was done: ` credential "SharePoint Login"`, ` the value of credential "SharePoint Login"`, ` the users`.
 fn about(event: &Event, nouns: &str) -> String {
     let object = event.object.as_ref().filter(|object| !object.id.is_empty() || !object.name.is_empty());
-    let nouns = nouns.replace(['.', '_'], " ");
+    let nouns = nouns.replace(['.', '_'], " ").replace("api ", "API ");
     let Some(object) = object else {
         return match (nouns.is_empty(), event.event.ends_with(".list") || event.event.ends_with(".listed")) {
             (true, _) => String::new(),
+            (false, true) if nouns.ends_with('s') => format!(" the {nouns}es"),
             (false, true) => format!(" the {nouns}s"),
+            (false, false) if nouns.starts_with("API") => format!(" an {nouns}"),
             (false, false) => format!(" a {nouns}"),
         };
     };
-    let kind = object.r#type.replace('_', " ");
+    let kind = match object.r#type.as_str() {
+        "apiAccess" => "API access".to_owned(),
+        "apiKey" => "API key".to_owned(),
+        other => other.replace('_', " "),
+    };
     let part = nouns.strip_prefix(kind.as_str()).map_or(nouns.as_str(), str::trim_start);
     let of = if part.is_empty() { String::new() } else { format!(" the {part} of") };
     let name = if object.name.is_empty() { object.id.clone() } else { format!("\"{}\"", object.name) };
@@ -170,6 +181,7 @@ mod tests {
     fn events_read_as_sentences() {
         let login = Some(("credential", "12", "SharePoint Login"));
         let locker = Some(("locker", "3", "Finance"));
+        let monitor = Some(("apiAccess", "4", "monitor"));
         for (word, object, expected) in [
             ("credential.created", login, "User \"admin\" created credential \"SharePoint Login\""),
             ("credential.value.read", login, "User \"admin\" read the value of credential \"SharePoint Login\""),
@@ -196,6 +208,18 @@ mod tests {
             ),
             ("session.opened", Some(("user", "7", "bob")), "User \"admin\" signed in"),
             ("token.refreshed", None, "User \"admin\" refreshed a token"),
+            ("oauth.token.issued", Some(("session", "x", "bob")), "User \"admin\" obtained an OAuth token"),
+            ("api_access.created", monitor, "User \"admin\" created API access \"monitor\""),
+            ("api_access.created", None, "User \"admin\" created an API access"),
+            ("api_access.listed", None, "User \"admin\" listed the API accesses"),
+            ("api_access.secret.rotated", monitor, "User \"admin\" rotated the secret of API access \"monitor\""),
+            (
+                "api_access.confirmation.withdrawn",
+                monitor,
+                "User \"admin\" took back the confirmation of API access \"monitor\"",
+            ),
+            ("api_key.deleted", Some(("apiKey", "7", "nightly")), "User \"admin\" deleted API key \"nightly\""),
+            ("api_key.listed", None, "User \"admin\" listed the API keys"),
             ("something.odd", login, "User \"admin\" called \"something.odd\" credential \"SharePoint Login\""),
         ] {
             assert_eq!(sentence(&event(word, object)), expected);
