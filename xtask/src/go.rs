@@ -1,4 +1,4 @@
-//! Go, with which programs are built that the end-to-end cases call as a user would, each once, from its source.
+//! Go, with which programs are built that the tests call, each once, from its source.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 pub(crate) fn find() -> Result<PathBuf> {
     if find_program("go").is_none() {
         install_packages(&["golang-go", "ca-certificates"])
-            .context("the end-to-end cases call programs that Go builds, and Go is not here")?;
+            .context("the tests call programs that Go builds, and Go is not here")?;
     }
     find_program("go").context("Go was installed but is not in PATH")
 }
@@ -28,15 +28,26 @@ pub(crate) fn go(go: &Path) -> Command {
 
 /// The client of `tests/e2e/clients/go`, built where it is not there or older than its source.
 pub(crate) fn provide_oauth_client(workspace: &Workspace) -> Result<PathBuf> {
-    let source = workspace.root.join("tests/e2e/clients/go");
-    let built = workspace.tools().join("oauth-client/oauth-client");
+    let what = "the OAuth client of the end-to-end cases";
+    provide(workspace, "oauth-client", what, "tests/e2e/clients/go", &["go.mod", "go.sum", "main.go"])
+}
+
+/// The program of `crates/crypto/tests/independent`, built where it is not there or older than its source.
+pub(crate) fn provide_open_value(workspace: &Workspace) -> Result<PathBuf> {
+    let what = "the second implementation of values at rest";
+    provide(workspace, "open-value", what, "crates/crypto/tests/independent", &["go.mod", "main.go"])
+}
+
+fn provide(workspace: &Workspace, name: &str, what: &str, source: &str, files: &[&str]) -> Result<PathBuf> {
+    let source = workspace.root.join(source);
+    let built = workspace.tools().join(name).join(name);
     let of = |path: &Path| path.metadata().and_then(|found| found.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-    let newest = ["go.mod", "go.sum", "main.go"].iter().map(|name| of(&source.join(name))).max();
+    let newest = files.iter().map(|file| of(&source.join(file))).max();
     if is_program(&built) && newest.is_some_and(|newest| of(&built) >= newest) {
         return Ok(built);
     }
     let program = find()?;
-    step("building the OAuth client of the end-to-end cases with Go", || {
+    step(&format!("building {what} with Go"), || {
         succeed(go(&program).args(["build", "-buildvcs=false", "-o"]).arg(&built).arg(".").current_dir(&source))
     })?;
     Ok(built)

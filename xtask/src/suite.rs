@@ -9,6 +9,7 @@
 //! | `COFFRE_TEST_BINARY` | the program `coffre` |
 //! | `COFFRE_TEST_GRPCURL` | the program `grpcurl` |
 //! | `COFFRE_TEST_OAUTH_CLIENT` | the client of `tests/e2e/clients/go` |
+//! | `COFFRE_TEST_OPEN_VALUE` | the program of `crates/crypto/tests/independent` |
 
 use std::env;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -93,6 +94,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCo
     if selected("coffre-e2e") {
         environment.push(("COFFRE_TEST_GRPCURL", grpcurl::provide(workspace)?.display().to_string()));
         environment.push(("COFFRE_TEST_OAUTH_CLIENT", go::provide_oauth_client(workspace)?.display().to_string()));
+    }
+    if selected("coffre-crypto") {
+        environment.push(("COFFRE_TEST_OPEN_VALUE", go::provide_open_value(workspace)?.display().to_string()));
     }
     // Kept until the end of this function: dropping it stops the server.
     let mut server = None;

@@ -266,6 +266,22 @@ mod tests {
         assert!(text.split('-').all(|group| !refusal.contains(group)), "{refusal}");
     }
 
+    #[derive(serde::Deserialize)]
+    struct Vector {
+        key: String,
+        text: String,
+    }
+
+    #[test]
+    fn golden_vectors_hold() {
+        let vectors: Vec<Vector> = serde_json::from_str(include_str!("../tests/vectors/recovery_key.json")).unwrap();
+        assert!(vectors.len() >= 8);
+        for vector in vectors {
+            assert_eq!(hex::encode(parse(&vector.text).unwrap().expose()), vector.key);
+            assert_eq!(text(&RecoveryKey::from_slice(&hex::decode(&vector.key).unwrap())), vector.text);
+        }
+    }
+
     proptest! {
         #[test]
         fn text_and_key_round_trip(bytes: [u8; 32]) {

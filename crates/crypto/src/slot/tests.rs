@@ -278,6 +278,98 @@ fn random_bytes_are_no_slot_and_never_panic() {
     assert!(slots >= 2_000, "{slots}");
 }
 
+#[derive(serde::Deserialize)]
+struct Vector {
+    name: String,
+    kind: String,
+    master_key: Option<String>,
+    memory_kib: Option<u32>,
+    recovery_key: Option<String>,
+    secret: String,
+    nonce: String,
+    root_key: String,
+    check: String,
+    wrapping_key: String,
+    public_key: Option<String>,
+    header: String,
+    slot: String,
+}
+
+fn vectors() -> Vec<Vector> {
+    serde_json::from_str(include_str!("../../tests/vectors/slot.json")).unwrap()
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    hex::decode(text).unwrap()
+}
+
+impl Vector {
+    fn secret(&self) -> Key256 {
+        Key256::from_slice(&unhex(&self.secret)).unwrap()
+    }
+
+    fn open(&self, slot: &Slot) -> Result<RootKey, CryptoError> {
+        match self.kind.as_str() {
+            "express" => slot.open_express(&self.secret()),
+            "manual" => slot.open_manual(&master(self.master_key.as_ref().unwrap())),
+            "recovery" => {
+                let typed = SecretText::new(self.recovery_key.clone().unwrap());
+                slot.open_recovery(&RecoveryKey::parse(&typed).unwrap())
+            }
+            other => panic!("{other}"),
+        }
+    }
+}
+
+/// The vector of 256 MiB among them is the one case that pays what a slot in use costs.
+#[test]
+fn golden_vectors_hold() {
+    let mut kinds = Vec::new();
+    let mut standard = 0;
+    for vector in vectors() {
+        let slot = Slot::from_bytes(unhex(&vector.slot)).unwrap();
+        assert_eq!(hex::encode(slot.header.to_bytes()), vector.header, "{}", vector.name);
+        assert_eq!(hex::encode(vector.open(&slot).unwrap().expose()), vector.root_key, "{}", vector.name);
+        assert_eq!(hex::encode(slot.parts().unwrap().check), vector.check, "{}", vector.name);
+        assert_eq!(slot.header.derivation.public().map(|public| hex::encode(public.0)), vector.public_key);
+        let keys = SlotKeys::derive(&vector.secret(), &slot.header.salt, slot.kind()).unwrap();
+        assert_eq!(hex::encode(keys.wrap.expose()), vector.wrapping_key, "{}", vector.name);
+        if vector.memory_kib == Some(Cost::STANDARD.memory_kib()) {
+            assert_eq!(slot.cost(), Some(Cost::STANDARD));
+            standard += 1;
+        }
+        kinds.push(slot.kind().number());
+    }
+    kinds.dedup();
+    assert_eq!((kinds, standard), (vec![1, 2, 3], 1));
+}
+
+#[test]
+fn an_express_slot_is_sealed_as_in_its_vector() {
+    for vector in vectors().iter().filter(|vector| vector.kind == "express") {
+        let slot = Slot::from_bytes(unhex(&vector.slot)).unwrap();
+        let keys = SlotKeys::derive(&vector.secret(), &slot.header.salt, SlotKind::Express).unwrap();
+        let header = slot.header.to_bytes();
+        let mut wrapped = unhex(&vector.nonce);
+        let nonce = unhex(&vector.nonce).try_into().unwrap();
+        aead::seal_after(&keys.wrap, nonce, &associated(&header), &unhex(&vector.root_key), &mut wrapped).unwrap();
+        let sealed = Slot::finish(header, &[keys.check.expose(), &wrapped]).unwrap();
+        assert_eq!(hex::encode(sealed.as_bytes()), vector.slot, "{}", vector.name);
+    }
+}
+
+#[test]
+fn the_slots_of_the_vectors_go_on_under_a_new_root_key() {
+    for vector in vectors().iter().filter(|vector| vector.kind != "express") {
+        let slot = Slot::from_bytes(unhex(&vector.slot)).unwrap();
+        let root = RootKey::from_secret(&SecretBytes::new(unhex(&vector.root_key))).unwrap();
+        let next = RootKey::generate().unwrap();
+        let renewed = slot.renew(&root, &next).unwrap();
+        let opened = renewed.open_typed(slot.kind(), &vector.secret()).unwrap();
+        assert_eq!(opened.expose(), next.expose(), "{}", vector.name);
+    }
+}
+
 fn shared() -> &'static (Sample, Key256) {
     static SHARED: OnceLock<(Sample, Key256)> = OnceLock::new();
     SHARED.get_or_init(|| {

@@ -1,0 +1,3 @@
+module coffre.example/open-value
+
+go 1.19
