@@ -9,7 +9,10 @@ use coffre_crypto::CryptoError;
 use coffre_db::Database;
 use coffre_db::list::PageTokens;
 use coffre_proto::auth::internal::v1::caller_service_server::CallerServiceServer;
+use coffre_proto::auth::v1::api_access_service_server::ApiAccessServiceServer;
+use coffre_proto::auth::v1::api_key_service_server::ApiKeyServiceServer;
 use coffre_proto::auth::v1::authentication_service_server::AuthenticationServiceServer;
+use coffre_proto::auth::v1::o_auth_service_server::OAuthServiceServer;
 use coffre_proto::auth::v1::role_service_server::RoleServiceServer;
 use coffre_proto::auth::v1::user_service_server::UserServiceServer;
 use coffre_rpc::ServiceParts;
@@ -18,7 +21,7 @@ use coffre_types::Clock;
 use tokio::task::AbortHandle;
 use tonic::service::Routes;
 
-use crate::api::{self, Authentication, Callers, Roles, Users};
+use crate::api::{self, ApiAccesses, ApiKeys, Authentication, Callers, OAuth, Roles, Users};
 use crate::background;
 use crate::config::Config;
 use crate::domain::Auth;
@@ -140,6 +143,11 @@ pub async fn build(config: Config, deps: Deps) -> Result<App, Error> {
     if !initialised {
         return Err(Error::NotInitialised);
     }
+    if !config.password_strength_check {
+        tracing::warn!(
+            "passwords that are easy to guess are accepted, as the settings say (auth.password_strength_check)"
+        );
+    }
     let signer = Signer::new(&config.issuer, &secrets, rows)?;
     let hasher = Hasher::start(config.hashing)?;
     let keepers = Keepers {
@@ -169,6 +177,9 @@ pub async fn build(config: Config, deps: Deps) -> Result<App, Error> {
     let mut public = Routes::builder();
     public
         .add_service(AuthenticationServiceServer::new(Authentication(auth.clone())))
+        .add_service(OAuthServiceServer::new(OAuth(auth.clone())))
+        .add_service(ApiAccessServiceServer::new(ApiAccesses(auth.clone())))
+        .add_service(ApiKeyServiceServer::new(ApiKeys(auth.clone())))
         .add_service(UserServiceServer::new(Users(auth.clone())))
         .add_service(RoleServiceServer::new(Roles(auth.clone())));
     let mut internal = Routes::builder();

@@ -6,11 +6,11 @@ use std::time::Duration;
 use coffre_changes::provider::{Carries, Pace, tell};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::domain::Auth;
 use crate::domain::error::Fault;
 use crate::domain::signing::PublicKey;
+use crate::domain::{Auth, api_key};
 use crate::store::changes::Subject;
-use crate::store::{changes, sessions};
+use crate::store::{api_keys, api_secrets, changes, sessions};
 
 /// Sessions stay this long after their end, so that a late sign-out still finds its own.
 const SESSIONS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -61,11 +61,14 @@ async fn clean(auth: &Auth) -> Result<(), Fault> {
         .database
         .write(move |tx| {
             let removed = changes::prune(tx.conn(), now.minus(changes::KEPT))?;
-            Ok::<_, coffre_db::Error>(removed + sessions::prune(tx.conn(), now.minus(SESSIONS_KEPT))?)
+            let removed = removed + sessions::prune(tx.conn(), now.minus(SESSIONS_KEPT))?;
+            let keys = api_keys::prune(tx.conn(), now.minus(SESSIONS_KEPT), now.minus(api_key::LISTED_AFTER))?;
+            let secrets = api_secrets::prune(tx.conn(), now.minus(SESSIONS_KEPT))?;
+            Ok::<_, coffre_db::Error>(removed + keys + secrets)
         })
         .await?;
     if removed > 0 {
-        tracing::debug!(removed, "old sessions and changes were removed");
+        tracing::debug!(removed, "old sessions, keys, secrets and changes were removed");
     }
     Ok(())
 }

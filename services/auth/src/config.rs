@@ -17,9 +17,11 @@ pub struct Config {
     pub session_life: Duration,
     /// The shortest password that is accepted, in characters; never under [`PASSWORD_MIN_LENGTH_FLOOR`].
     pub password_min_length: usize,
+    /// Passwords that would soon be guessed are refused.
+    pub password_strength_check: bool,
     /// A password that an administrator reset must be changed at the next sign-in. `coffre dev` turns it off.
     pub force_password_change: bool,
-    /// How old the sign-in may be that a change of the password asks for.
+    /// How old the sign-in may be that changing one's own password and resetting another's ask for.
     pub recent_sign_in: Duration,
     /// What a password hash costs.
     pub hashing: Hashing,
@@ -78,6 +80,7 @@ impl Default for Config {
             token_life: Duration::from_secs(20 * 60),
             session_life: Duration::from_secs(12 * 60 * 60),
             password_min_length: 12,
+            password_strength_check: true,
             force_password_change: true,
             recent_sign_in: Duration::from_secs(5 * 60),
             hashing: Hashing::default(),

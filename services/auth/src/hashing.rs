@@ -1,5 +1,6 @@
 //! Argon2id on threads of its own, so that sign-ins never take the async threads and never more memory than planned.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -75,7 +76,12 @@ pub(crate) struct Verdict {
     pub(crate) outdated: bool,
 }
 
-struct Job {
+enum Job {
+    Hash(HashJob),
+    Aside(Box<dyn FnOnce() + Send>),
+}
+
+struct HashJob {
     secret: SecretBytes,
     memory_kib: u32,
     passes: u32,
@@ -116,8 +122,9 @@ impl Hasher {
                     loop {
                         match intake.recv_timeout(IDLE) {
                             // Whoever asked has gone.
-                            Ok(job) if job.reply.is_closed() => {}
-                            Ok(job) => {
+                            Ok(Job::Hash(job)) if job.reply.is_closed() => {}
+                            Ok(Job::Aside(work)) => work(),
+                            Ok(Job::Hash(job)) => {
                                 let outcome = compute(&job, &mut memory);
                                 done.fetch_add(1, Ordering::Relaxed);
                                 // Whoever asked may have gone meanwhile.
@@ -158,6 +165,55 @@ impl Hasher {
         Ok(Stored { memory_kib, passes, salt, hash }.text())
     }
 
+    /// Hashes a keyed secret for storage beside an earlier one of the same owner, under the same salt where it has today's parameters: whoever
+    /// shows either costs one hash ([`Self::verify_any`]).
+    pub(crate) async fn hash_beside(
+        &self,
+        secret: SecretBytes,
+        earlier: Option<&str>,
+        turn: Option<HashTurn>,
+    ) -> Result<String, HashFault> {
+        let (memory_kib, passes) = (self.parameters.memory_kib, self.parameters.passes);
+        let like = earlier.and_then(Stored::parse).filter(|old| (old.memory_kib, old.passes) == (memory_kib, passes));
+        let salt = match like {
+            Some(old) => old.salt,
+            None => random::<SALT_LEN>().map_err(|_| HashFault::Random)?.to_vec(),
+        };
+        let hash = self.run(secret, memory_kib, passes, salt.clone(), turn).await?.to_vec();
+        Ok(Stored { memory_kib, passes, salt, hash }.text())
+    }
+
+    /// Compares a keyed secret with the stored hashes of one owner and returns the place of the one that matches. They share their salt, so one
+    /// hash is computed whether there are any or none; another only where the parameters were changed between two of them.
+    pub(crate) async fn verify_any(
+        &self,
+        secret: &SecretBytes,
+        stored: &[&str],
+        turn: HashTurn,
+    ) -> Result<Option<usize>, HashFault> {
+        let known: Vec<(usize, Stored)> =
+            stored.iter().enumerate().filter_map(|(place, text)| Some((place, Stored::parse(text)?))).collect();
+        let mut turn = Some(turn);
+        let mut against = known.first().map_or_else(|| self.dummy.as_ref().clone(), |(_, first)| first.clone());
+        let mut left = known;
+        loop {
+            let copy = SecretBytes::new(secret.expose().to_vec());
+            let salt = against.salt.clone();
+            let hash = self.run(copy, against.memory_kib, against.passes, salt, turn.take()).await?;
+            let alike = |other: &Stored| {
+                (other.memory_kib, other.passes, &other.salt) == (against.memory_kib, against.passes, &against.salt)
+            };
+            let found =
+                left.iter().find(|(_, other)| alike(other) && equal(&hash, &other.hash)).map(|(place, _)| *place);
+            left.retain(|(_, other)| !alike(other));
+            match (found, left.first()) {
+                (Some(place), _) => return Ok(Some(place)),
+                (None, Some((_, next))) => against = next.clone(),
+                (None, None) => return Ok(None),
+            }
+        }
+    }
+
     /// Compares a keyed password with a stored hash. Without one, or with one that cannot be read, the work is the same and nothing matches.
     pub(crate) async fn verify(
         &self,
@@ -173,6 +229,26 @@ impl Hasher {
         Ok(Verdict { matches: equal(&hash, &against.hash) & real, outdated })
     }
 
+    /// Does other work that holds a core for long, on the threads that hash. Whoever asks holds a turn.
+    pub(crate) async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, HashFault> {
+        let (reply, answer) = oneshot::channel();
+        let work = move || {
+            if reply.is_closed() {
+                return;
+            }
+            // A fault in it must not end the thread.
+            if let Ok(done) = catch_unwind(AssertUnwindSafe(work)) {
+                // Whoever asked may have gone meanwhile.
+                let _ = reply.send(done);
+            }
+        };
+        self.jobs.send(Job::Aside(Box::new(work))).map_err(|_| HashFault::Stopped)?;
+        answer.await.map_err(|_| HashFault::Stopped)
+    }
+
     async fn run(
         &self,
         secret: SecretBytes,
@@ -182,8 +258,8 @@ impl Hasher {
         turn: Option<HashTurn>,
     ) -> Result<[u8; HASH_LEN], HashFault> {
         let (reply, answer) = oneshot::channel();
-        let job = Job { secret, memory_kib, passes, salt, reply, _turn: turn };
-        self.jobs.send(job).map_err(|_| HashFault::Stopped)?;
+        let job = HashJob { secret, memory_kib, passes, salt, reply, _turn: turn };
+        self.jobs.send(Job::Hash(job)).map_err(|_| HashFault::Stopped)?;
         answer.await.map_err(|_| HashFault::Stopped)?
     }
 }
@@ -202,7 +278,7 @@ fn step_back() {
 #[cfg(not(target_os = "linux"))]
 fn step_back() {}
 
-fn compute(job: &Job, memory: &mut Vec<Block>) -> Result<[u8; HASH_LEN], HashFault> {
+fn compute(job: &HashJob, memory: &mut Vec<Block>) -> Result<[u8; HASH_LEN], HashFault> {
     let params = Params::new(job.memory_kib, job.passes, 1, Some(HASH_LEN)).map_err(|_| HashFault::Parameters)?;
     memory.resize(params.block_count(), Block::new());
     let mut out = [0; HASH_LEN];
@@ -233,6 +309,32 @@ mod tests {
         let stored = hasher.hash(secret("right"), None).await.unwrap();
         assert!(hasher.verify(secret("right"), Some(&stored), None).await.unwrap().matches);
         assert!(!hasher.verify(secret("wrong"), Some(&stored), None).await.unwrap().matches);
+    }
+
+    #[tokio::test]
+    async fn secrets_of_one_owner_cost_one_hash_together() {
+        let (hasher, gate) = (hasher(), Gate::new(1, 8));
+        let first = hasher.hash_beside(secret("first"), None, None).await.unwrap();
+        let second = hasher.hash_beside(secret("second"), Some(&first), None).await.unwrap();
+        let stored = [second.as_str(), "hmac-sha256$abc", first.as_str()];
+        for (shown, expected) in [("first", Some(2)), ("second", Some(0)), ("third", None)] {
+            let before = hasher.done();
+            let turn = gate.turn([1; 16]).await.unwrap();
+            assert_eq!(hasher.verify_any(&secret(shown), &stored, turn).await.unwrap(), expected);
+            assert_eq!(hasher.done(), before + 1, "{shown}");
+        }
+        let turn = gate.turn([1; 16]).await.unwrap();
+        assert_eq!(hasher.verify_any(&secret("first"), &[], turn).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_secret_under_other_parameters_still_matches() {
+        let (hasher, gate) = (hasher(), Gate::new(1, 8));
+        let other = Hashing { memory_kib: 128, passes: 1, threads: NonZeroUsize::MIN, waiting: 8 };
+        let old = Hasher::start(other).unwrap().hash_beside(secret("old"), None, None).await.unwrap();
+        let new = hasher.hash_beside(secret("new"), Some(&old), None).await.unwrap();
+        let turn = gate.turn([1; 16]).await.unwrap();
+        assert_eq!(hasher.verify_any(&secret("old"), &[&new, &old], turn).await.unwrap(), Some(1));
     }
 
     #[cfg(target_os = "linux")]
@@ -272,6 +374,16 @@ mod tests {
             assert!(next.await.is_ok());
         }
         assert_eq!(hasher.done(), 1, "and is not computed for nobody");
+    }
+
+    #[tokio::test]
+    async fn a_fault_in_other_work_ends_no_thread() {
+        let hasher = hasher();
+        let refused: Result<(), _> = hasher.aside(|| panic!("planted")).await;
+        assert_eq!(refused, Err(HashFault::Stopped));
+        assert_eq!(hasher.aside(|| 7).await, Ok(7));
+        hasher.hash(secret("any"), None).await.unwrap();
+        assert_eq!(hasher.done(), 1, "only hashes are counted");
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use crate::domain::error::{Fault, WeakPassword};
 use crate::domain::password;
 use crate::domain::role::{NewRole, SystemRole};
 use crate::domain::signing;
+use crate::domain::strength::Known;
 use crate::domain::user::NewUser;
 use crate::hashing::{HashFault, Hasher};
 use crate::secrets::Secrets;
@@ -100,9 +101,12 @@ pub async fn init(
     let now = clock.now();
     let username = Name::parse(administrator.username).map_err(InitError::Name)?;
     password::check(&administrator.password, username.as_str(), config.password_min_length)?;
+    let hasher = Hasher::start(config.hashing)?;
+    if config.password_strength_check {
+        hasher.judge(&administrator.password, Known::of([username.as_str()])).await??;
+    }
     let signing_key = signing::generate(&secrets, now, now)?;
     let id = database.write(|tx| users::reserve_id(tx.conn())).await?;
-    let hasher = Hasher::start(config.hashing)?;
     let hash = hasher.hash(secrets.keyed_password(id, administrator.password.expose().as_bytes()), None).await?;
     let new = NewUser {
         username,

@@ -4,19 +4,43 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use coffre_crypto::hmac::{MAC_LEN, MacKey};
 use coffre_crypto::{CryptoError, Key256, aead, hkdf};
-use coffre_secret::{SecretBytes, equal};
+use coffre_secret::SecretBytes;
 use coffre_types::{ApiAccessId, ApiKeyId, SessionId, UserId};
 
 /// What the stored hash of a generated client secret begins with; that of a chosen one is a PHC string.
 const GENERATED: &str = "hmac-sha256$";
 
+/// Hashes API keys. A key gets its id within the transaction that makes it, and is hashed there.
+#[derive(Clone)]
+pub(crate) struct ApiKeyHashes(MacKey);
+
+impl ApiKeyHashes {
+    /// Returns the hash of an API key as it is stored, bound to the key and to its user.
+    pub(crate) fn hash(&self, user: UserId, key: ApiKeyId, secret: &SecretBytes) -> [u8; MAC_LEN] {
+        self.0.mac(&[&user.get().to_be_bytes(), &key.get().to_be_bytes(), secret.expose()])
+    }
+}
+
+/// Makes the MACs of refresh tokens. They are checked within the transaction that renews.
+#[derive(Clone)]
+pub(crate) struct RefreshMacs(MacKey);
+
+impl RefreshMacs {
+    /// Returns the MAC of a refresh token. Whoever writes the database and gives the session to another user or access breaks it.
+    pub(crate) fn mac(&self, session: SessionId, user: UserId, access: ApiAccessId, generation: i64) -> [u8; MAC_LEN] {
+        let numbers = [user.get(), access.get(), generation].map(i64::to_be_bytes);
+        let [user, access, generation] = &numbers;
+        self.0.mac(&[session.uuid().as_bytes(), user, access, generation])
+    }
+}
+
 /// The keys derived from `auth.key`, one a purpose.
 pub(crate) struct Secrets {
     pepper: MacKey,
-    api_keys: MacKey,
+    api_keys: ApiKeyHashes,
     client_secrets: MacKey,
     client_pepper: MacKey,
-    refresh_tokens: MacKey,
+    refresh_tokens: RefreshMacs,
     token_ids: MacKey,
     confirmations: MacKey,
     buckets: MacKey,
@@ -31,10 +55,10 @@ impl Secrets {
         let mac = |purpose| hkdf::derive(&root, b"", purpose).map(|key| MacKey::new(&key));
         Ok(Self {
             pepper: mac("coffre/auth/password-pepper/v1")?,
-            api_keys: mac("coffre/auth/api-key/v1")?,
+            api_keys: ApiKeyHashes(mac("coffre/auth/api-key/v1")?),
             client_secrets: mac("coffre/auth/generated-client-secret/v1")?,
             client_pepper: mac("coffre/auth/client-secret-pepper/v1")?,
-            refresh_tokens: mac("coffre/auth/refresh-token/v1")?,
+            refresh_tokens: RefreshMacs(mac("coffre/auth/refresh-token/v1")?),
             token_ids: mac("coffre/auth/token-id/v1")?,
             confirmations: mac("coffre/auth/confirmation/v1")?,
             buckets: mac("coffre/auth/throttle-bucket/v1")?,
@@ -48,9 +72,9 @@ impl Secrets {
         SecretBytes::new(self.pepper.mac(&[&user.get().to_be_bytes(), password]).to_vec())
     }
 
-    /// Returns the hash of an API key as it is stored, bound to the key and to its user.
-    pub(crate) fn api_key_hash(&self, user: UserId, key: ApiKeyId, secret: &SecretBytes) -> [u8; MAC_LEN] {
-        self.api_keys.mac(&[&user.get().to_be_bytes(), &key.get().to_be_bytes(), secret.expose()])
+    /// Returns what hashes API keys.
+    pub(crate) fn api_key_hashes(&self) -> &ApiKeyHashes {
+        &self.api_keys
     }
 
     /// Returns the hash of a generated client secret as it is stored, bound to its access.
@@ -59,27 +83,14 @@ impl Secrets {
         format!("{GENERATED}{}", STANDARD_NO_PAD.encode(mac))
     }
 
-    /// Says whether a generated client secret has a stored hash. That of a chosen secret never matches.
-    pub(crate) fn client_secret_matches(&self, access: ApiAccessId, secret: &SecretBytes, stored: &str) -> bool {
-        equal(self.client_secret_hash(access, secret).as_bytes(), stored.as_bytes())
-    }
-
     /// Keys a chosen client secret and binds it to its access, for Argon2id.
     pub(crate) fn keyed_client_secret(&self, access: ApiAccessId, secret: &[u8]) -> SecretBytes {
         SecretBytes::new(self.client_pepper.mac(&[&access.get().to_be_bytes(), secret]).to_vec())
     }
 
-    /// Returns the MAC of a refresh token. Whoever writes the database and gives the session to another user or access breaks it.
-    pub(crate) fn refresh_token_mac(
-        &self,
-        session: SessionId,
-        user: UserId,
-        access: ApiAccessId,
-        generation: i64,
-    ) -> [u8; MAC_LEN] {
-        let numbers = [user.get(), access.get(), generation].map(i64::to_be_bytes);
-        let [user, access, generation] = &numbers;
-        self.refresh_tokens.mac(&[session.uuid().as_bytes(), user, access, generation])
+    /// Returns what makes the MACs of refresh tokens.
+    pub(crate) fn refresh_macs(&self) -> &RefreshMacs {
+        &self.refresh_tokens
     }
 
     /// Derives the id of the access token of a session's generation, so that the same token can be made again.
@@ -156,19 +167,19 @@ mod tests {
         let [one, two] = [1, 2].map(ApiAccessId::from_trusted);
         let [ada, bob] = [1, 2].map(UserId::from_trusted);
         let [first, second] = [1, 2].map(ApiKeyId::from_trusted);
-        let key = secrets.api_key_hash(ada, first, &secret);
-        assert_ne!(key, secrets.api_key_hash(bob, first, &secret));
-        assert_ne!(key, secrets.api_key_hash(ada, second, &secret));
+        let key = secrets.api_key_hashes().hash(ada, first, &secret);
+        assert_ne!(key, secrets.api_key_hashes().hash(bob, first, &secret));
+        assert_ne!(key, secrets.api_key_hashes().hash(ada, second, &secret));
         let stored = secrets.client_secret_hash(one, &secret);
-        assert!(secrets.client_secret_matches(one, &secret, &stored));
-        assert!(!secrets.client_secret_matches(two, &secret, &stored));
-        assert!(!secrets.client_secret_matches(one, &SecretBytes::new(vec![2; 32]), &stored));
+        assert_eq!(stored, secrets.client_secret_hash(one, &secret));
+        assert_ne!(stored, secrets.client_secret_hash(two, &secret));
+        assert_ne!(stored, secrets.client_secret_hash(one, &SecretBytes::new(vec![2; 32])));
         let keyed = |access| secrets.keyed_client_secret(access, b"a chosen secret").expose().to_vec();
         assert_ne!(keyed(one), keyed(two));
-        let mac = secrets.refresh_token_mac(session, ada, one, 0);
-        assert_ne!(mac, secrets.refresh_token_mac(session, bob, one, 0));
-        assert_ne!(mac, secrets.refresh_token_mac(session, ada, two, 0));
-        assert_ne!(mac, secrets.refresh_token_mac(session, ada, one, 1));
+        let mac = secrets.refresh_macs().mac(session, ada, one, 0);
+        assert_ne!(mac, secrets.refresh_macs().mac(session, bob, one, 0));
+        assert_ne!(mac, secrets.refresh_macs().mac(session, ada, two, 0));
+        assert_ne!(mac, secrets.refresh_macs().mac(session, ada, one, 1));
         let confirmed = secrets.confirmation(one, ada, &stored);
         assert_ne!(confirmed, secrets.confirmation(two, ada, &stored));
         assert_ne!(confirmed, secrets.confirmation(one, bob, &stored));

@@ -155,6 +155,7 @@ fn gateway_config(settings: &Settings, form: Form, readiness: Readiness, metrics
         trusted_proxies: settings.trusted_proxies.clone(),
         allowed_hosts: (form == Form::Dev).then(GatewayConfig::loopback_hosts),
         public_url: settings.public_url.as_deref().map(PublicUrl::of).unwrap_or_default(),
+        password_strength_check: settings.password_strength_check,
         readiness,
         metrics: Some(metrics),
         ..GatewayConfig::default()

@@ -3,14 +3,21 @@
 //! SignOut is open because it looks at its token itself: one that has expired still ends its session. The lists are open to every signed-in
 //! user here; how much they show, and whether anything, is decided by [`crate::domain::policy::list_users`]. What a user holds is its own
 //! affair too, so who may see and hand it over is decided by [`crate::domain::policy::see_holdings`] and `give_holdings`.
+//!
+//! The token endpoint is open because a client shows its secret there. An API access is seen by its operator too, and a confirmation taken back
+//! by him, at any time: that is decided by [`crate::domain::api_policy`].
+//!
+//! API keys are their owner's: a permission is needed to have some, not to be rid of one. A change of a user that carries a password is a
+//! reset and asks for a recent sign-in, which the use case looks at.
 
 use coffre_audit_client::ActivityType;
 use coffre_rpc::{Access, Rpc};
-use coffre_types::Permission::ManageUsers;
+use coffre_types::Permission::{ConnectToApi, GenerateApiKey, ManageApiAccess, ManageUsers};
 
-use Access::{Caller, Open, PasswordChange, Permission};
+use Access::{Caller, Open, PasswordChange, Permission, RecentPermission, Session, SessionPermission};
 use ActivityType::{
-    AddRole, AuditUnsetActivityType as Unset, CreateUser, DeleteRole, DeleteUser, Login, Logout, UpdateRole, UpdateUser,
+    AddRole, AuditUnsetActivityType as Unset, ClientLogin, CreateUser, DeleteRole, DeleteUser, EditSettings, Login,
+    Logout, UpdateRole, UpdateUser,
 };
 
 const fn rpc(path: &'static str, access: Access, event: &'static str, activity: ActivityType) -> Rpc {
@@ -26,6 +33,22 @@ pub const RPCS: &[Rpc] = &[
     rpc("/coffre.auth.v1.AuthenticationService/SignOut", Open, "session.ended", Logout),
     rpc("/coffre.auth.v1.AuthenticationService/ChangePassword", PasswordChange, "user.password.changed", UpdateUser),
     rpc("/coffre.auth.v1.AuthenticationService/GetJsonWebKeySet", Open, "signing_keys.read", Unset),
+    rpc("/coffre.auth.v1.OAuthService/IssueTokenForPassword", Open, "oauth.token.issued", Login),
+    rpc("/coffre.auth.v1.OAuthService/IssueTokenForRefreshToken", Open, "oauth.token.refreshed", ClientLogin),
+    rpc("/coffre.auth.v1.OAuthService/IssueTokenForClient", Open, "oauth.token.issued", ClientLogin),
+    rpc("/coffre.auth.v1.OAuthService/RevokeToken", Open, "oauth.token.revoked", Logout),
+    rpc("/coffre.auth.v1.OAuthService/IntrospectToken", Open, "oauth.token.introspected", Unset),
+    rpc("/coffre.auth.v1.ApiAccessService/CreateApiAccess", RecentPermission(ManageApiAccess), "api_access.created", EditSettings),
+    rpc("/coffre.auth.v1.ApiAccessService/GetApiAccess", Session, "api_access.read", Unset),
+    rpc("/coffre.auth.v1.ApiAccessService/ListApiAccesses", SessionPermission(ManageApiAccess), "api_access.listed", Unset),
+    rpc("/coffre.auth.v1.ApiAccessService/UpdateApiAccess", RecentPermission(ManageApiAccess), "api_access.updated", EditSettings),
+    rpc("/coffre.auth.v1.ApiAccessService/DeleteApiAccess", RecentPermission(ManageApiAccess), "api_access.deleted", EditSettings),
+    rpc("/coffre.auth.v1.ApiAccessService/RotateApiAccessSecret", RecentPermission(ManageApiAccess), "api_access.secret.rotated", EditSettings),
+    rpc("/coffre.auth.v1.ApiAccessService/ConfirmApiAccess", RecentPermission(ConnectToApi), "api_access.confirmed", EditSettings),
+    rpc("/coffre.auth.v1.ApiAccessService/WithdrawApiAccessConfirmation", Session, "api_access.confirmation.withdrawn", EditSettings),
+    rpc("/coffre.auth.v1.ApiKeyService/CreateApiKey", RecentPermission(GenerateApiKey), "api_key.created", UpdateUser),
+    rpc("/coffre.auth.v1.ApiKeyService/ListApiKeys", SessionPermission(GenerateApiKey), "api_key.listed", Unset),
+    rpc("/coffre.auth.v1.ApiKeyService/DeleteApiKey", Session, "api_key.deleted", UpdateUser),
     rpc("/coffre.auth.v1.UserService/CreateUser", Permission(ManageUsers), "user.created", CreateUser),
     rpc("/coffre.auth.v1.UserService/GetUser", Permission(ManageUsers), "user.read", Unset),
     rpc("/coffre.auth.v1.UserService/ListUsers", Caller, "user.listed", Unset),

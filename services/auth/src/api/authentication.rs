@@ -22,19 +22,24 @@ use crate::domain::password;
 impl AuthenticationService for Authentication {
     async fn sign_in(&self, request: Request<SignInRequest>) -> Result<Response<SignInResponse>, Status> {
         let call = CallContext::of(&request)?;
-        let SignInRequest { username, password, .. } = request.into_inner();
-        let password = bounded("password", password)?;
+        let SignInRequest { username, password, api_key } = request.into_inner();
+        let (password, api_key) = (bounded("password", password)?, bounded("api_key", api_key)?);
         if username.is_empty() {
             return Err(Refusal::invalid("username", "must not be empty").into());
         }
         if username.chars().count() > Name::MAX_CHARACTERS {
             return Err(Refusal::invalid("username", "must have at most 255 characters").into());
         }
-        let signed_in = self
-            .0
-            .sign_in(&username, &password, call.client_address(), call.record())
-            .await
-            .map_err(error::of_sign_in)?;
+        let (address, record) = (call.client_address(), call.record());
+        let signed_in = match (password.expose().is_empty(), api_key.expose().is_empty()) {
+            (false, true) => self.0.sign_in(&username, &password, address, record).await,
+            (true, false) => self.0.sign_in_with_key(&username, &api_key, address, record).await,
+            (true, true) => return Err(Refusal::invalid("password", "is required, or an API key in its place").into()),
+            (false, false) => {
+                return Err(Refusal::invalid("api_key", "takes the place of the password; send one of them").into());
+            }
+        }
+        .map_err(error::of_sign_in)?;
         Ok(Response::new(SignInResponse {
             token: signed_in.token,
             expire_time: Some(signed_in.expires.to_proto()),
@@ -106,7 +111,7 @@ impl AuthenticationService for Authentication {
     }
 }
 
-/// Refuses a password that is longer than any may be, before anything is computed.
+/// Refuses a password or a key that is longer than any may be, before anything is computed.
 fn bounded(field: &'static str, password: String) -> Result<SecretText, Refusal> {
     let password = SecretText::new(password);
     if password.len_bytes() > password::MAX_BYTES {

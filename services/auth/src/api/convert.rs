@@ -3,8 +3,9 @@
 use coffre_proto::auth::internal::v1 as internal;
 use coffre_proto::auth::v1 as proto;
 use coffre_secret::SecretText;
-use coffre_types::{NameKey, Permission, PermissionSet, RoleId, Timestamp, UserId};
+use coffre_types::{ApiKeyId, NameKey, Permission, PermissionSet, RoleId, Timestamp, UserId};
 
+use crate::domain::api_key::ApiKey;
 use crate::domain::error::Invalid;
 use crate::domain::policy::Shown;
 use crate::domain::ports::{Held, Holdings};
@@ -18,6 +19,10 @@ const LONGEST_ETAG: usize = 1000;
 
 pub(super) fn user_id(id: i64) -> Result<UserId, Invalid> {
     UserId::new(id).ok_or_else(|| Invalid::new("id", "must be a number from 1"))
+}
+
+pub(super) fn api_key_id(id: i64) -> Result<ApiKeyId, Invalid> {
+    ApiKeyId::new(id).ok_or_else(|| Invalid::new("id", "must be a number from 1"))
 }
 
 pub(super) fn recipient_id(id: i64) -> Result<UserId, Invalid> {
@@ -212,6 +217,17 @@ pub(super) fn to_user(user: User) -> proto::User {
         create_time: time(user.created_at),
         updater_id: user.updated_by,
         update_time: time(user.updated_at),
+    }
+}
+
+pub(super) fn to_api_key(key: ApiKey) -> proto::ApiKey {
+    proto::ApiKey {
+        id: key.id.get(),
+        name: key.name,
+        hint: key.hint,
+        create_time: time(key.created_at),
+        expire_time: time(key.expires_at),
+        last_use_time: key.last_used_at.and_then(time),
     }
 }
 

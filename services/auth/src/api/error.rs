@@ -8,8 +8,8 @@ use coffre_error::{Reason, Refusal};
 
 use super::holdings;
 use crate::domain::error::{
-    CallerFault, CannotGive, Denied, Fault, GrantFault, Invalid, PasswordError, RoleError, SessionError, SignInError,
-    UserError, WeakPassword,
+    ApiKeyError, CallerFault, CannotGive, Denied, Fault, GrantFault, Invalid, PasswordError, RoleError, SessionError,
+    SignInError, UserError, WeakPassword,
 };
 use crate::domain::ports::Keeper;
 
@@ -47,13 +47,13 @@ pub(crate) fn of_fault(error: Fault) -> Refusal {
     fault(error)
 }
 
-fn throttled(retry_after: Duration) -> Refusal {
+pub(super) fn throttled(retry_after: Duration) -> Refusal {
     let seconds = retry_after.as_secs().max(1);
     Refusal::new(Reason::AuthThrottled, format!("too many failed sign-ins; wait {seconds} seconds and repeat the call"))
         .retry_after(Duration::from_secs(seconds))
 }
 
-fn overloaded() -> Refusal {
+pub(super) fn overloaded() -> Refusal {
     Refusal::new(Reason::RequestOverloaded, "too many sign-ins at once; repeat the call a little later")
         .retry_after(SOON)
 }
@@ -67,13 +67,17 @@ pub(crate) fn of_invalid(error: Invalid) -> Refusal {
 }
 
 fn weak(weak: WeakPassword, field: &'static str) -> Refusal {
-    let text = match weak {
+    let advice = match weak {
         WeakPassword::TooShort { .. }
         | WeakPassword::TooLong { .. }
         | WeakPassword::IsTheName
-        | WeakPassword::Unchanged => weak.to_string(),
+        | WeakPassword::Unchanged => "choose another",
+        WeakPassword::Guessable { .. } => {
+            "choose another, such as four words that have nothing to do with each other or with the user"
+        }
     };
-    Refusal::new(Reason::AuthPasswordWeak, format!("{text}; choose another")).violation(field, text)
+    let text = weak.to_string();
+    Refusal::new(Reason::AuthPasswordWeak, format!("{text}; {advice}")).violation(field, text)
 }
 
 pub(crate) fn of_denied(Denied(permission): Denied) -> Refusal {
@@ -87,7 +91,7 @@ fn caller(fault: CallerFault) -> Refusal {
     }
 }
 
-fn session_ended() -> Refusal {
+pub(crate) fn session_ended() -> Refusal {
     Refusal::new(Reason::AuthTokenInvalid, "the session has ended in the meantime; sign in again")
 }
 
@@ -159,16 +163,33 @@ pub(crate) fn of_password(error: PasswordError) -> Refusal {
         PasswordError::Weak(fault) => weak(fault, "new_password"),
         PasswordError::Throttled { retry_after } => throttled(retry_after),
         PasswordError::Overloaded => overloaded(),
-        PasswordError::SignInTooOld => Refusal::new(
-            Reason::AuthRecentSignInRequired,
-            "this needs a sign-in of the last minutes; sign in again and repeat the call",
-        ),
-        PasswordError::WrongKind => Refusal::new(
-            Reason::AuthTokenKind,
-            "a password is changed within a session only; sign in with it and repeat the call",
-        ),
+        PasswordError::SignInTooOld => coffre_rpc::recent_sign_in_required(),
         PasswordError::SessionEnded => session_ended(),
         PasswordError::Fault(error) => fault(error),
+    }
+}
+
+pub(crate) fn of_api_key(error: ApiKeyError) -> Refusal {
+    match error {
+        ApiKeyError::Invalid(error) => invalid(error),
+        ApiKeyError::NotFound => Refusal::new(
+            Reason::ApiKeyNotFound,
+            "you have no such API key, or it was revoked already; GET /v1/apikeys lists yours",
+        ),
+        ApiKeyError::NameTaken => Refusal::new(
+            Reason::ApiKeyNameTaken,
+            "another of your API keys has this name (case and Unicode form do not tell names apart; one that has expired counts as well); \
+             choose another name or delete that key",
+        )
+        .violation("name", "is taken"),
+        ApiKeyError::Limit { most } => Refusal::new(
+            Reason::ApiKeyLimit,
+            format!("you have {most} API keys, which is the most there may be; delete one that is no longer used"),
+        )
+        .with("limit", most.to_string()),
+        ApiKeyError::Denied(denied) => of_denied(denied),
+        ApiKeyError::SessionEnded => session_ended(),
+        ApiKeyError::Fault(error) => fault(error),
     }
 }
 
@@ -205,6 +226,7 @@ pub(crate) fn of_user(error: UserError) -> Refusal {
             Reason::AuthzSelfGrant,
             "one's own password is changed with the old one (PUT /v1/authentication/password), not reset",
         ),
+        UserError::SignInTooOld => coffre_rpc::recent_sign_in_required(),
         UserError::Overloaded => overloaded(),
         UserError::KeeperSilent(keeper) => silent(keeper, "the user holds, or what its roles consume"),
         UserError::Superseded => superseded("user"),
@@ -336,11 +358,22 @@ mod tests {
             (of_password(PasswordError::Throttled { retry_after: wait }), Reason::AuthThrottled, Some(wait)),
             (of_password(PasswordError::Overloaded), Reason::RequestOverloaded, soon),
             (of_password(PasswordError::SignInTooOld), Reason::AuthRecentSignInRequired, None),
-            (of_password(PasswordError::WrongKind), Reason::AuthTokenKind, None),
             (of_password(PasswordError::SessionEnded), Reason::AuthTokenInvalid, None),
             (of_password(PasswordError::Fault(Fault::Hash(HashFault::Stopped))), Reason::Internal, None),
+            (of_api_key(ApiKeyError::Invalid(bad())), Reason::RequestInvalid, None),
+            (of_api_key(ApiKeyError::NotFound), Reason::ApiKeyNotFound, None),
+            (of_api_key(ApiKeyError::NameTaken), Reason::ApiKeyNameTaken, None),
+            (of_api_key(ApiKeyError::Limit { most: 50 }), Reason::ApiKeyLimit, None),
+            (
+                of_api_key(ApiKeyError::Denied(Denied(Permission::GenerateApiKey))),
+                Reason::AuthzPermissionRequired,
+                None,
+            ),
+            (of_api_key(ApiKeyError::SessionEnded), Reason::AuthTokenInvalid, None),
+            (of_api_key(ApiKeyError::Fault(Fault::Store(StoreError::Unavailable))), Reason::StoreUnavailable, soon),
             (of_user(UserError::Invalid(bad())), Reason::RequestInvalid, None),
             (of_user(UserError::Weak(WeakPassword::IsTheName)), Reason::AuthPasswordWeak, None),
+            (of_user(UserError::Weak(WeakPassword::Guessable { why: "x" })), Reason::AuthPasswordWeak, None),
             (of_user(UserError::NotFound), Reason::UserNotFound, None),
             (of_user(UserError::NameTaken), Reason::UserNameTaken, None),
             (of_user(UserError::VersionConflict { current: 3 }), Reason::UserVersionConflict, None),
@@ -361,6 +394,7 @@ mod tests {
             (of_user(UserError::Overtaken), Reason::StoreConflict, None),
             (of_user(UserError::Denied(Denied(Permission::ManageMyLockers))), Reason::AuthzPermissionRequired, None),
             (of_user(UserError::OwnPassword), Reason::AuthzSelfGrant, None),
+            (of_user(UserError::SignInTooOld), Reason::AuthRecentSignInRequired, None),
             (of_user(UserError::Overloaded), Reason::RequestOverloaded, soon),
             (of_user(UserError::KeeperSilent(Keeper::Vault)), Reason::ServiceUnavailable, soon),
             (of_user(UserError::Superseded), Reason::StoreConflict, None),

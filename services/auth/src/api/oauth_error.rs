@@ -2,7 +2,7 @@
 
 use coffre_error::{Reason, Refusal};
 
-use super::error::{of_denied, of_fault, of_invalid, overloaded, throttled};
+use super::error::{of_denied, of_fault, of_invalid, overloaded, session_ended, throttled};
 use crate::domain::oauth_error::{ApiAccessError, OAuthError};
 
 pub(super) fn of_oauth(error: OAuthError) -> Refusal {
@@ -57,6 +57,7 @@ pub(super) fn of_api_access(error: ApiAccessError) -> Refusal {
             "the API access does not allow the grant client_credentials, so there is nothing to confirm; whoever manages API access can allow it",
         ),
         ApiAccessError::Denied(denied) => of_denied(denied),
+        ApiAccessError::SessionEnded => session_ended(),
         ApiAccessError::Overloaded => overloaded(),
         ApiAccessError::Fault(fault) => of_fault(fault),
     }
@@ -93,6 +94,7 @@ mod tests {
                 of_api_access(ApiAccessError::Denied(Denied(Permission::ManageApiAccess))),
                 Reason::AuthzPermissionRequired,
             ),
+            (of_api_access(ApiAccessError::SessionEnded), Reason::AuthTokenInvalid),
             (of_api_access(ApiAccessError::Overloaded), Reason::RequestOverloaded),
             (of_api_access(ApiAccessError::Fault(Fault::Signing)), Reason::Internal),
         ];

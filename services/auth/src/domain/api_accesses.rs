@@ -137,7 +137,7 @@ impl Auth {
             }
             store(conn, &new, by, now)?;
             let unbound = new.operator != old.operator || !new.client_credentials_grant;
-            let voided = unbound && api_secrets::void_confirmations(conn, id)?;
+            let voided = unbound && api_secrets::void_confirmations(conn, id, now)?;
             // Whoever has cached a caller of this client has its name, too.
             if disabling || voided || new.client_id != old.client_id {
                 changes::record(conn, Subject::ApiAccess(id), now)?;
@@ -171,7 +171,7 @@ impl Auth {
             named(&recorded, &access);
             check_version(None, &if_match, &access)?;
             for secret in &access.secrets {
-                api_secrets::end(conn, secret.id, now)?;
+                api_secrets::end(conn, id, secret.id, now)?;
             }
             api_accesses::delete(conn, id, by, now)?;
             changes::record(conn, Subject::ApiAccess(id), now)?;

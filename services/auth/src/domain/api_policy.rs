@@ -1,6 +1,6 @@
 //! Who may do what with API accesses. The permits of this module are made here and nowhere else; a use case asks for one.
 
-use coffre_types::{Caller, Permission, UserId};
+use coffre_types::{Caller, Permission, SessionId, UserId};
 
 use super::api_access::ApiAccess;
 use super::error::Denied;
@@ -59,6 +59,7 @@ impl Concern {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Confirm {
     operator: UserId,
+    session: SessionId,
 }
 
 impl Confirm {
@@ -66,12 +67,17 @@ impl Confirm {
     pub(crate) fn operator(self) -> UserId {
         self.operator
     }
+
+    /// Returns the session in which it is said.
+    pub(crate) fn session(self) -> SessionId {
+        self.session
+    }
 }
 
 /// Gives the right to confirm to whoever may connect to the API: a program gets no more than that.
 pub(crate) fn confirm(caller: &Caller) -> Result<Confirm, Denied> {
     match caller.has(Permission::ConnectToApi) {
-        true => Ok(Confirm { operator: caller.user_id }),
+        true => Ok(Confirm { operator: caller.user_id, session: caller.session_id }),
         false => Err(Denied(Permission::ConnectToApi)),
     }
 }

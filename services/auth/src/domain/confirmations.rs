@@ -24,7 +24,7 @@ use super::secret_text::ClientSecretText;
 use super::throttle::address_key;
 use super::{Auth, ClientAddress, race};
 use crate::store::changes::{self, Subject};
-use crate::store::{api_accesses, api_secrets};
+use crate::store::{api_accesses, api_secrets, sessions};
 
 /// A secret that was made: what is shown once, and what is stored.
 pub(super) struct MadeSecret {
@@ -91,7 +91,7 @@ impl Auth {
             check_version(None, &if_match, &old)?;
             for (place, secret) in old.secrets.iter().enumerate() {
                 let end = if place == 0 { now.plus(grace) } else { now };
-                api_secrets::end(conn, secret.id, end)?;
+                api_secrets::end(conn, id, secret.id, end)?;
             }
             api_secrets::insert(conn, id, &hash, now)?;
             store(conn, &old, by, now)?;
@@ -115,7 +115,7 @@ impl Auth {
         id: ApiAccessId,
         record: &Arc<CallRecord>,
     ) -> Result<ApiAccess, ApiAccessError> {
-        let (operator, now) = (permit.operator(), self.now());
+        let (operator, session, now) = (permit.operator(), permit.session(), self.now());
         let found = self.database.read(move |conn| api_accesses::find(conn, id, now)).await?;
         let seen = found.filter(|access| access.operator == Some(operator)).ok_or(ApiAccessError::NotFound)?;
         named(record, &seen);
@@ -131,6 +131,10 @@ impl Auth {
         race::audited(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
+            // None behind the back of a reset, which takes back all that he has confirmed.
+            if !sessions::hold(conn, operator, session, now)? {
+                return Err(ApiAccessError::SessionEnded);
+            }
             let access = api_accesses::find(conn, id, now)?.filter(|access| access.operator == Some(operator));
             let access = access.ok_or(ApiAccessError::NotFound)?;
             // He confirms what he has seen, and not what took its place meanwhile.
@@ -159,7 +163,7 @@ impl Auth {
             let access = api_accesses::find(conn, id, now)?.filter(|access| concern.covers(access));
             let access = access.ok_or(ApiAccessError::NotFound)?;
             named(&recorded, &access);
-            if !api_secrets::void_confirmations(conn, id)? {
+            if !api_secrets::void_confirmations(conn, id, now)? {
                 return Ok(());
             }
             store(conn, &access, concern.who(), now)?;

@@ -17,6 +17,7 @@ use std::time::Duration;
 use coffre_audit_client::{ActivityType, CallRecord, Origin, Source};
 use coffre_types::{RoleId, UserId, Version};
 
+use super::api_keys::end_other_ways_in;
 use super::error::{Fault, RoleError, UserError};
 use super::policy::ManageUsers;
 use super::ports::{Asker, Holdings};
@@ -146,6 +147,7 @@ impl Auth {
             recorded.object("user", id, user.username.clone());
             recorded.change("username", Some(user.username), None);
             recorded.change("roles", Some(roles_text(&user.roles)), None);
+            end_other_ways_in(conn, id, now, &recorded)?;
             Ok(())
         })
         .await

@@ -73,8 +73,6 @@ pub(crate) enum PasswordError {
     Overloaded,
     #[error("the sign-in was too long ago")]
     SignInTooOld,
-    #[error("only a session may do this")]
-    WrongKind,
     #[error("the session has ended")]
     SessionEnded,
     #[error(transparent)]
@@ -92,6 +90,8 @@ pub(crate) enum WeakPassword {
     IsTheName,
     #[error("the new password is the old one")]
     Unchanged,
+    #[error("the password is easy to guess: {why}")]
+    Guessable { why: &'static str },
 }
 
 /// A call that the caller's rights do not allow.
@@ -130,6 +130,25 @@ pub(crate) enum GrantFault {
     ConsumesToSelf(RoleId),
 }
 
+/// Why there is no API key, or it stays.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiKeyError {
+    #[error("a field is invalid")]
+    Invalid(Invalid),
+    #[error("no such key")]
+    NotFound,
+    #[error("the name is taken")]
+    NameTaken,
+    #[error("there are {most} keys")]
+    Limit { most: i64 },
+    #[error("a permission is missing")]
+    Denied(Denied),
+    #[error("the session has ended")]
+    SessionEnded,
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
 /// Why a user stays as it is.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UserError {
@@ -157,6 +176,8 @@ pub(crate) enum UserError {
     Grant(GrantFault),
     #[error("one's own password is changed elsewhere")]
     OwnPassword,
+    #[error("the sign-in was too long ago")]
+    SignInTooOld,
     #[error("too many sign-ins at once")]
     Overloaded,
     #[error("{0:?} does not answer")]
@@ -222,7 +243,7 @@ macro_rules! from_faults {
     )*};
 }
 
-from_faults!(SignInError, SessionError, PasswordError, UserError, RoleError);
+from_faults!(SignInError, SessionError, PasswordError, ApiKeyError, UserError, RoleError);
 
 impl From<Silent> for UserError {
     fn from(Silent(keeper): Silent) -> Self {
@@ -233,6 +254,12 @@ impl From<Silent> for UserError {
 impl From<Silent> for RoleError {
     fn from(Silent(keeper): Silent) -> Self {
         Self::KeeperSilent(keeper)
+    }
+}
+
+impl From<Invalid> for ApiKeyError {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
     }
 }
 
@@ -269,6 +296,12 @@ impl From<GrantFault> for UserError {
 impl From<GrantFault> for RoleError {
     fn from(fault: GrantFault) -> Self {
         Self::Grant(fault)
+    }
+}
+
+impl From<WeakPassword> for PasswordError {
+    fn from(weak: WeakPassword) -> Self {
+        Self::Weak(weak)
     }
 }
 

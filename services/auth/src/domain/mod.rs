@@ -1,14 +1,25 @@
 //! What auth does, and by which rules. It knows neither gRPC nor SQL; what it changes, it changes through [`crate::store`] in one
 //! transaction together with the record of the call.
 
+pub(crate) mod api_access;
+pub(crate) mod api_accesses;
+pub(crate) mod api_key;
+pub(crate) mod api_keys;
+pub(crate) mod api_policy;
+pub(crate) mod client;
+pub(crate) mod confirmations;
 mod consumption;
 pub(crate) mod deletion;
 pub(crate) mod error;
+pub(crate) mod grants;
 pub(crate) mod holdings;
+pub(crate) mod introspection;
+pub(crate) mod oauth_error;
 pub(crate) mod password;
 pub(crate) mod policy;
 pub(crate) mod ports;
 mod race;
+pub(crate) mod refresh;
 pub(crate) mod role;
 pub(crate) mod roles;
 pub(crate) mod secret_text;
@@ -16,6 +27,7 @@ pub(crate) mod session;
 pub(crate) mod sessions;
 pub(crate) mod sign_in;
 pub(crate) mod signing;
+pub(crate) mod strength;
 pub(crate) mod throttle;
 mod turn;
 pub(crate) mod user;

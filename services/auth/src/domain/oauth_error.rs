@@ -47,6 +47,8 @@ pub(crate) enum ApiAccessError {
     NotBindable,
     #[error("a permission is missing")]
     Denied(Denied),
+    #[error("the session has ended")]
+    SessionEnded,
     #[error("too many sign-ins at once")]
     Overloaded,
     #[error(transparent)]

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use coffre_audit_client::CallRecord;
 use coffre_secret::SecretText;
-use coffre_types::{Caller, NameKey, TokenKind};
+use coffre_types::{Caller, NameKey, UserId};
 
 use super::error::{PasswordError, WeakPassword};
 use super::sign_in::Attempt;
-use super::{Auth, ClientAddress, race};
+use super::strength::Known;
+use super::{Auth, ClientAddress, race, throttle};
 use crate::store::changes::{self, Subject};
 use crate::store::{sessions, users};
 
@@ -40,10 +41,7 @@ impl Auth {
         address: ClientAddress,
         record: &Arc<CallRecord>,
     ) -> Result<(), PasswordError> {
-        if caller.kind != TokenKind::Session {
-            return Err(PasswordError::WrongKind);
-        }
-        if caller.password_time.plus(self.config.recent_sign_in) < self.now() {
+        if !caller.signed_in_within(self.config.recent_sign_in, self.now()) {
             return Err(PasswordError::SignInTooOld);
         }
         record.object("user", caller.user_id, caller.username.to_string());
@@ -60,7 +58,14 @@ impl Auth {
             self.count_failure(counted).await?;
             return Err(PasswordError::SessionEnded);
         }
-        let hash = self.hasher.hash(self.secrets.keyed_password(user.id, new.expose().as_bytes()), None).await?;
+        // Only now: whoever does not know the old password makes nobody estimate a new one.
+        let turn = self.gate.turn(throttle::address_key(address)).await.map_err(|_| PasswordError::Overloaded)?;
+        if let Err(refused) = self.refuse_guessable::<PasswordError>(new, self.known_of(user.id).await?).await {
+            self.count_success(counted).await?;
+            return Err(refused);
+        }
+        let keyed = self.secrets.keyed_password(user.id, new.expose().as_bytes());
+        let hash = self.hasher.hash(keyed, Some(turn)).await?;
         let (session, now, seen_epoch) = (caller.session_id, self.now(), user.epoch);
         let rules = self.config.throttle;
         let recorded = record.clone();
@@ -89,6 +94,11 @@ impl Auth {
         .await?;
         self.hub.poke();
         Ok(())
+    }
+
+    async fn known_of(&self, user: UserId) -> Result<Known, coffre_db::Error> {
+        let user = self.database.read(move |conn| users::find(conn, user)).await?;
+        Ok(user.map(|user| Known::of_user(&user)).unwrap_or_default())
     }
 }
 

@@ -24,6 +24,25 @@ pub(crate) fn manage_users(caller: &Caller) -> Result<ManageUsers<'_>, Denied> {
     if caller.has(Permission::ManageUsers) { Ok(ManageUsers { caller }) } else { Err(Denied(Permission::ManageUsers)) }
 }
 
+/// The right to have API keys of one's own.
+#[derive(Clone, Copy)]
+pub(crate) struct UseApiKeys<'a> {
+    caller: &'a Caller,
+}
+
+impl<'a> UseApiKeys<'a> {
+    /// Returns who holds it.
+    pub(crate) fn caller(self) -> &'a Caller {
+        self.caller
+    }
+}
+
+/// Gives the right to have API keys to those who hold it. To revoke one's own nobody needs it.
+pub(crate) fn use_api_keys(caller: &Caller) -> Result<UseApiKeys<'_>, Denied> {
+    let permission = Permission::GenerateApiKey;
+    if caller.has(permission) { Ok(UseApiKeys { caller }) } else { Err(Denied(permission)) }
+}
+
 /// How much of users and roles a list shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Shown {

@@ -10,7 +10,7 @@ use coffre_audit_client::{CallRecord, audited_write};
 use coffre_db::{Database, Tx};
 use tokio::time::sleep;
 
-use super::error::{Fault, PasswordError, RoleError, SessionError, SignInError, UserError};
+use super::error::{ApiKeyError, Fault, PasswordError, RoleError, SessionError, SignInError, UserError};
 
 /// How often it is given back.
 const ROUNDS: u32 = 12;
@@ -87,4 +87,4 @@ macro_rules! raced {
     )*};
 }
 
-raced!(SignInError, SessionError, PasswordError, UserError, RoleError);
+raced!(SignInError, SessionError, PasswordError, ApiKeyError, UserError, RoleError);

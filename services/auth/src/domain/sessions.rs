@@ -73,7 +73,7 @@ impl Auth {
         kid: String,
     ) -> Result<Standing, SessionError> {
         let now = self.now();
-        let standing = self.database.read(move |conn| sessions::standing(conn, session, &kid, now)).await?;
+        let standing = self.database.read(move |conn| sessions::standing(conn, session, Some(&kid), now)).await?;
         standing.filter(|standing| standing.takes(user, epoch)).ok_or(SessionError::TokenInvalid)
     }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::error::{Fault, PasswordError, SignInError};
 use super::session::{NewSession, Origin};
-use super::throttle::{self, BucketKey, Counted, Shown};
+use super::throttle::{self, BucketKey, Counted, Outlook, Shown};
 use super::user::{SignInRow, User};
 use super::{Auth, ClientAddress, race};
 use crate::store::{sessions, users};
@@ -25,7 +25,7 @@ pub(crate) struct Attempt {
     /// The stored hash was made with other parameters than those of today.
     outdated: bool,
     /// Why nothing matched, for the audit alone.
-    cause: &'static str,
+    pub(super) cause: &'static str,
 }
 
 /// Why a password was not checked.
@@ -105,10 +105,10 @@ impl Auth {
     }
 
     /// Says in the record who tries, whatever comes of it. The same row is read for names that exist and names that do not.
-    async fn name_the_actor(&self, name: &NameKey, record: &CallRecord) -> Result<(), SignInError> {
+    pub(super) async fn name_the_actor(&self, name: &NameKey, record: &CallRecord) -> Result<(), Fault> {
         let key = name.clone();
         let known: Option<SignInRow> =
-            self.database.read(move |conn| users::for_sign_in(conn, &key).map_err(SignInError::from)).await?;
+            self.database.read(move |conn| users::for_sign_in(conn, &key).map_err(Fault::from)).await?;
         match known {
             Some(user) => record.actor(user.id, user.username, None),
             None => record.actor_unknown_name(self.outbox.key().unknown_name_hash(name.as_str())),
@@ -117,7 +117,7 @@ impl Auth {
     }
 
     /// Lets an attempt wait as long as the failures before it ask for; refuses it where they block it.
-    pub(crate) async fn hold_back(&self, keys: [BucketKey; 3]) -> Result<(), AttemptError> {
+    pub(crate) async fn hold_back(&self, keys: [BucketKey; 3]) -> Result<Outlook, AttemptError> {
         let (rules, now) = (self.config.throttle, self.now());
         let outlook = self.database.read(move |conn| throttle::look(conn, &rules, &keys, now)).await?;
         if outlook.ahead {
@@ -129,7 +129,7 @@ impl Auth {
         if !outlook.delay.is_zero() {
             tokio::time::sleep(outlook.delay).await;
         }
-        Ok(())
+        Ok(outlook)
     }
 
     /// Checks a password, counted before it is hashed. The caller settles the attempt.
@@ -170,6 +170,13 @@ impl Auth {
     pub(crate) async fn count_failure(&self, counted: Counted) -> Result<(), Fault> {
         let (rules, now) = (self.config.throttle, self.now());
         race::write(&self.database, move |tx| counted.settle(tx.conn(), &rules, false, now)).await?;
+        Ok(())
+    }
+
+    /// Settles an attempt whose password was right, though nothing comes of it.
+    pub(crate) async fn count_success(&self, counted: Counted) -> Result<(), Fault> {
+        let (rules, now) = (self.config.throttle, self.now());
+        race::write(&self.database, move |tx| counted.settle(tx.conn(), &rules, true, now)).await?;
         Ok(())
     }
 

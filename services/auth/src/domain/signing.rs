@@ -17,6 +17,7 @@ use jsonwebtoken::EncodingKey;
 use uuid::Uuid;
 
 use super::Auth;
+use super::api_access::LONGEST_ACCESS_TOKEN_LIFE;
 use super::error::Fault;
 use crate::secrets::Secrets;
 use crate::store::changes::{self, Subject};
@@ -61,12 +62,25 @@ impl Signer {
         Ok(())
     }
 
-    /// Signs with the newest key that is active.
+    /// Signs a token under an id of its own, with the newest key that is active.
     pub(crate) fn sign(&self, identity: &Identity, now: Timestamp) -> Result<String, Fault> {
+        self.sign_with_id(identity, Uuid::new_v4(), now)
+    }
+
+    /// Signs a token under a given id with the key that was active at a moment: the same token each time, while the keys are the same.
+    ///
+    /// Before the first key, which is where a clock that was set back may stand, the oldest signs: everybody knows it.
+    pub(crate) fn sign_with_id(&self, identity: &Identity, id: Uuid, then: Timestamp) -> Result<String, Fault> {
         let keys = self.keys.load();
-        let active = keys.private.iter().filter(|key| key.active_from <= now).max_by_key(|key| key.active_from);
-        let active = active.ok_or(Fault::NoSigningKey)?;
-        token::sign(identity, &self.issuer, &active.kid, &active.key).map_err(|_| Fault::Signing)
+        let active = keys.private.iter().filter(|key| key.active_from <= then).max_by_key(|key| key.active_from);
+        let oldest = || keys.private.iter().min_by_key(|key| key.active_from);
+        let key = active.or_else(oldest).ok_or(Fault::NoSigningKey)?;
+        token::sign_with_id(identity, id, &self.issuer, &key.kid, &key.key).map_err(|_| Fault::Signing)
+    }
+
+    /// Returns the `iss` of its tokens.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
     }
 
     /// Checks a token's form, signature, issuer and kind; not its expiry, and not its session.
@@ -127,7 +141,8 @@ impl Auth {
             return Ok(false);
         }
         let new = generate(&self.secrets, now, now.plus(self.config.key_overlap))?;
-        let gone_at = now.plus(self.config.key_overlap + self.config.token_life + MARGIN);
+        let longest_life = self.config.token_life.max(LONGEST_ACCESS_TOKEN_LIFE);
+        let gone_at = now.plus(self.config.key_overlap + longest_life + MARGIN);
         let rotated = self
             .database
             .write(move |tx| {

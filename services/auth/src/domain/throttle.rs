@@ -152,6 +152,14 @@ impl Bucket {
         self.failed_at = now;
     }
 
+    /// Forgives the failures of an account, here and half of those elsewhere. Not those of the address: whoever has an account of his own there
+    /// could guess at others' without a delay.
+    fn forgive(account: &mut Self, both: &mut Self) {
+        account.failures /= 2;
+        both.failures = 0;
+        both.blocked_until = Timestamp::default();
+    }
+
     /// Blocks once there were as many failures as that takes.
     fn block(&mut self, rules: &Throttle, now: Timestamp) {
         if self.failures >= rules.block_after {
@@ -176,6 +184,8 @@ pub(crate) struct Outlook {
     pub(crate) refused: Option<Duration>,
     /// It is held back that long.
     pub(crate) delay: Duration,
+    /// The account has failures that count.
+    pub(crate) failed: bool,
     /// The clock was set back since something was stored: see [`mend`].
     pub(crate) ahead: bool,
 }
@@ -191,7 +201,8 @@ pub(crate) fn look(
     let ahead = stored.iter().any(|bucket| bucket.mended(rules, now) != *bucket);
     let [account, address, both] = stored.map(|bucket| bucket.at(rules, now));
     let delay = account.delay(rules).max(address.delay(rules));
-    Ok(Outlook { refused: both.refusal(rules, now), delay, ahead })
+    let failed = account.failures > 0 || both.failures > 0;
+    Ok(Outlook { refused: both.refusal(rules, now), delay, failed, ahead })
 }
 
 /// Stores counters without the moments that lie too far ahead: from now on their time passes.
@@ -219,6 +230,21 @@ pub(crate) fn count_failure(
     let [_, _, both] = &mut buckets;
     both.block(rules, now);
     throttle::store(conn, keys, &buckets)
+}
+
+/// Forgives the failures before a secret that was right and not counted: as [`Counted::settle`] does.
+pub(crate) fn forgive(
+    conn: &mut Connection,
+    rules: &Throttle,
+    keys: &[BucketKey; 3],
+    now: Timestamp,
+) -> Result<(), coffre_db::Error> {
+    let [mut account, address, mut both] = throttle::load(conn, keys, true)?.map(|bucket| bucket.at(rules, now));
+    if account.failures == 0 && both.failures == 0 {
+        return Ok(());
+    }
+    Bucket::forgive(&mut account, &mut both);
+    throttle::store(conn, keys, &[account, address, both])
 }
 
 /// An attempt that is counted and not yet settled.
@@ -266,10 +292,7 @@ impl Counted {
             }
         }
         if success {
-            // Not the address's: whoever has an account of his own there could guess at others' without a delay.
-            account.failures /= 2;
-            both.failures = 0;
-            both.blocked_until = Timestamp::default();
+            Bucket::forgive(&mut account, &mut both);
         } else {
             both.block(rules, now);
         }

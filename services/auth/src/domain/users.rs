@@ -7,9 +7,11 @@ use coffre_db::list::{Field, Kind, Listing, Page, Plan};
 use coffre_db::{Connection, Sql};
 use coffre_types::{NameKey, RoleId, Timestamp, UserId, etag};
 
+use super::api_keys::end_other_ways_in;
 use super::consumption::{Idle, Weighed, weigh};
 use super::error::{Fault, Invalid, UserError};
 use super::policy::{Giver, Grant, ListUsers, ManageUsers, Shown};
+use super::strength::Known;
 use super::throttle::address_key;
 use super::user::{Described, HeldRole, NewUser, User, UserDraft, UserPatch, Whom, roles_text};
 use super::{Auth, ClientAddress, password, race, turn};
@@ -89,6 +91,8 @@ impl Auth {
             .await?;
         // The hash is bound to the user's id, so the id is taken first; the row then appears whole.
         let turn = self.gate.turn(address_key(address)).await.map_err(|_| UserError::Overloaded)?;
+        let known = Known::of([new.username.as_str(), &new.first_name, &new.last_name, &new.email]);
+        self.refuse_guessable::<UserError>(&draft.password, known).await?;
         let id = race::write(&self.database, |tx| users::reserve_id(tx.conn())).await?;
         let hash =
             self.hasher.hash(self.secrets.keyed_password(id, draft.password.expose().as_bytes()), Some(turn)).await?;
@@ -187,6 +191,9 @@ impl Auth {
         record: &Arc<CallRecord>,
     ) -> Result<(User, bool), UserError> {
         let caller = permit.caller().user_id;
+        if patch.password.is_some() && !permit.caller().signed_in_within(self.config.recent_sign_in, self.now()) {
+            return Err(UserError::SignInTooOld);
+        }
         let patch = Arc::new(UserPatch { roles: patch.roles.map(distinct), ..patch });
         let (idle, hash) = self.prepared(permit, id, &patch, address, record).await?;
         let (now, forced, recorded) = (self.now(), self.config.force_password_change, record.clone());
@@ -237,6 +244,7 @@ impl Auth {
             audit(&recorded, Some(&old), &stored);
             if reset {
                 recorded.change("password", None, Some("reset".to_owned()));
+                end_other_ways_in(conn, id, now, &recorded)?;
             }
             Ok::<_, UserError>((stored, true))
         })
@@ -269,9 +277,10 @@ impl Auth {
             })
             .await?;
         let Some(new) = &patch.password else { return Ok((idle, None)) };
-        let name = patch.username.as_ref().map_or(before.username.as_str(), |name| name.as_str());
-        password::check(new, name, self.config.password_min_length)?;
+        let (after, _) = patched(&before, patch, None);
+        password::check(new, &after.username, self.config.password_min_length)?;
         let turn = self.gate.turn(address_key(address)).await.map_err(|_| UserError::Overloaded)?;
+        self.refuse_guessable::<UserError>(new, Known::of_user(&after)).await?;
         let hash = self.hasher.hash(self.secrets.keyed_password(id, new.expose().as_bytes()), Some(turn)).await?;
         Ok((idle, Some(hash)))
     }

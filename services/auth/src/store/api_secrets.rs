@@ -67,20 +67,26 @@ pub(crate) fn insert(conn: &mut Connection, access: ApiAccessId, hash: &str, now
     Ok(())
 }
 
-/// Lets a secret end at a moment, and every session that stands on its confirmation with it; never later than it would have ended anyway.
-pub(crate) fn end(conn: &mut Connection, secret: ApiSecretId, at: Timestamp) -> Result<(), Error> {
-    for table in ["api_access_secrets SET expires_at = ", "sessions SET expires_at = "] {
-        let key = if table.starts_with("sessions") { " WHERE api_access_secret_id = " } else { " WHERE id = " };
-        Sql::new("UPDATE ")
-            .push(table)
-            .bind(at.micros())
-            .push(key)
-            .bind(secret.get())
-            .push(" AND (expires_at IS NULL OR expires_at > ")
-            .bind(at.micros())
-            .push(")")
-            .execute(conn)?;
-    }
+/// Lets a secret of an API access end at a moment, and every session that stands on its confirmation with it; never later than it would have
+/// ended anyway.
+pub(crate) fn end(conn: &mut Connection, access: ApiAccessId, secret: ApiSecretId, at: Timestamp) -> Result<(), Error> {
+    Sql::new("UPDATE api_access_secrets SET expires_at = ")
+        .bind(at.micros())
+        .push(" WHERE id = ")
+        .bind(secret.get())
+        .push(" AND (expires_at IS NULL OR expires_at > ")
+        .bind(at.micros())
+        .push(")")
+        .execute(conn)?;
+    Sql::new("UPDATE sessions SET expires_at = ")
+        .bind(at.micros())
+        .push(" WHERE api_access_id = ")
+        .bind(access.get())
+        .push(" AND api_access_secret_id = ")
+        .bind(secret.get())
+        .push(" AND expires_at > ")
+        .bind(at.micros())
+        .execute(conn)?;
     Ok(())
 }
 
@@ -96,18 +102,28 @@ pub(crate) fn confirm(conn: &mut Connection, secret: ApiSecretId, mac: &[u8], no
     if confirmed == 1 { Ok(()) } else { Err(Error::NotFound) }
 }
 
-/// Voids every confirmation of an API access, and with it the sessions that stand on one; says whether there was any.
-pub(crate) fn void_confirmations(conn: &mut Connection, access: ApiAccessId) -> Result<bool, Error> {
+/// Voids every confirmation of an API access and ends the sessions that stand on one: giving it anew brings none of them back. Says whether
+/// there was any.
+pub(crate) fn void_confirmations(conn: &mut Connection, access: ApiAccessId, now: Timestamp) -> Result<bool, Error> {
     let voided = Sql::new(
         "UPDATE api_access_secrets SET confirmation = NULL, confirmed_at = NULL WHERE confirmation IS NOT NULL AND access_id = ",
     )
     .bind(access.get())
     .execute(conn)?;
+    Sql::new("UPDATE sessions SET ended_at = ")
+        .bind(now.micros())
+        .push(" WHERE ended_at IS NULL AND api_access_secret_id IS NOT NULL AND api_access_id = ")
+        .bind(access.get())
+        .execute(conn)?;
     Ok(voided > 0)
 }
 
 /// Voids every confirmation that an operator gave, and returns for which API accesses.
-pub(crate) fn void_confirmations_of(conn: &mut Connection, operator: UserId) -> Result<Vec<ApiAccessId>, Error> {
+pub(crate) fn void_confirmations_of(
+    conn: &mut Connection,
+    operator: UserId,
+    now: Timestamp,
+) -> Result<Vec<ApiAccessId>, Error> {
     let accesses = dialect::ids(
         conn,
         Sql::new(
@@ -119,7 +135,7 @@ pub(crate) fn void_confirmations_of(conn: &mut Connection, operator: UserId) -> 
     )?;
     let accesses: Vec<ApiAccessId> = accesses.into_iter().map(ApiAccessId::from_trusted).collect();
     for access in &accesses {
-        void_confirmations(conn, *access)?;
+        void_confirmations(conn, *access, now)?;
     }
     Ok(accesses)
 }

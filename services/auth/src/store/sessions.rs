@@ -1,6 +1,6 @@
 //! Sessions, and what stands behind a token.
 
-use coffre_db::{Connection, Error, Sql};
+use coffre_db::{Connection, Error, Sql, dialect};
 use coffre_types::{
     ApiAccessId, ApiSecretId, Permission, PermissionSet, RoleId, SessionId, Timestamp, TokenKind, UserId,
 };
@@ -129,17 +129,18 @@ fn kind_number(kind: TokenKind) -> i64 {
     }
 }
 
-/// Returns what stands behind a token now; `None` where its session, its user or its key is unknown, ended or withdrawn.
+/// Returns what stands behind a token now; `None` where its session, its user or its key is unknown, ended or withdrawn. A refresh token has
+/// no signing key.
 ///
 /// The number of the last change comes from the same statement as the session and the user, and from before the roles: whatever changes
 /// in between has a higher number.
 pub(crate) fn standing(
     conn: &mut Connection,
     session: SessionId,
-    kid: &str,
+    kid: Option<&str>,
     now: Timestamp,
 ) -> Result<Option<Standing>, Error> {
-    let row: Option<Row> = Sql::new(
+    let query = Sql::new(
         "SELECT c.sequence, u.id AS user_id, u.username, u.epoch AS user_epoch, u.disabled, u.password_change_required, \
          s.kind, s.first_epoch, s.epoch, s.password_time, s.expires_at, s.ended_at, s.api_access_id, s.refresh_generation, s.refreshed_at, \
          a.client_id, \
@@ -149,16 +150,17 @@ pub(crate) fn standing(
          (s.api_key_id IS NULL OR k.revoked_at IS NULL) AS key_lives \
          FROM sessions s JOIN users u ON u.id = s.user_id AND u.deleted_at IS NULL JOIN change_counter c ON c.id = 1 \
          LEFT JOIN api_accesses a ON a.id = s.api_access_id LEFT JOIN api_access_secrets x ON x.id = s.api_access_secret_id \
-         LEFT JOIN api_keys k ON k.id = s.api_key_id \
-         WHERE EXISTS (SELECT 1 FROM signing_keys k WHERE k.withdrawn_at IS NULL AND k.kid = ",
+         LEFT JOIN api_keys k ON k.id = s.api_key_id WHERE s.session_id = ",
     )
-    .bind(kid)
-    .push(") AND s.session_id = ")
-    .bind(session.uuid().as_bytes().to_vec())
-    .cached()
-    .load(conn)?
-    .into_iter()
-    .next();
+    .bind(session.uuid().as_bytes().to_vec());
+    let query = match kid {
+        Some(kid) => query
+            .push(" AND EXISTS (SELECT 1 FROM signing_keys k WHERE k.withdrawn_at IS NULL AND k.kid = ")
+            .bind(kid)
+            .push(")"),
+        None => query,
+    };
+    let row: Option<Row> = query.cached().load(conn)?.into_iter().next();
     let Some(row) = row else { return Ok(None) };
     if !row.lives(now) {
         return Ok(None);
@@ -199,19 +201,22 @@ struct Owner {
     username: String,
     #[diesel(sql_type = Nullable<BigInt>)]
     ended_at: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    api_access_id: Option<i64>,
 }
 
 /// Who opened a session, and whether it has ended.
 pub(crate) struct Opened {
     pub(crate) user_id: UserId,
     pub(crate) username: String,
+    pub(crate) api_access: Option<ApiAccessId>,
     pub(crate) ended: bool,
 }
 
 /// Returns who opened a session.
 pub(crate) fn opened_by(conn: &mut Connection, session: SessionId) -> Result<Option<Opened>, Error> {
     let row: Option<Owner> = Sql::new(
-        "SELECT s.user_id, u.username, s.ended_at FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.session_id = ",
+        "SELECT s.user_id, u.username, s.ended_at, s.api_access_id FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.session_id = ",
     )
     .bind(session.uuid().as_bytes().to_vec())
     .load(conn)?
@@ -220,8 +225,30 @@ pub(crate) fn opened_by(conn: &mut Connection, session: SessionId) -> Result<Opt
     Ok(row.map(|row| Opened {
         user_id: UserId::from_trusted(row.user_id),
         username: row.username,
+        api_access: row.api_access_id.and_then(ApiAccessId::new),
         ended: row.ended_at.is_some(),
     }))
+}
+
+/// Holds a user until the transaction ends, and says whether a session of his is still open: what he makes within it is not made behind the
+/// back of a reset, a deletion or a sign-out that came first, and is seen by one that comes after.
+pub(crate) fn hold(conn: &mut Connection, user: UserId, session: SessionId, now: Timestamp) -> Result<bool, Error> {
+    let lock = dialect::for_update(conn);
+    let held =
+        Sql::new("SELECT id FROM users WHERE deleted_at IS NULL AND disabled = FALSE AND id = ").bind(user.get());
+    if dialect::ids(conn, held.push(lock))?.is_empty() {
+        return Ok(false);
+    }
+    let open = Sql::new(
+        "SELECT count(*) AS id FROM sessions s JOIN users u ON u.id = s.user_id AND u.epoch = s.epoch \
+         WHERE s.ended_at IS NULL AND s.session_id = ",
+    )
+    .bind(session.uuid().as_bytes().to_vec())
+    .push(" AND s.user_id = ")
+    .bind(user.get())
+    .push(" AND s.expires_at > ")
+    .bind(now.micros());
+    Ok(dialect::id(conn, open)? == 1)
 }
 
 /// Ends a session; says whether it was open.
@@ -250,6 +277,21 @@ pub(crate) fn end_all(
         .bind(but)
         .execute(conn)?;
     Ok(())
+}
+
+/// Stores the number of a session's newest refresh token, the one after what stood there; says whether that one still did.
+pub(crate) fn refreshed(conn: &mut Connection, session: SessionId, next: Refresh) -> Result<bool, Error> {
+    let refreshed = Sql::new("UPDATE sessions SET refreshed_at = ")
+        .bind(next.issued_at.micros())
+        .push(", refresh_generation = ")
+        .bind(next.generation)
+        .push(" WHERE ended_at IS NULL AND session_id = ")
+        .bind(session.uuid().as_bytes().to_vec())
+        .push(" AND refresh_generation = ")
+        .bind(next.generation - 1)
+        .cached()
+        .execute(conn)?;
+    Ok(refreshed == 1)
 }
 
 /// Takes one session along to a new epoch, so that it goes on.

@@ -17,13 +17,29 @@ use crate::world::{ADMIN_ROLE, BASIC_ROLE, World};
 const KINDS: [&str; 5] = ["nobody", "no role", "AAE_Basic", "manager of users", "AAE_Admin"];
 
 /// Who gets through the door: `y`, `n`, in the order of [`KINDS`].
-const EXPECTED: [(&str, &str); 19] = [
+const EXPECTED: [(&str, &str); 35] = [
     ("AuthenticationService/SignIn", "yyyyy"),
     ("AuthenticationService/ValidateToken", "yyyyy"),
     ("AuthenticationService/RefreshToken", "yyyyy"),
     ("AuthenticationService/SignOut", "yyyyy"),
     ("AuthenticationService/ChangePassword", "nyyyy"),
     ("AuthenticationService/GetJsonWebKeySet", "yyyyy"),
+    ("OAuthService/IssueTokenForPassword", "yyyyy"),
+    ("OAuthService/IssueTokenForRefreshToken", "yyyyy"),
+    ("OAuthService/IssueTokenForClient", "yyyyy"),
+    ("OAuthService/RevokeToken", "yyyyy"),
+    ("OAuthService/IntrospectToken", "yyyyy"),
+    ("ApiAccessService/CreateApiAccess", "nnnny"),
+    ("ApiAccessService/GetApiAccess", "nyyyy"),
+    ("ApiAccessService/ListApiAccesses", "nnnny"),
+    ("ApiAccessService/UpdateApiAccess", "nnnny"),
+    ("ApiAccessService/DeleteApiAccess", "nnnny"),
+    ("ApiAccessService/RotateApiAccessSecret", "nnnny"),
+    ("ApiAccessService/ConfirmApiAccess", "nnyny"),
+    ("ApiAccessService/WithdrawApiAccessConfirmation", "nyyyy"),
+    ("ApiKeyService/CreateApiKey", "nnnny"),
+    ("ApiKeyService/ListApiKeys", "nnnny"),
+    ("ApiKeyService/DeleteApiKey", "nyyyy"),
     ("UserService/CreateUser", "nnnyy"),
     ("UserService/GetUser", "nnnyy"),
     ("UserService/ListUsers", "nnyyy"),

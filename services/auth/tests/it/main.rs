@@ -9,9 +9,15 @@
 )]
 
 mod access;
+mod api_accesses;
+mod api_keys;
+mod clients;
+mod confirmed;
 mod consumption;
 mod deletion;
 mod described;
+mod ends;
+mod front_door;
 mod grants;
 mod holdings;
 mod house;
@@ -19,9 +25,12 @@ mod keeper;
 mod keys;
 mod logs;
 mod passwords;
+mod portal;
+mod refreshes;
 mod replicas;
 mod roles;
 mod sessions;
 mod sign_in;
+mod tokens;
 mod users;
 mod world;

@@ -4,7 +4,7 @@ use coffre_error::Reason;
 use coffre_proto::auth::v1::{CreateUserRequest, UpdateUserRequest};
 use coffre_test_support::{TestDb, on_each_engine};
 
-use crate::world::{ADMIN_ROLE, BASIC_ROLE, PASSWORD, World, password_of};
+use crate::world::{ADMIN_ROLE, BASIC_ROLE, PASSWORD, World, password_of, reason};
 
 const NEW: &str = "an entirely new password";
 
@@ -55,6 +55,79 @@ on_each_engine! {
         assert_eq!(admin.change_password(PASSWORD, &"x".repeat(1025)).await.unwrap_err(), Reason::AuthPasswordWeak);
         let request = CreateUserRequest { username: "A very long name".into(), password: "a VERY long name".into(), ..Default::default() };
         assert_eq!(admin.create_user_of(request).await.unwrap_err(), Reason::AuthPasswordWeak);
+    }
+
+    async fn what_is_easy_to_guess_is_refused_and_says_why(db: TestDb) {
+        let world = World::start(&db).await;
+        let admin = world.admin().await;
+        let of = |password: &str| CreateUserRequest {
+            username: "Ellie.Brown".into(),
+            first_name: "Ellie".into(),
+            last_name: "Wolkenstein".into(),
+            email: "e.brown@kestrel.example".into(),
+            password: password.into(),
+            ..Default::default()
+        };
+        for guessable in ["password1234", "123456789012", "iloveyouiloveyou", "Ellie.Brown.1", "wolkensteinellie", "kestrelkestrel"] {
+            let refused = admin.users().create_user(admin.request(of(guessable))).await.unwrap_err();
+            assert_eq!(reason(&refused), Reason::AuthPasswordWeak, "{guessable}");
+            let words = refused.message();
+            assert!(words.contains("easy to guess: it ") && words.contains("choose another, such as"), "{words}");
+            assert!(!words.contains(guessable), "{words}");
+        }
+        let ellie = admin.create_user_of(of("the heron stands still")).await.unwrap();
+        let reset = |password: &str| UpdateUserRequest { id: ellie.id, password: Some(password.into()), ..Default::default() };
+        assert_eq!(admin.update_user(reset("Ellie.Brown.1")).await.unwrap_err(), Reason::AuthPasswordWeak);
+        let user = world.sign_in("Ellie.Brown", "the heron stands still").await;
+        for guessable in ["password1234", "wolkensteinellie"] {
+            let refused = user.change_password("the heron stands still", guessable).await.unwrap_err();
+            assert_eq!(refused, Reason::AuthPasswordWeak, "{guessable}");
+        }
+        let refused = user.change_password("not the heron", "password1234").await.unwrap_err();
+        assert_eq!(refused, Reason::AuthPasswordWrong, "nothing is estimated for whoever does not know the old one");
+        for _ in 0..6 {
+            user.change_password("the heron stands still", "password1234").await.unwrap_err();
+        }
+        world.sign_in("Ellie.Brown", "the heron stands still").await;
+    }
+
+    async fn a_setting_turns_the_estimate_off_and_leaves_the_length(db: TestDb) {
+        let config = coffre_auth::Config { password_min_length: 8, password_strength_check: false, ..crate::world::config() };
+        let world = World::with(&db, config).await;
+        let admin = world.admin().await;
+        let of = |password: &str| CreateUserRequest { username: "Ellie.Brown".into(), password: password.into(), ..Default::default() };
+        assert_eq!(admin.create_user_of(of("1234567")).await.unwrap_err(), Reason::AuthPasswordWeak);
+        admin.create_user_of(of("12345678")).await.unwrap();
+        world.sign_in("Ellie.Brown", "12345678").await;
+    }
+
+    async fn rule_2_6_the_first_administrator_s_password_is_no_exception(db: TestDb) {
+        let url = coffre_db::DatabaseUrl::parse(db.url()).unwrap();
+        let clock = std::sync::Arc::new(coffre_types::FixedClock::new(coffre_types::Timestamp::from_seconds(1)));
+        let (database, outbox) = crate::world::open(&url, &clock, &crate::world::Kept::default());
+        let clock: std::sync::Arc<dyn coffre_types::Clock> = clock;
+        for (password, refused) in [("administrator1", true), ("the heron stands still", false)] {
+            let first = coffre_auth::FirstAdministrator {
+                username: "administrator".into(),
+                password: coffre_secret::SecretText::new(password.into()),
+                must_change: false,
+            };
+            let made = coffre_auth::init(&crate::world::config(), &database, &outbox, &clock, &crate::world::key(), first).await;
+            assert_eq!(matches!(made, Err(coffre_auth::InitError::Password(_))), refused, "{password}: {made:?}");
+        }
+        assert!(coffre_auth::is_initialised(&database).await.unwrap());
+    }
+
+    async fn rule_1_7_resetting_a_password_needs_a_recent_sign_in(db: TestDb) {
+        let world = World::start(&db).await;
+        let (id, _) = world.user("ada", &[BASIC_ROLE]).await;
+        let admin = world.admin().await;
+        world.clock.advance(Duration::from_secs(5 * 60 + 1));
+        assert_eq!(admin.update_user(reset(id)).await.unwrap_err(), Reason::AuthRecentSignInRequired);
+        world.sign_in("ada", &password_of("ada")).await;
+        let renamed = UpdateUserRequest { id, first_name: Some("Ada".into()), ..UpdateUserRequest::default() };
+        admin.update_user(renamed).await.expect("the rest of a user does not need it");
+        world.admin().await.update_user(reset(id)).await.unwrap();
     }
 
     async fn rule_1_7_changing_the_password_needs_a_recent_sign_in(db: TestDb) {

@@ -40,7 +40,6 @@ on_each_engine! {
             ("admin", "not the right password".to_owned()),
             ("disabled", password_of("disabled")),
             ("disabled", "not the right password".to_owned()),
-            ("admin", String::new()),
         ] {
             let before = world.first.app.hashes();
             let refused = world.nobody().try_sign_in(name, &password).await.unwrap_err();
