@@ -133,6 +133,12 @@ impl Authenticator {
         self.0.state.callers.is_fresh()
     }
 
+    /// Says how old what is known of auth's changes is, for those who watch the process.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.0.state.callers.age()
+    }
+
     /// Returns the number of the last change that was applied.
     #[cfg(test)]
     pub(crate) fn applied(&self) -> i64 {

@@ -19,6 +19,7 @@ mod gate;
 mod hashing;
 pub mod init;
 mod keepers;
+mod pending;
 mod secrets;
 mod store;
 
@@ -26,4 +27,5 @@ pub use api::RPCS;
 pub use app::{App, Deps, Error, build};
 pub use config::Config;
 pub use init::{FirstAdministrator, InitError, init, is_initialised};
+pub use pending::deletions_pending;
 pub use store::{POSTGRES_MIGRATIONS, SQLITE_MIGRATIONS};

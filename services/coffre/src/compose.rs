@@ -107,8 +107,11 @@ pub(crate) async fn compose(
 
     let registry = Registry::new();
     metrics::register(&registry, stores)?;
+    tasks.spawn(metrics::Pending::register(&registry)?.count(stores.clone(), stop.clone()));
     let intake = to_audit.clone();
     let authenticator = Authenticator::start(to_auth, AuthnSettings::default(), clock.clone());
+    let vault = Arc::new(vault);
+    metrics::register_streams(&registry, &authenticator, &vault)?;
     let guard = Guard {
         authenticator: authenticator.clone(),
         clock,
@@ -129,7 +132,7 @@ pub(crate) async fn compose(
     let options = FrontOptions { reflection: settings.reflection.unwrap_or(form == Form::Dev), drain: settings.drain };
     let front =
         Front::new(vec![to_auth, to_vault, to_locker, to_audit], options).context("reflection cannot be offered")?;
-    Ok(Process { gateway, front, authenticator, vault: Arc::new(vault), registry, _auth: auth })
+    Ok(Process { gateway, front, authenticator, vault, registry, _auth: auth })
 }
 
 fn internal(parts: &ServiceParts) -> Channel {

@@ -1,16 +1,21 @@
-//! What the databases and the relays tell about themselves, read when a collector asks.
+//! What the databases, the relays and the change streams tell about themselves, read when a collector asks. `docs/metrics.md` has a line for
+//! each.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use coffre_audit_client::Lag;
+use coffre_authn::Authenticator;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{Gauge, Opts, Registry};
+use prometheus::{Gauge, IntGauge, Opts, Registry};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use crate::stores::{Store, Stores};
 
-type Reading = fn(&Store) -> f64;
-
 /// Name, help, and how it is read from a store.
-const GAUGES: [(&str, &str, Reading); 6] = [
+const GAUGES: [(&str, &str, fn(&Store) -> f64); 6] = [
     ("coffre_outbox_rows", "Commits whose events have not reached the audit log.", |store| {
         lag(store, |lag| as_f64(lag.rows()))
     }),
@@ -29,6 +34,18 @@ const GAUGES: [(&str, &str, Reading); 6] = [
     ("coffre_database_up", "1 where the database answers.", |store| f64::from(u8::from(store.database.is_up()))),
 ];
 
+const STREAM_AGE: (&str, &str) = (
+    "coffre_change_stream_age_seconds",
+    "How old what a service knows of another one's changes is; beyond 0.8 s it asks at each call.",
+);
+const RESERVATIONS: (&str, &str) =
+    ("coffre_reservations_waiting", "Places in lockers that are reserved for credentials which are about to enter.");
+const DELETIONS: (&str, &str) =
+    ("coffre_deletions_pending", "Deletions of users, roles or lockers that have begun and not ended.");
+
+/// How often what is pending is counted.
+const COUNTED_EVERY: Duration = Duration::from_secs(5);
+
 fn lag(store: &Store, read: impl Fn(&Lag) -> f64) -> f64 {
     read(store.outbox.lag())
 }
@@ -38,37 +55,149 @@ fn as_f64(number: i64) -> f64 {
     number as f64
 }
 
-struct Readings {
-    gauges: Vec<(Gauge, Store, Reading)>,
-}
+type Reading = Box<dyn Fn() -> f64 + Send + Sync>;
 
-/// Adds the gauges of every store.
-pub(crate) fn register(registry: &Registry, stores: &Stores) -> Result<(), prometheus::Error> {
-    let mut gauges = Vec::new();
-    for (service, store) in stores.all() {
-        for (name, help, read) in GAUGES {
-            gauges.push((
-                Gauge::with_opts(Opts::new(name, help).const_label("service", service))?,
-                store.clone(),
-                read,
-            ));
-        }
+/// Gauges that are read when they are asked for.
+#[derive(Default)]
+struct Readings(Vec<(Gauge, Reading)>);
+
+impl Readings {
+    fn add(&mut self, opts: Opts, read: impl Fn() -> f64 + Send + Sync + 'static) -> Result<(), prometheus::Error> {
+        self.0.push((Gauge::with_opts(opts)?, Box::new(read)));
+        Ok(())
     }
-    registry.register(Box::new(Readings { gauges }))
 }
 
 impl Collector for Readings {
     fn desc(&self) -> Vec<&Desc> {
-        self.gauges.iter().flat_map(|(gauge, _, _)| gauge.desc()).collect()
+        self.0.iter().flat_map(|(gauge, _)| gauge.desc()).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        self.gauges
-            .iter()
-            .flat_map(|(gauge, store, read)| {
-                gauge.set(read(store));
-                gauge.collect()
-            })
-            .collect()
+        let read = |(gauge, read): &(Gauge, Reading)| {
+            gauge.set(read());
+            gauge.collect()
+        };
+        self.0.iter().flat_map(read).collect()
+    }
+}
+
+/// Adds the gauges of every store.
+pub(crate) fn register(registry: &Registry, stores: &Stores) -> Result<(), prometheus::Error> {
+    let mut readings = Readings::default();
+    for (service, store) in stores.all() {
+        for (name, help, read) in GAUGES {
+            let store = store.clone();
+            readings.add(Opts::new(name, help).const_label("service", service), move || read(&store))?;
+        }
+    }
+    registry.register(Box::new(readings))
+}
+
+/// Adds the ages of the change streams: auth's, which every service hears, and locker's, which vault hears.
+pub(crate) fn register_streams(
+    registry: &Registry,
+    authenticator: &Authenticator,
+    vault: &Arc<coffre_vault::App>,
+) -> Result<(), prometheus::Error> {
+    let (name, help) = STREAM_AGE;
+    let of = |service: &str, provider: &str| {
+        Opts::new(name, help).const_label("service", service).const_label("provider", provider)
+    };
+    let mut readings = Readings::default();
+    for service in ["auth", "vault", "locker", "audit"] {
+        let authenticator = authenticator.clone();
+        readings.add(of(service, "auth"), move || authenticator.age().as_secs_f64())?;
+    }
+    let vault = vault.clone();
+    readings.add(of("vault", "locker"), move || vault.locker_age().as_secs_f64())?;
+    registry.register(Box::new(readings))
+}
+
+/// What other services take part in, and what is not finished yet.
+pub(crate) struct Pending {
+    reservations: IntGauge,
+    users_and_roles: IntGauge,
+    lockers: IntGauge,
+}
+
+impl Pending {
+    /// Adds its gauges.
+    pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let gauge = |(name, help): (&str, &str), service: &str| {
+            let gauge = IntGauge::with_opts(Opts::new(name, help).const_label("service", service))?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        Ok(Self {
+            reservations: gauge(RESERVATIONS, "locker")?,
+            users_and_roles: gauge(DELETIONS, "auth")?,
+            lockers: gauge(DELETIONS, "locker")?,
+        })
+    }
+
+    /// Counts every few seconds until the stop. While a database does not answer its last counts stay: `coffre_database_up` says so.
+    pub(crate) async fn count(self, stores: Stores, stop: CancellationToken) {
+        let mut tick = interval(COUNTED_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = stop.cancelled() => return,
+            }
+            if let Ok(deletions) = coffre_auth::deletions_pending(&stores.auth.database).await {
+                self.users_and_roles.set(deletions);
+            }
+            if let Ok(pending) = coffre_locker::pending(&stores.locker.database).await {
+                self.reservations.set(pending.reservations);
+                self.lockers.set(pending.deletions);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::{Encoder as _, TextEncoder};
+
+    use super::*;
+
+    #[test]
+    fn the_page_has_a_line_for_each() {
+        let page = include_str!("../../../docs/metrics.md");
+        let named = GAUGES.iter().map(|(name, help, _)| (*name, *help)).chain([STREAM_AGE, RESERVATIONS, DELETIONS]);
+        for (name, help) in named {
+            assert!(
+                page.lines().any(|line| line.starts_with(&format!("| `{name}` |")) && line.contains(help)),
+                "docs/metrics.md lacks {name}: {help}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_gauge_is_read_when_it_is_asked_for() {
+        let registry = Registry::new();
+        let mut readings = Readings::default();
+        let now = Arc::new(std::sync::atomic::AtomicU32::new(1));
+        for service in ["auth", "vault"] {
+            let now = now.clone();
+            let read = move || f64::from(now.load(std::sync::atomic::Ordering::Relaxed));
+            readings.add(Opts::new(STREAM_AGE.0, STREAM_AGE.1).const_label("service", service), read).expect("a gauge");
+        }
+        registry.register(Box::new(readings)).expect("once");
+        let pending = Pending::register(&registry).expect("once");
+        pending.reservations.set(7);
+        now.store(3, std::sync::atomic::Ordering::Relaxed);
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&registry.gather(), &mut text).expect("text");
+        let text = String::from_utf8(text).expect("UTF-8");
+        for line in [
+            "coffre_change_stream_age_seconds{service=\"auth\"} 3",
+            "coffre_change_stream_age_seconds{service=\"vault\"} 3",
+            "coffre_reservations_waiting{service=\"locker\"} 7",
+            "coffre_deletions_pending{service=\"auth\"} 0",
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
+        }
     }
 }

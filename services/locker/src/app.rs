@@ -22,6 +22,7 @@ use crate::api::{HoldingsHandler, LockerHandler, RPCS, SharingHandler};
 use crate::contents::Contents;
 use crate::directory::Directory;
 use crate::lockers::Lockers;
+use crate::store::pending::{self, Pending};
 use crate::store::{POSTGRES, SQLITE, Store};
 
 /// How often the house is kept.
@@ -98,6 +99,14 @@ impl Background {
 #[must_use]
 pub fn migrations() -> (EmbeddedMigrations, EmbeddedMigrations) {
     (SQLITE, POSTGRES)
+}
+
+/// Counts what waits to be finished.
+///
+/// # Errors
+/// What the database says.
+pub async fn pending(database: &Database) -> Result<Pending, coffre_db::Error> {
+    database.read(pending::count).await
 }
 
 /// Wires the service.

@@ -23,4 +23,5 @@ pub mod sharing;
 pub mod store;
 
 pub use api::RPCS;
-pub use app::{App, Background, Deps, build, migrations};
+pub use app::{App, Background, Deps, build, migrations, pending};
+pub use store::pending::Pending;

@@ -1,6 +1,7 @@
 //! The wiring.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use coffre_audit_client::Outbox;
 use coffre_channel::Channel;
@@ -80,6 +81,12 @@ impl App {
     #[must_use]
     pub fn hears_locker(&self) -> bool {
         self.vault.shares.is_fresh()
+    }
+
+    /// Says how old what is known of locker's changes is, for metrics.
+    #[must_use]
+    pub fn locker_age(&self) -> Duration {
+        self.vault.shares.age()
     }
 }
 

@@ -111,6 +111,12 @@ impl ShareCache {
         Sharing::Known(shares)
     }
 
+    /// Says how old what is known of locker's changes is, for those who watch the process.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.known.age()
+    }
+
     /// Says whether locker was heard lately.
     #[must_use]
     pub fn is_fresh(&self) -> bool {

@@ -16,6 +16,8 @@ pub struct Freshness {
     base: Instant,
     /// The latest moment of which everything is known, in nanoseconds since `base`, plus one; 0 where nothing is.
     complete_up_to: AtomicU64,
+    /// The same, for those who watch: a stream that begins anew takes nothing back.
+    told_up_to: AtomicU64,
     stale_after: Duration,
 }
 
@@ -23,13 +25,15 @@ impl Freshness {
     /// Begins without any knowledge.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, stale_after: Duration) -> Self {
-        Self { base: clock.monotonic(), clock, complete_up_to: AtomicU64::new(0), stale_after }
+        let (complete_up_to, told_up_to) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { base: clock.monotonic(), clock, complete_up_to, told_up_to, stale_after }
     }
 
     /// Notes that everything up to `age` ago is known.
     pub fn heard(&self, age: Duration) {
         let moment = self.clock.monotonic().checked_sub(age).map_or(0, |moment| self.measure(moment));
         self.complete_up_to.fetch_max(moment, Ordering::AcqRel);
+        self.told_up_to.fetch_max(moment, Ordering::Relaxed);
     }
 
     /// Forgets how much is known: nothing counts until the stream speaks again.
@@ -42,6 +46,13 @@ impl Freshness {
     pub fn is_fresh(&self) -> bool {
         let known = self.complete_up_to.load(Ordering::Acquire);
         known != 0 && self.measure(self.clock.monotonic()).saturating_sub(known) <= nanos(self.stale_after)
+    }
+
+    /// Says how long ago everything was known, or since when nothing ever was: for those who watch, not to decide by.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        let known = self.told_up_to.load(Ordering::Relaxed);
+        Duration::from_nanos(self.measure(self.clock.monotonic()).saturating_sub(known.max(1)))
     }
 
     fn measure(&self, moment: Instant) -> u64 {
@@ -101,6 +112,19 @@ mod tests {
         freshness.heard(Duration::from_secs(5));
         clock.advance(Duration::from_millis(800));
         assert!(freshness.is_fresh());
+    }
+
+    #[test]
+    fn the_age_is_told_from_the_last_word_on_or_from_the_start() {
+        let (clock, freshness) = begun();
+        assert_eq!(freshness.age(), Duration::from_secs(10), "nothing was ever said");
+        freshness.heard(Duration::from_millis(300));
+        assert_eq!(freshness.age(), Duration::from_millis(300));
+        clock.advance(Duration::from_secs(2));
+        freshness.unheard();
+        assert_eq!(freshness.age(), Duration::from_millis(2300), "a stream that begins anew takes nothing back");
+        freshness.heard(Duration::ZERO);
+        assert_eq!(freshness.age(), Duration::ZERO);
     }
 
     #[test]

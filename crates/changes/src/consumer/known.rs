@@ -96,6 +96,12 @@ impl<S: Subject> Known<S> {
         self.freshness.is_fresh()
     }
 
+    /// Says how long ago everything was known, for those who watch the process.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.freshness.age()
+    }
+
     /// Returns an answer that is kept and may be used.
     #[must_use]
     pub fn fresh(&self, key: &S::Key) -> Option<S::Kept> {

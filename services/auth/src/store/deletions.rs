@@ -69,6 +69,11 @@ pub(crate) fn is_leaving(conn: &mut Connection, leaving: Leaving) -> Result<bool
     Ok(dialect::id(conn, found)? > 0)
 }
 
+/// Counts the deletions that have begun and not ended.
+pub(crate) fn count(conn: &mut Connection) -> Result<i64, Error> {
+    dialect::id(conn, Sql::new("SELECT count(*) AS id FROM deletions").cached())
+}
+
 /// Goes from one step to the next; says whether the attempt still stood there.
 pub(crate) fn advance(
     conn: &mut Connection,

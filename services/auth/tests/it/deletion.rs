@@ -30,6 +30,7 @@ async fn die_during(world: &World, keeper: &FakeKeeper, call: &'static str, how:
     deleting.abort();
     assert!(deleting.await.unwrap_err().is_cancelled());
     keeper.mend();
+    assert_eq!(coffre_auth::deletions_pending(&world.first.database).await.unwrap(), 1, "it waits to be settled");
 }
 
 /// The event of what was done in the end; the call that was cut off has one of its own.
@@ -58,6 +59,7 @@ on_each_engine! {
         assert!(!can_get_something(&world, id).await);
         world.settle().await;
         assert!(world.vault.calls().is_empty(), "nothing is left to do");
+        assert_eq!(coffre_auth::deletions_pending(&world.first.database).await.unwrap(), 0);
     }
 
     async fn a_user_who_holds_something_stays_and_the_answer_lists_it(db: TestDb) {

@@ -1,9 +1,11 @@
 //! The tables of lockers, behind the ports of [`crate::domain::ports`].
 //!
 //! - `read`, `write`: the ports. [`list`]: the list of lockers. [`shares`]: who shares what, for other services.
+//! - `pending`: what waits to be finished, for whoever looks after the installation.
 //! - `rows`: rows and what they become.
 
 pub mod list;
+pub(crate) mod pending;
 mod read;
 mod rows;
 pub mod shares;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use coffre_audit_client::Outcome;
 use coffre_db::Sql;
+use coffre_locker::Pending;
 use coffre_locker::domain::entries::Reservation;
 use coffre_locker::domain::error::LockerError;
 use coffre_locker::domain::model::Who;
@@ -42,6 +43,20 @@ async fn die(world: &World, id: LockerId, at: Stall) {
 }
 
 on_each_engine! {
+    async fn what_waits_is_counted_until_it_is_settled(db: TestDb) {
+        let world = World::new(&db).await;
+        let (kept, goes) = (world.made(&member(7), "kept").await, world.made(&member(7), "goes").await);
+        let pending = async || coffre_locker::pending(&world.database).await.unwrap();
+        assert_eq!(pending().await, Pending { reservations: 0, deletions: 0 });
+        reserve(&world, kept, 40).await;
+        die(&world, goes, Stall::BeforeCounting).await;
+        assert_eq!(pending().await, Pending { reservations: 1, deletions: 1 });
+        world.clock.advance(Duration::from_secs(61));
+        world.lockers.keep_house(&world.outbox.site()).await.unwrap();
+        assert_eq!(pending().await, Pending { reservations: 0, deletions: 0 });
+        assert!(is_there(&world, kept).await && !is_there(&world, goes).await);
+    }
+
     async fn an_empty_locker_goes_with_its_members_and_consumers(db: TestDb) {
         let world = World::new(&db).await;
         let me = member(7);
