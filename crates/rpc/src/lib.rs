@@ -18,6 +18,7 @@ mod front;
 mod layered;
 mod metadata;
 mod metrics;
+mod refusals;
 
 pub use access::{Access, Rpc, missing, password_change_required, recent_sign_in_required, session_required};
 pub use context::CallContext;
@@ -25,6 +26,7 @@ pub use front::{Front, FrontOptions};
 pub use layered::{Guard, Layered, Limits, ToItsEnd};
 pub use metadata::{Peer, header};
 pub use metrics::RpcMetrics;
+pub use refusals::{list_refused, store_refused};
 
 use coffre_audit_client::Outbox;
 use tonic::service::Routes;

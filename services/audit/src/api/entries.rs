@@ -58,7 +58,7 @@ impl AuditService for Entries {
             .into());
         };
         (self.settle)().await;
-        let entry = self.entries.get(id, visibility).await.map_err(|error| error::entry(&error))?;
+        let entry = self.entries.get(id, visibility).await.map_err(error::entry)?;
         Ok(Response::new(GetEntryResponse { entry: Some(convert::entry(entry)) }))
     }
 }

@@ -55,8 +55,7 @@ impl IntakeService for Intake {
             segments.into_iter().map(|segment| Arrival::check(&key, segment)).collect::<Vec<_>>()
         });
         let arrivals = checked.await.map_err(|error| Refusal::internal(&error))?;
-        let dispositions =
-            self.log.append(service, arrivals, self.clock.now()).await.map_err(|error| error::store(&error))?;
+        let dispositions = self.log.append(service, arrivals, self.clock.now()).await.map_err(error::store)?;
         let dispositions = dispositions.into_iter().map(convert::disposition).collect();
         Ok(Response::new(AppendSegmentsResponse { dispositions }))
     }
@@ -67,7 +66,7 @@ impl IntakeService for Intake {
     ) -> Result<Response<ReportHeadsResponse>, Status> {
         let ReportHeadsRequest { service, heads } = request.into_inner();
         let heads = heads.into_iter().map(convert::reported_head).collect::<Result<Vec<_>, _>>()?;
-        self.log.report(service, heads, self.clock.now()).await.map_err(|error| error::store(&error))?;
+        self.log.report(service, heads, self.clock.now()).await.map_err(error::store)?;
         Ok(Response::new(ReportHeadsResponse {}))
     }
 

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use coffre_db::Error as Store;
-use coffre_db::list::Error as List;
 use coffre_error::{Reason, Refusal};
 use coffre_types::Permission;
 use tonic::Status;
@@ -11,6 +9,7 @@ use tonic::Status;
 use crate::domain::error::LockerError;
 use crate::domain::policy::{Action, Grant};
 
+const DATABASE: &str = "the database of lockers";
 const SOON: Duration = Duration::from_secs(1);
 
 pub(super) fn status(error: LockerError) -> Status {
@@ -84,7 +83,7 @@ fn refusal(error: LockerError) -> Refusal {
             format!("role {role} was being given to users at the same time; repeat the call"),
         )
         .retry_after(SOON),
-        E::List(error) => list(error),
+        E::List(error) => coffre_rpc::list_refused(error, DATABASE),
         E::AuthUnavailable => Refusal::new(
             Reason::AuthUnavailable,
             "the service that knows users and roles does not answer; repeat the call",
@@ -95,7 +94,7 @@ fn refusal(error: LockerError) -> Refusal {
             "the service that knows what lies in lockers does not answer; nothing was done: repeat the call",
         )
         .retry_after(SOON),
-        E::Store(error) => store(error),
+        E::Store(error) => coffre_rpc::store_refused(error, DATABASE),
     }
 }
 
@@ -128,35 +127,6 @@ fn self_grant(grant: Grant) -> String {
         Grant::Consumption(role) => format!(
             "\"{admin}\" adds consumers but never a role that one holds, and you hold role {role}; ask an owner or another administrator"
         ),
-    }
-}
-
-fn list(error: List) -> Refusal {
-    let text = error.to_string();
-    match error {
-        List::FieldUnknown { field, .. } => Refusal::new(Reason::ListFieldUnknown, text).with("field", field),
-        List::Invalid { part, message } => Refusal::invalid(part, message),
-        List::TooLarge => Refusal::new(Reason::ListTooLarge, text),
-        List::TokenInvalid => Refusal::new(Reason::ListTokenInvalid, text),
-        List::Store(error) => store(error),
-    }
-}
-
-fn store(error: Store) -> Refusal {
-    match error {
-        Store::Retryable | Store::ForeignKey(_) => Refusal::new(
-            Reason::StoreConflict,
-            "others changed the same thing at the same time: read it again and repeat the call",
-        )
-        .retry_after(SOON),
-        Store::Unavailable | Store::Full => Refusal::new(
-            Reason::StoreUnavailable,
-            "the database of lockers does not answer or is full; nothing was done: repeat the call",
-        )
-        .retry_after(SOON),
-        Store::Unique(constraint) => Refusal::internal(&format!("an unforeseen key conflict: {constraint:?}")),
-        Store::NotFound => Refusal::internal("a row that must be there is not"),
-        Store::Bug(text) => Refusal::internal(&text),
     }
 }
 

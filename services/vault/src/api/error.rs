@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use coffre_db::Error as Store;
-use coffre_db::list::Error as List;
 use coffre_error::{Reason, Refusal};
 use coffre_types::Permission;
 use tonic::Status;
@@ -11,6 +9,7 @@ use tonic::Status;
 use crate::domain::error::VaultError;
 use crate::domain::policy::Action;
 
+const DATABASE: &str = "the vault's database";
 const SOON: Duration = Duration::from_secs(1);
 const SEALED: Duration = Duration::from_secs(10);
 
@@ -161,7 +160,7 @@ fn refusal(error: VaultError) -> Refusal {
             Refusal::new(Reason::TransportKeyPending, "the first transport key is still being made; repeat the call")
                 .retry_after(SOON)
         }
-        E::List(error) => list(error),
+        E::List(error) => coffre_rpc::list_refused(error, DATABASE),
         E::StillHolds(holdings) => Refusal::new(
             Reason::UserHoldsObjects,
             format!("the user owns {} credentials: hold it before it is deleted, and release it afterwards", holdings.total),
@@ -175,7 +174,7 @@ fn refusal(error: VaultError) -> Refusal {
             Refusal::new(Reason::AuthUnavailable, "the service that knows users does not answer; repeat the call")
                 .retry_after(SOON)
         }
-        E::Store(error) => store(error),
+        E::Store(error) => coffre_rpc::store_refused(error, DATABASE),
         E::Crypto(error) => Refusal::internal(&error),
     }
 }
@@ -209,35 +208,6 @@ fn not_permitted(action: Action) -> String {
         ),
     };
     format!("you see this credential but may not do this: {who}")
-}
-
-fn list(error: List) -> Refusal {
-    let text = error.to_string();
-    match error {
-        List::FieldUnknown { field, .. } => Refusal::new(Reason::ListFieldUnknown, text).with("field", field),
-        List::Invalid { part, message } => Refusal::invalid(part, message),
-        List::TooLarge => Refusal::new(Reason::ListTooLarge, text),
-        List::TokenInvalid => Refusal::new(Reason::ListTokenInvalid, text),
-        List::Store(error) => store(error),
-    }
-}
-
-fn store(error: Store) -> Refusal {
-    match error {
-        Store::Retryable | Store::ForeignKey(_) => Refusal::new(
-            Reason::StoreConflict,
-            "others changed the same thing at the same time: read it again and repeat the call",
-        )
-        .retry_after(SOON),
-        Store::Unavailable | Store::Full => Refusal::new(
-            Reason::StoreUnavailable,
-            "the vault's database does not answer or is full; nothing was done: repeat the call",
-        )
-        .retry_after(SOON),
-        Store::Unique(constraint) => Refusal::internal(&format!("an unforeseen key conflict: {constraint:?}")),
-        Store::NotFound => Refusal::internal("a row that must be there is not"),
-        Store::Bug(text) => Refusal::internal(&text),
-    }
 }
 
 #[cfg(test)]
