@@ -1,4 +1,4 @@
-//! What tests need: a fresh database for each test, on both engines.
+//! What tests need: a fresh database for each test, on both engines; and the rules of the house, which every service checks.
 //!
 //! PostgreSQL comes from `COFFRE_TEST_DATABASE_URL` (a server on which databases may be created), or else from a private server that is
 //! started once a test process and goes with it. A machine without PostgreSQL fails the tests; it does not skip them.
@@ -18,6 +18,8 @@
 use {libsqlite3_sys as _, openssl_sys as _, pq_sys as _};
 
 mod canary;
+#[cfg(feature = "house")]
+pub mod house;
 mod server;
 #[cfg(feature = "databases")]
 mod test_db;
