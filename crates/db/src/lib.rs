@@ -41,6 +41,7 @@ mod reader;
 mod serial;
 mod sql;
 mod stats;
+mod transaction;
 mod writer;
 
 pub use connection::{AnyConnection as Connection, MultiBackend, MultiField, MultiRawValue, MultiRow};

@@ -12,13 +12,14 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::database::{Job, Ran};
+use crate::database::Job;
 use crate::dialect::Begin;
-use crate::journal::{Collected, Journal, Tx};
+use crate::journal::{Collected, Journal};
 use crate::lane::Intake;
 use crate::open::Seat;
 use crate::stats::LaneStats;
-use crate::writer::{Apart, Failure, Order, Verdict, transaction, within_savepoint};
+use crate::transaction::{Apart, Failure, Verdict, change, transaction};
+use crate::writer::Order;
 use crate::{Error, reader};
 
 /// How long a thread waits for its turn.
@@ -154,17 +155,12 @@ impl Writer {
         let Self { seat, journal, collected, .. } = self;
         transaction(seat, journal.as_mut(), Begin::Write, collected, |conn, collected, alarm, panics| {
             for job in jobs {
-                if apart == Apart::Savepoints {
-                    *panics += usize::from(within_savepoint(conn, collected, job.as_mut())?);
-                    if alarm.race() {
-                        // Its savepoint may have survived the lost race, and would pass for its own refusal.
-                        return Err(Error::Retryable);
-                    }
-                    continue;
+                let verdict = change(conn, collected, job.as_mut(), apart, panics)?;
+                if apart == Apart::Savepoints && alarm.race() {
+                    // Its savepoint may have survived the lost race, and would pass for its own refusal.
+                    return Err(Error::Retryable);
                 }
-                let ran = job.run(&mut Tx { conn, collected });
-                *panics += usize::from(ran == Ran::Panicked);
-                if ran != Ran::Done {
+                if verdict == Verdict::RollBack {
                     return Ok(Verdict::RollBack);
                 }
             }
