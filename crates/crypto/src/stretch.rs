@@ -89,6 +89,9 @@ pub(crate) fn stretch(typed: &[u8], salt: &[u8], cost: Cost) -> Result<Key256, C
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -110,6 +113,21 @@ mod tests {
         assert_eq!(Cost::read(256 * 1024, 3, 1).unwrap(), Cost::STANDARD);
         assert!(Cost::read(1024 * 1024, 4, 4).is_ok());
         assert!(Cost::new(8 * 1024, 1).is_ok());
+    }
+
+    #[test]
+    fn rule_5_1_one_runs_at_a_time() {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let (done, wait) = mpsc::channel();
+        let other = std::thread::spawn(move || {
+            let least = Cost::new(8 * 1024, 1).unwrap();
+            done.send(stretch(b"typed", &[1; 32], least).is_ok()).unwrap();
+        });
+        // Without the lock it would be done after a few milliseconds.
+        assert_eq!(wait.recv_timeout(Duration::from_millis(500)), Err(mpsc::RecvTimeoutError::Timeout));
+        drop(turn);
+        assert_eq!(wait.recv(), Ok(true));
+        other.join().unwrap();
     }
 
     #[test]
