@@ -109,7 +109,11 @@ pub(crate) async fn compose(
     metrics::register(&registry, stores)?;
     tasks.spawn(metrics::Pending::register(&registry)?.count(stores.clone(), stop.clone()));
     let intake = to_audit.clone();
-    let authenticator = Authenticator::start(to_auth, AuthnSettings::default(), clock.clone());
+    let authenticator = Authenticator::start(
+        to_auth,
+        AuthnSettings { issuer: issuer(settings), ..AuthnSettings::default() },
+        clock.clone(),
+    );
     let vault = Arc::new(vault);
     metrics::register_streams(&registry, &authenticator, &vault)?;
     let guard = Guard {
@@ -139,11 +143,19 @@ fn internal(parts: &ServiceParts) -> Channel {
     Channel::in_process(parts.internal.clone().prepare())
 }
 
+/// Returns the `iss` of tokens: the public URL where one is set, which is what the metadata of the OAuth side call us (RFC 8414).
+fn issuer(settings: &Settings) -> String {
+    let public = settings.public_url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
+    public.unwrap_or_else(|| coffre_auth::Config::default().issuer)
+}
+
 pub(crate) fn auth_config(settings: &Settings, form: Form) -> coffre_auth::Config {
     coffre_auth::Config {
+        issuer: issuer(settings),
         token_life: settings.token_life,
         session_life: settings.session_life,
         password_min_length: settings.password_min_length,
+        password_strength_check: settings.password_strength_check,
         force_password_change: form == Form::Serve,
         ..coffre_auth::Config::default()
     }
@@ -158,7 +170,6 @@ fn gateway_config(settings: &Settings, form: Form, readiness: Readiness, metrics
         trusted_proxies: settings.trusted_proxies.clone(),
         allowed_hosts: (form == Form::Dev).then(GatewayConfig::loopback_hosts),
         public_url: settings.public_url.as_deref().map(PublicUrl::of).unwrap_or_default(),
-        password_strength_check: settings.password_strength_check,
         readiness,
         metrics: Some(metrics),
         ..GatewayConfig::default()

@@ -77,6 +77,9 @@ impl Client {
 
 /// What comparing a secret came to.
 struct Compared {
+    keys: [BucketKey; 3],
+    /// There were failures before.
+    failed_before: bool,
     access: Option<ApiAccess>,
     matched: Option<ApiSecretId>,
     /// An attempt that was counted before and is to be settled.
@@ -102,64 +105,88 @@ impl Auth {
         address: ClientAddress,
         record: &CallRecord,
     ) -> Result<Client, OAuthError> {
-        let address = address_key(address);
+        let (address, mut failed) = (address_key(address), Vec::new());
         for reading in shown.readings() {
-            let Reading { id, secrets } = &reading;
-            let keys = throttle::keys(&self.secrets, Shown::ClientSecret(id), address, self.config.throttle.slots);
-            let outlook = self.hold_back(keys).await?;
-            let compared = self.compared(id, secrets, keys, address).await?;
-            let (rules, now) = (self.config.throttle, self.now());
+            let keys =
+                throttle::keys(&self.secrets, Shown::ClientSecret(&reading.id), address, self.config.throttle.slots);
+            let compared = match self.compared(&reading, keys, address).await {
+                Ok(compared) => compared,
+                Err(refused) => {
+                    self.count_readings(failed).await?;
+                    return Err(refused);
+                }
+            };
             match (&compared.access, compared.matched) {
                 (Some(access), Some(secret)) if !access.disabled => {
-                    match compared.counted {
-                        Some(counted) => {
-                            race::write(&self.database, move |tx| counted.settle(tx.conn(), &rules, true, now)).await?;
-                        }
-                        None if outlook.failed => {
-                            race::write(&self.database, move |tx| throttle::forgive(tx.conn(), &rules, &keys, now))
-                                .await?;
-                        }
-                        // The common case writes nothing.
-                        None => {}
-                    }
-                    record.client(access.client_id.as_str());
-                    return Ok(Client { access: access.clone(), secret });
+                    let client = Client { access: access.clone(), secret };
+                    self.settle_readings(compared, failed).await?;
+                    record.client(client.access.client_id.as_str());
+                    return Ok(client);
                 }
-                _ => {
-                    match compared.counted {
-                        Some(counted) => self.count_failure(counted).await?,
-                        None => {
-                            race::write(&self.database, move |tx| {
-                                throttle::count_failure(tx.conn(), &rules, &keys, now)
-                            })
-                            .await?;
-                        }
-                    }
-                    // What nobody is called is not written down: people paste secrets into the wrong field.
-                    if let Some(access) = &compared.access {
-                        record.detail("client", access.named());
-                    }
-                    record.detail("cause", compared.cause());
+                _ => failed.push(compared),
+            }
+        }
+        for compared in &failed {
+            // What nobody is called is not written down: people paste secrets into the wrong field.
+            if let Some(access) = &compared.access {
+                record.detail("client", access.named());
+            }
+            record.detail("cause", compared.cause());
+        }
+        self.count_readings(failed).await?;
+        Err(OAuthError::ClientInvalid)
+    }
+
+    /// Counts readings of which none was right.
+    async fn count_readings(&self, failed: Vec<Compared>) -> Result<(), OAuthError> {
+        let (rules, now) = (self.config.throttle, self.now());
+        for Compared { keys, counted, .. } in failed {
+            match counted {
+                Some(counted) => self.count_failure(counted).await?,
+                None => {
+                    race::write(&self.database, move |tx| throttle::count_failure(tx.conn(), &rules, &keys, now))
+                        .await?;
                 }
             }
         }
-        Err(OAuthError::ClientInvalid)
+        Ok(())
+    }
+
+    /// Settles the reading that was right. Those that were tried before it were no attempts.
+    async fn settle_readings(&self, right: Compared, others: Vec<Compared>) -> Result<(), OAuthError> {
+        let released: Vec<Counted> = others.into_iter().filter_map(|other| other.counted).collect();
+        // The common case writes nothing: a generated secret, without a failure before it.
+        if right.counted.is_none() && !right.failed_before && released.is_empty() {
+            return Ok(());
+        }
+        let (rules, now) = (self.config.throttle, self.now());
+        race::write(&self.database, move |tx| {
+            for counted in &released {
+                counted.release(tx.conn(), &rules, now)?;
+            }
+            match right.counted {
+                Some(counted) => counted.settle(tx.conn(), &rules, true, now),
+                None => throttle::forgive(tx.conn(), &rules, &right.keys, now),
+            }
+        })
+        .await?;
+        Ok(())
     }
 
     async fn compared(
         &self,
-        id: &NameKey,
-        secrets: &[SecretText],
+        Reading { id, secrets }: &Reading,
         keys: [BucketKey; 3],
         address: AddressKey,
     ) -> Result<Compared, OAuthError> {
+        let failed_before = self.hold_back(keys).await?.failed;
         let generated: Vec<Option<ClientSecretText>> =
             secrets.iter().map(|secret| ClientSecretText::parse(secret.expose())).collect();
         let (key, now, rules) = (id.clone(), self.now(), self.config.throttle);
         if generated.iter().all(Option::is_some) {
             let access = self.database.read(move |conn| api_accesses::of_client(conn, &key, now)).await?;
             let matched = generated.iter().flatten().find_map(|secret| self.generated_match(access.as_ref(), secret));
-            return Ok(Compared { access, matched, counted: None });
+            return Ok(Compared { keys, failed_before, access, matched, counted: None });
         }
         let mut first_turn = Some(self.turn(address).await?);
         let (begun, access) = race::write(&self.database, move |tx| {
@@ -191,7 +218,7 @@ impl Auth {
                 break;
             }
         }
-        Ok(Compared { access, matched, counted })
+        Ok(Compared { keys, failed_before, access, matched, counted })
     }
 
     fn generated_match(&self, access: Option<&ApiAccess>, secret: &ClientSecretText) -> Option<ApiSecretId> {

@@ -101,7 +101,7 @@ impl Auth {
             }
             recorded.change("clientSecret", None, Some(kind.to_owned()));
             recorded.detail("grace", format!("{} s", grace.as_secs()));
-            Ok::<_, ApiAccessError>(api_accesses::find(conn, id, now)?.ok_or(ApiAccessError::NotFound)?)
+            api_accesses::find(conn, id, now)?.ok_or(ApiAccessError::NotFound)
         })
         .await?;
         self.hub.poke();

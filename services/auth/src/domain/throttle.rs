@@ -274,6 +274,20 @@ pub(crate) fn begin(
 }
 
 impl Counted {
+    /// Takes the attempt back: it was none.
+    pub(crate) fn release(
+        &self,
+        conn: &mut Connection,
+        rules: &Throttle,
+        now: Timestamp,
+    ) -> Result<(), coffre_db::Error> {
+        let mut buckets = throttle::load(conn, &self.keys, true)?.map(|bucket| bucket.at(rules, now));
+        for bucket in &mut buckets {
+            bucket.pending = bucket.pending.saturating_sub(1).max(0);
+        }
+        throttle::store(conn, &self.keys, &buckets)
+    }
+
     /// Settles the attempt.
     pub(crate) fn settle(
         &self,

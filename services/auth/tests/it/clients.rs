@@ -100,6 +100,28 @@ on_each_engine! {
         }
     }
 
+    async fn the_reading_that_is_wrong_counts_for_nothing_where_the_other_is_right(db: TestDb) {
+        let world = World::start(&db).await;
+        world.user("ada", &[BASIC_ROLE]).await;
+        let generated = world.program("my generated app").await;
+        let chosen = world.program_of(CreateApiAccessRequest { client_secret: "a + chosen % secret".into(), ..access("my chosen app") }).await;
+        let encoded = [generated.named("my+generated+app"), chosen.named("my%20chosen%20app").showing("a+%2B+chosen+%25+secret")];
+        for _ in 0..8 {
+            for program in &encoded {
+                world.nobody().token_by_basic(program, "ada").await.unwrap();
+            }
+            world.clock.advance(Duration::from_secs(31));
+        }
+        for program in &encoded {
+            for _ in 0..5 {
+                let wrong = program.showing("not the right secret");
+                assert_eq!(world.nobody().token_by_basic(&wrong, "ada").await.unwrap_err(), Reason::OauthClientInvalid);
+            }
+            assert_eq!(world.nobody().token_by_basic(program, "ada").await.unwrap_err(), Reason::AuthThrottled);
+        }
+        assert_eq!(world.nobody().token(&generated, "ada").await.unwrap_err(), Reason::AuthThrottled, "both readings were counted");
+    }
+
     async fn a_client_id_is_known_whatever_its_spelling(db: TestDb) {
         let world = World::start(&db).await;
         let program = world.program("Supervision é").await;
