@@ -82,7 +82,7 @@ impl OAuthService for OAuth {
     ) -> Result<Response<RevokeTokenResponse>, Status> {
         let call = CallContext::of(&request)?;
         let RevokeTokenRequest { client, token } = request.into_inner();
-        let (token, client) = (secret("token", token, MOST_TOKEN_BYTES)?, shown(client)?);
+        let (token, client) = (some_token(token)?, shown(client)?);
         self.0.revoke(client, token.expose(), call.client_address(), call.record()).await.map_err(of_oauth)?;
         Ok(Response::new(RevokeTokenResponse {}))
     }
@@ -93,7 +93,7 @@ impl OAuthService for OAuth {
     ) -> Result<Response<IntrospectTokenResponse>, Status> {
         let call = CallContext::of(&request)?;
         let IntrospectTokenRequest { client, token } = request.into_inner();
-        let (token, client) = (secret("token", token, MOST_TOKEN_BYTES)?, shown(client)?);
+        let (token, client) = (some_token(token)?, shown(client)?);
         let active =
             self.0.introspect(client, token.expose(), call.client_address(), call.record()).await.map_err(of_oauth)?;
         let issuer = self.0.signer.issuer();
@@ -119,6 +119,14 @@ fn secret(field: &'static str, text: String, most: usize) -> Result<SecretText, 
         )));
     }
     Ok(secret)
+}
+
+/// Reads a token of which a client wants something; that it is there says nothing of it.
+fn some_token(token: String) -> Result<SecretText, Refusal> {
+    if token.is_empty() {
+        return Err(Refusal::invalid("token", "is required"));
+    }
+    secret("token", token, MOST_TOKEN_BYTES)
 }
 
 fn short(field: &'static str, text: String, most: usize) -> Result<String, Refusal> {

@@ -1,5 +1,7 @@
 //! Bad input over gRPC: messages that no generated client would send, and metadata that contradicts itself.
 
+mod programs;
+
 use std::time::Duration;
 
 use bytes::{Buf as _, BufMut as _, Bytes};

@@ -11,6 +11,7 @@
 #[macro_use]
 mod macros;
 
+mod aa_minute;
 mod access;
 mod bad_input;
 mod bad_messages;
@@ -27,6 +28,7 @@ mod replicas;
 mod rest_shapes;
 mod sign_in_limits;
 mod traces;
+mod zy_minute;
 mod zz_afterwards;
 
 case_list! {

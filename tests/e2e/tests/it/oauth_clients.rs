@@ -108,7 +108,7 @@ async fn the_rust_crate_oauth2_gets_in(case: &Case<'_>) {
         assert!(!told.active());
         let refused = client.exchange_refresh_token(&last).request_async(&http).await.unwrap_err();
         let RequestTokenError::ServerResponse(refused) = refused else { panic!("not understood: {refused:?}") };
-        assert_eq!(refused.error(), &BasicErrorResponseType::InvalidGrant);
+        assert_eq!(refused.error(), &BasicErrorResponseType::InvalidGrant, "{:?}", refused.error_description());
         assert!(refused.error_description().is_some_and(|text| !text.is_empty()));
 
         let own = library(&it.robot).exchange_client_credentials().request_async(&http).await.unwrap();

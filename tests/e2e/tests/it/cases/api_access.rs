@@ -82,7 +82,7 @@ pub(crate) async fn lives_are_bounded(case: &Case<'_>) {
         ApiAccessChange { access_token_minutes: Some(1), refresh_token_minutes: Some(1), ..ApiAccessChange::default() };
     let shortest = admin.update_api_access(widest.id, &shortest).await.ok();
     assert_eq!((shortest.access_token_minutes, shortest.refresh_token_minutes), (1, 1));
-    let odd = ApiAccessChange { access_token_minutes: Some(-1), ..ApiAccessChange::default() };
+    let odd = ApiAccessChange { access_token_minutes: Some(0), ..ApiAccessChange::default() };
     admin.update_api_access(widest.id, &odd).await.refused(400, "request.invalid");
 }
 

@@ -88,7 +88,8 @@ pub(crate) async fn a_key_is_its_users_alone(case: &Case<'_>) {
     anonymous.sign_in(&user.username, &key).await.refused(401, "auth.sign_in_failed");
     let password = case.password_of(&user);
     anonymous.sign_in_with_key(&user.username, &password).await.refused(401, "auth.sign_in_failed");
-    anonymous.open_with_key(&user.username.to_uppercase(), &key).await;
+    let spelled = user.username.to_uppercase();
+    anonymous.sign_in_with_key(&spelled, &key).await.about_user(&user.username).ok();
 }
 
 pub(crate) async fn keys_need_their_permission(case: &Case<'_>) {
@@ -123,7 +124,12 @@ pub(crate) async fn a_key_expires(case: &Case<'_>) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(begun.elapsed() > Duration::from_secs(2), "it ended before its key");
-    case.anonymous().sign_in_with_key(&user.username, &key).await.refused(401, "auth.sign_in_failed");
+    // A token's end is a whole second, a key's is not: it may be that part of a second longer.
+    while case.anonymous().sign_in_with_key(&user.username, &key).await.code() != Some("auth.sign_in_failed") {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the key outlives its end");
+        case.api.ledger.forget();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     assert_eq!(user.list_api_keys().await.ok().len(), 1, "an expired key is still shown");
 }
 

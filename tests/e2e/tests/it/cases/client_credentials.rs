@@ -9,9 +9,9 @@ use super::oauth_ends::is_refused_everywhere;
 use super::within_a_second;
 
 /// An access that is bound to an operator who has not confirmed it.
-async fn bound(case: &Case<'_>, admin: &Session, operator: &Session) -> (ApiAccess, Client) {
+async fn bound(case: &Case<'_>, what: &str, admin: &Session, operator: &Session) -> (ApiAccess, Client) {
     let new = NewApiAccess {
-        client_id: case.unique("robot"),
+        client_id: case.unique(what),
         client_credentials_grant: Some(true),
         operator_id: Some(operator.id),
         ..NewApiAccess::default()
@@ -22,7 +22,7 @@ async fn bound(case: &Case<'_>, admin: &Session, operator: &Session) -> (ApiAcce
 pub(crate) async fn a_confirmed_access_acts_as_its_operator(case: &Case<'_>) {
     let admin = case.api_administrator().await;
     let (operator, other) = (case.basic("operator").await, case.basic("other").await);
-    let (access, client) = bound(case, &admin, &operator).await;
+    let (access, client) = bound(case, "robot", &admin, &operator).await;
     assert_eq!((access.operator_id, access.confirmed), (Some(operator.id), false));
     let anonymous = case.anonymous();
     anonymous.token_for_client(&client).await.refused(400, "oauth.invalid_grant");
@@ -53,7 +53,7 @@ pub(crate) async fn a_confirmed_access_acts_as_its_operator(case: &Case<'_>) {
 pub(crate) async fn a_binding_is_checked(case: &Case<'_>) {
     let admin = case.api_administrator().await;
     let new = |operator_id| NewApiAccess {
-        client_id: case.unique("robot"),
+        client_id: case.unique("bound"),
         client_credentials_grant: Some(true),
         operator_id,
         ..NewApiAccess::default()
@@ -72,14 +72,14 @@ pub(crate) async fn a_binding_is_checked(case: &Case<'_>) {
     operator.confirm_api_access(access.id).await.refused(409, "api_access.not_bindable");
     // Who may not connect confirms nothing.
     let without = case.holder("without", &[permission::MANAGE_CREDENTIALS]).await;
-    let (access, _) = bound(case, &admin, &without).await;
+    let (access, _) = bound(case, "unconnected", &admin, &without).await;
     without.confirm_api_access(access.id).await.refused(403, "authz.permission_required");
 }
 
 pub(crate) async fn a_new_secret_needs_the_operator_again(case: &Case<'_>) {
     let admin = case.api_administrator().await;
     let operator = case.basic("operator").await;
-    let (access, first) = bound(case, &admin, &operator).await;
+    let (access, first) = bound(case, "robot", &admin, &operator).await;
     let anonymous = case.anonymous();
     operator.confirm_api_access(access.id).await.ok();
     let old = anonymous.token_for_client(&first).await.for_operator(&operator.username).ok();
@@ -145,7 +145,7 @@ pub(crate) async fn what_ends_a_confirmation_ends_its_tokens(case: &Case<'_>) {
 pub(crate) async fn a_reset_password_ends_what_its_user_confirmed(case: &Case<'_>) {
     let admin = case.api_administrator().await;
     let operator = case.basic("operator").await;
-    let (access, client) = bound(case, &admin, &operator).await;
+    let (access, client) = bound(case, "robot", &admin, &operator).await;
     operator.confirm_api_access(access.id).await.ok();
     let grant = case.anonymous().token_for_client(&client).await.for_operator(&operator.username).ok();
     let program = operator.with_token(&grant.access_token);
@@ -160,7 +160,7 @@ pub(crate) async fn a_reset_password_ends_what_its_user_confirmed(case: &Case<'_
 pub(crate) async fn a_changed_password_leaves_what_its_user_confirmed(case: &Case<'_>) {
     let admin = case.api_administrator().await;
     let operator = case.basic("operator").await;
-    let (access, client) = bound(case, &admin, &operator).await;
+    let (access, client) = bound(case, "robot", &admin, &operator).await;
     operator.confirm_api_access(access.id).await.ok();
     let old = case.password_of(&operator);
     operator.change_password(&old, &canary::password("changed robot")).await.ok();

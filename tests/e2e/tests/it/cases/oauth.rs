@@ -101,7 +101,6 @@ pub(crate) async fn every_failed_client_is_answered_alike(case: &Case<'_>) {
     let operator = case.basic("operator").await;
     let mut unknown = client.clone();
     unknown.id = case.unique("nobody");
-    let anonymous = case.anonymous();
     let clients = [
         unknown.clone(),
         unknown.with_secret(case.secret("wrong")),
@@ -115,7 +114,9 @@ pub(crate) async fn every_failed_client_is_answered_alike(case: &Case<'_>) {
     ];
     let mut seen = Vec::new();
     for client in clients {
-        let password = case.password_of(&operator);
+        // From an address of its own: failures count.
+        let apart = Case::on(case.server, case.protocol).await;
+        let (anonymous, password) = (apart.anonymous(), case.password_of(&operator));
         let refused = anonymous.token_for_password(&client, &operator.username, &password).await;
         seen.push(refused.refused(401, "oauth.invalid_client"));
         anonymous.introspect(&client, "x").await.refused(401, "oauth.invalid_client");

@@ -32,7 +32,7 @@ pub(crate) async fn one_changes_the_own_password(case: &Case<'_>) {
     let user = case.basic("self").await;
     let (old, new) = (case.password_of(&user), canary::password("a better one"));
     let elsewhere = case.anonymous().open(&user.username, &old).await;
-    user.change_password(&new, &new).await.refused(403, "auth.password_wrong");
+    user.change_password(&case.secret("not the old one"), &new).await.refused(403, "auth.password_wrong");
     user.change_password(&old, &new).await.ok();
     // The session goes on, the others end.
     user.list_credentials(&Default::default()).await.ok();
