@@ -26,7 +26,7 @@ on_each_engine! {
         let (made, secret) = (answer.api_access.unwrap(), answer.client_secret);
         assert!(secret.starts_with("coffre_cs_") && secret.len() == 58, "{}", secret.len());
         assert_eq!((made.scope.as_str(), made.version, made.creator_id, made.operator_id), ("public-api", 0, 1, 0));
-        assert_eq!((made.access_token_life.clone(), made.refresh_token_life.clone()), (minutes(60), minutes(720)));
+        assert_eq!((made.access_token_life, made.refresh_token_life), (minutes(60), minutes(720)));
         assert_eq!((made.password_grant, made.refresh_grant, made.client_credentials_grant, made.disabled), (false, true, false, false));
         assert_eq!((made.confirm_time, made.previous_secret_expire_time), (None, None));
         assert_eq!(made.secret_create_time, made.create_time);
@@ -83,7 +83,7 @@ on_each_engine! {
         let answer = admin.update_api_access(request.clone()).await.unwrap();
         let changed = answer.api_access.unwrap();
         assert!(answer.changed);
-        assert_eq!((changed.version, changed.access_token_life.clone(), changed.description.clone(), changed.password_grant), (1, minutes(5), None, true));
+        assert_eq!((changed.version, changed.access_token_life, changed.description.clone(), changed.password_grant), (1, minutes(5), None, true));
         let event = world.last_event();
         let fields: Vec<_> = event.changes.iter().map(|change| (change.field.as_str(), change.old_value.as_deref(), change.new_value.as_deref())).collect();
         assert_eq!(fields, [("description", Some("old"), None), ("accessTokenLife", Some("1 h"), Some("5 min"))]);

@@ -15,6 +15,8 @@ use tonic::{Response, Status};
 use crate::world::{ADMIN_ROLE, As, BASIC_ROLE, ELSEWHERE, PASSWORD, World, eventually, outcome, password_of, reason};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// *Connect to the API*.
+const CONNECT: i64 = 9;
 /// *Generate API key*.
 const GENERATE: i64 = 10;
 
@@ -100,7 +102,7 @@ on_each_engine! {
         assert!(key.starts_with("coffre_ak_") && key.len() == 10 + 59, "{}", key.len());
         assert_eq!(shown.hint, format!("coffre_ak_…{}", &key[key.len() - 4..]));
         let now = coffre_types::Clock::now(&*world.clock);
-        assert_eq!((shown.create_time.clone(), shown.expire_time.clone()), (time(now), time(now.plus(90 * DAY))));
+        assert_eq!((shown.create_time, shown.expire_time), (time(now), time(now.plus(90 * DAY))));
         let event = world.last_event();
         assert_eq!((event.event.as_str(), event.activity_type()), ("api_key.created", ActivityType::UpdateUser));
         assert_eq!(event.object.clone().unwrap().r#type, "api_key");
@@ -412,6 +414,26 @@ on_each_engine! {
                 let nobody = world.nobody().from(&format!("192.0.2.{place}"));
                 assert_eq!(nobody.sign_in_with_key(&name, &key).await.unwrap_err(), Reason::AuthSignInFailed);
             }
+        }
+    }
+
+    async fn nothing_is_made_in_a_session_that_a_reset_has_ended_wherever_that_is_not_known_yet(db: TestDb) {
+        let config = coffre_auth::Config { change_poll: Duration::from_millis(500), ..crate::world::config() };
+        let world = World::with(&db, config).await;
+        let far = world.replica().await;
+        let admin = world.admin().await;
+        let role = admin.create_role("programs", &[CONNECT, GENERATE]).await.unwrap();
+        for round in 0..3 {
+            let name = format!("user{round}");
+            let (id, user) = world.user(&name, &[role.id]).await;
+            let bound = CreateApiAccessRequest { operator_id: id, ..crate::portal::access(&format!("app{round}")) };
+            let program = world.program_of(bound).await;
+            let late = far.caller(&user.token);
+            late.keys().await.unwrap();
+            let reset = UpdateUserRequest { id, password: Some("reset by the administrator".into()), ..Default::default() };
+            admin.update_user(reset).await.unwrap();
+            let (made, confirmed) = tokio::join!(late.create_key("late"), late.confirm(program.id));
+            assert_eq!((made.unwrap_err(), confirmed.unwrap_err()), (Reason::AuthTokenInvalid, Reason::AuthTokenInvalid));
         }
     }
 
