@@ -8,7 +8,7 @@ use coffre_proto::auth::v1::{CreateApiAccessRequest, RotateApiAccessSecretReques
 use coffre_test_support::on_each_engine;
 
 use crate::portal::{access, asking, change, minutes};
-use crate::world::{BASIC_ROLE, ELSEWHERE, World, outcome, password_of, reason};
+use crate::world::{BASIC_ROLE, ELSEWHERE, World, eventually, outcome, password_of, reason};
 
 const CHOSEN: &str = "a chosen secret";
 
@@ -100,12 +100,41 @@ on_each_engine! {
         }
     }
 
+    async fn bytes_that_no_text_has_are_a_wrong_client_and_no_fault(db: TestDb) {
+        let world = World::start(&db).await;
+        let program = world.program("app").await;
+        world.user("ada", &[BASIC_ROLE]).await;
+        for odd in [program.named("app\0"), program.named("\0"), program.showing("a secret\0with a NUL"), program.showing("un secret en français"), program.named("\u{202e}app")] {
+            assert_eq!(world.nobody().token(&odd, "ada").await.unwrap_err(), Reason::OauthClientInvalid);
+            assert_eq!(world.nobody().token_by_basic(&odd, "ada").await.unwrap_err(), Reason::OauthClientInvalid);
+            world.clock.advance(Duration::from_secs(60));
+        }
+        assert_eq!(world.nobody().token_by_basic(&program.named("app%00"), "ada").await.unwrap_err(), Reason::OauthClientInvalid);
+        assert_eq!(world.nobody().token(&program, "ada\0").await.unwrap_err(), Reason::OauthGrantInvalid);
+        world.nobody().token(&program, "ada").await.unwrap();
+    }
+
+    async fn secrets_that_are_over_are_removed_once_no_session_stands_on_them(db: TestDb) {
+        let world = World::with(&db, coffre_auth::Config { housekeeping: Duration::from_millis(20), ..crate::world::config() }).await;
+        let (_, program) = world.bound_program("app", "ada").await;
+        world.nobody().token_of_its_own(&program).await.unwrap();
+        let rows = async || {
+            world.first.database.read(|conn| coffre_db::dialect::id(conn, coffre_db::Sql::new("SELECT count(*) AS id FROM api_access_secrets"))).await.unwrap()
+        };
+        let newest = world.admin().await.rotate(&program, 0).await.unwrap();
+        assert_eq!(rows().await, 2);
+        world.clock.advance(Duration::from_secs(25 * 3600));
+        eventually(async || rows().await == 1).await;
+        world.nobody().introspect(&newest, "x").await.unwrap();
+    }
+
     async fn the_reading_that_is_wrong_counts_for_nothing_where_the_other_is_right(db: TestDb) {
         let world = World::start(&db).await;
         world.user("ada", &[BASIC_ROLE]).await;
         let generated = world.program("my generated app").await;
         let chosen = world.program_of(CreateApiAccessRequest { client_secret: "a + chosen % secret".into(), ..access("my chosen app") }).await;
-        let encoded = [generated.named("my+generated+app"), chosen.named("my%20chosen%20app").showing("a+%2B+chosen+%25+secret")];
+        let plain = world.program_of(CreateApiAccessRequest { client_secret: "another + secret % here".into(), ..access("plain") }).await;
+        let encoded = [plain.showing("another+%2B+secret+%25+here"), generated.named("my+generated+app"), chosen.named("my%20chosen%20app").showing("a+%2B+chosen+%25+secret")];
         for _ in 0..8 {
             for program in &encoded {
                 world.nobody().token_by_basic(program, "ada").await.unwrap();

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use coffre_error::Reason;
 use coffre_proto::audit::v1::ActivityType;
-use coffre_proto::auth::v1::{TokenGrant, UpdateApiAccessRequest};
+use coffre_proto::auth::v1::{CreateApiAccessRequest, TokenGrant, UpdateApiAccessRequest};
 use coffre_test_support::{TestDb, on_each_engine};
 use futures_util::future::join_all;
 
-use crate::portal::change;
+use crate::portal::{access, change};
 use crate::world::{BASIC_ROLE, World};
 
 /// What a client compares.
@@ -251,8 +251,9 @@ fn session_of(token: &str) -> uuid::Uuid {
 }
 
 /// Shows one token many times at once to some replicas; all get one pair, and only one family lives.
-async fn many_at_once(world: &World, replicas: &[&crate::world::Replica]) {
-    let program = world.program("app").await;
+async fn many_at_once(world: &World, replicas: &[&crate::world::Replica], client_secret: &str) {
+    let program =
+        world.program_of(CreateApiAccessRequest { client_secret: client_secret.into(), ..access("app") }).await;
     world.user("ada", &[BASIC_ROLE]).await;
     let mut last = world.nobody().token(&program, "ada").await.unwrap();
     for round in 0..3 {
@@ -270,7 +271,7 @@ async fn many_at_once(world: &World, replicas: &[&crate::world::Replica]) {
 async fn many_refreshes_at_once_all_get_the_same_pair() {
     let db = TestDb::sqlite();
     let world = World::start(&db).await;
-    many_at_once(&world, &[&world.first]).await;
+    many_at_once(&world, &[&world.first], "").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -278,7 +279,15 @@ async fn many_refreshes_at_once_on_two_replicas_all_get_the_same_pair() {
     let db = TestDb::postgres();
     let world = World::start(&db).await;
     let other = world.replica().await;
-    many_at_once(&world, &[&world.first, &other]).await;
+    many_at_once(&world, &[&world.first, &other], "").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_refreshes_at_once_of_a_client_with_a_chosen_secret_all_get_the_same_pair() {
+    let db = TestDb::postgres();
+    let world = World::start(&db).await;
+    let other = world.replica().await;
+    many_at_once(&world, &[&world.first, &other], "a chosen secret: it is counted").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
