@@ -39,6 +39,8 @@ pub(crate) enum Measure {
     Scale(Options),
     /// Sign-ins beside raw Argon2id, token refreshes, and other calls while sign-ins saturate
     SignIn(Options),
+    /// Programs that renew their tokens: OAuth refreshes, each of the token before
+    Oauth(Options),
     /// Start to first answer, and resident memory of an idle server
     Start(Options),
 }
@@ -53,6 +55,7 @@ impl Measure {
             | Self::List(options)
             | Self::Scale(options)
             | Self::SignIn(options)
+            | Self::Oauth(options)
             | Self::Start(options) => options,
         }
     }
@@ -101,8 +104,9 @@ impl Options {
         Duration::from_secs(self.seconds)
     }
 
-    pub(crate) fn warm_up(&self) -> Duration {
-        (self.measured() / 4).min(Duration::from_secs(2))
+    /// What comes before so long a measurement.
+    pub(crate) fn warm_up(measured: Duration) -> Duration {
+        (measured / 4).min(Duration::from_secs(2))
     }
 }
 

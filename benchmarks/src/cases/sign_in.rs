@@ -8,7 +8,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 
 use crate::api::{USER_PASSWORD, refresh_call, sign_in_call};
 use crate::cases::{Bench, Served, at};
-use crate::cli::Engine;
+use crate::cli::{Engine, Options};
 use crate::http::{self, Client};
 use crate::load::{self, Plan, Work};
 use crate::report::{Figure, Series};
@@ -39,7 +39,7 @@ pub(super) fn run(bench: &mut Bench, served: &Served) -> Result<()> {
     let plan = Plan {
         address: served.coffre.address,
         connections: USERS.min(usize::from(bench.options.connections)),
-        warm_up: bench.options.warm_up(),
+        warm_up: Options::warm_up(bench.options.measured()),
         measured: bench.options.measured(),
         rate: None,
         processes: vec![served.coffre.pid()],
