@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use coffre_audit_client::CallRecord;
+use coffre_audit_client::{CallRecord, audited_write};
 use coffre_crypto::hmac::MAC_LEN;
 use coffre_db::Connection;
 use coffre_secret::{SecretText, equal};
@@ -20,7 +20,7 @@ use super::session::{NewSession, Origin};
 use super::sign_in::SignedIn;
 use super::throttle::{self, Shown};
 use super::user::SignInRow;
-use super::{Auth, ClientAddress, race};
+use super::{Auth, ClientAddress};
 use crate::store::changes::{self, Subject};
 use crate::store::{api_accesses, api_keys, api_secrets, roles, sessions, users};
 
@@ -36,7 +36,7 @@ impl Auth {
         let expires_at = draft.expiry(now)?;
         let (user, session) = (permit.caller().user_id, permit.caller().session_id);
         let (hashes, recorded) = (self.secrets.api_key_hashes().clone(), record.clone());
-        race::audited(&self.database, record, move |tx| {
+        audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             // One after the other, and none once a reset has revoked the others.
@@ -86,7 +86,7 @@ impl Auth {
         record: &Arc<CallRecord>,
     ) -> Result<(), ApiKeyError> {
         let (now, recorded) = (self.now(), record.clone());
-        race::audited(&self.database, record, move |tx| {
+        audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             let key = api_keys::revoke(conn, user, id, now)?.ok_or(ApiKeyError::NotFound)?;
@@ -123,8 +123,7 @@ impl Auth {
             Ok(found) => found,
             Err(cause) => {
                 record.detail("cause", cause);
-                race::write(&self.database, move |tx| throttle::count_failure(tx.conn(), &rules, &buckets, now))
-                    .await?;
+                self.database.write(move |tx| throttle::count_failure(tx.conn(), &rules, &buckets, now)).await?;
                 return Err(SignInError::Failed);
             }
         };
@@ -138,7 +137,7 @@ impl Auth {
         };
         let (token, expires) = self.issue(session.user_id, session.session_id, session.epoch, session.expires_at)?;
         let recorded = record.clone();
-        let user = race::audited(&self.database, record, move |tx| {
+        let user = audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             throttle::forgive(conn, &rules, &buckets, now)?;

@@ -18,7 +18,7 @@ use super::error::Fault;
 use super::oauth_error::OAuthError;
 use super::secret_text::ClientSecretText;
 use super::throttle::{self, AddressKey, BucketKey, Counted, Shown, address_key};
-use super::{Auth, ClientAddress, race};
+use super::{Auth, ClientAddress};
 use crate::store::api_accesses;
 
 /// What a client shows.
@@ -144,8 +144,7 @@ impl Auth {
             match counted {
                 Some(counted) => self.count_failure(counted).await?,
                 None => {
-                    race::write(&self.database, move |tx| throttle::count_failure(tx.conn(), &rules, &keys, now))
-                        .await?;
+                    self.database.write(move |tx| throttle::count_failure(tx.conn(), &rules, &keys, now)).await?;
                 }
             }
         }
@@ -160,16 +159,17 @@ impl Auth {
             return Ok(());
         }
         let (rules, now) = (self.config.throttle, self.now());
-        race::write(&self.database, move |tx| {
-            for counted in &released {
-                counted.release(tx.conn(), &rules, now)?;
-            }
-            match right.counted {
-                Some(counted) => counted.settle(tx.conn(), &rules, true, now),
-                None => throttle::forgive(tx.conn(), &rules, &right.keys, now),
-            }
-        })
-        .await?;
+        self.database
+            .write(move |tx| {
+                for counted in &released {
+                    counted.release(tx.conn(), &rules, now)?;
+                }
+                match right.counted {
+                    Some(counted) => counted.settle(tx.conn(), &rules, true, now),
+                    None => throttle::forgive(tx.conn(), &rules, &right.keys, now),
+                }
+            })
+            .await?;
         Ok(())
     }
 
@@ -189,11 +189,13 @@ impl Auth {
             return Ok(Compared { keys, failed_before, access, matched, counted: None });
         }
         let mut first_turn = Some(self.turn(address).await?);
-        let (begun, access) = race::write(&self.database, move |tx| {
-            let begun = throttle::begin(tx.conn(), &rules, &keys, now)?;
-            Ok::<_, coffre_db::Error>((begun, api_accesses::of_client(tx.conn(), &key, now)?))
-        })
-        .await?;
+        let (begun, access) = self
+            .database
+            .write(move |tx| {
+                let begun = throttle::begin(tx.conn(), &rules, &keys, now)?;
+                Ok::<_, coffre_db::Error>((begun, api_accesses::of_client(tx.conn(), &key, now)?))
+            })
+            .await?;
         let counted = Some(begun.map_err(|retry_after| OAuthError::Throttled { retry_after })?);
         let mut matched = None;
         for (secret, generated) in secrets.iter().zip(&generated) {

@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use coffre_audit_client::CallRecord;
+use coffre_audit_client::{CallRecord, audited_write};
 use coffre_secret::{SecretText, equal};
 use coffre_types::{ApiAccessId, UserId};
 
@@ -22,7 +22,7 @@ use super::api_policy::{Concern, Confirm, ManageApiAccesses};
 use super::oauth_error::ApiAccessError;
 use super::secret_text::ClientSecretText;
 use super::throttle::address_key;
-use super::{Auth, ClientAddress, race};
+use super::{Auth, ClientAddress};
 use crate::store::changes::{self, Subject};
 use crate::store::{api_accesses, api_secrets, sessions};
 
@@ -83,7 +83,7 @@ impl Auth {
         let earlier = before.newest().map(|secret| secret.hash.as_str());
         let made = self.made_secret(id, wanted, earlier, address).await?;
         let (hash, kind, recorded) = (made.hash, made.kind, record.clone());
-        let access = race::audited(&self.database, record, move |tx| {
+        let access = audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             let old = api_accesses::find(conn, id, now)?.ok_or(ApiAccessError::NotFound)?;
@@ -128,7 +128,7 @@ impl Auth {
         }
         let (secret, mac) = (secret.id, self.secrets.confirmation(id, operator, &secret.hash));
         let recorded = record.clone();
-        race::audited(&self.database, record, move |tx| {
+        audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             // None behind the back of a reset, which takes back all that he has confirmed.
@@ -157,7 +157,7 @@ impl Auth {
         record: &Arc<CallRecord>,
     ) -> Result<(), ApiAccessError> {
         let (now, recorded) = (self.now(), record.clone());
-        race::audited(&self.database, record, move |tx| {
+        audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             let access = api_accesses::find(conn, id, now)?.filter(|access| concern.covers(access));

@@ -121,14 +121,15 @@ impl Auth {
         let Some(holder) = holder else {
             return Ok(self.database.read(look).await?.map(|role| (role, false)));
         };
-        super::race::write(&self.database, move |tx| {
-            let conn = tx.conn();
-            turn::wait(conn)?;
-            let Some(role) = look(conn)? else { return Ok(None) };
-            inspections::note(conn, id)?;
-            let held = users::find(conn, holder)?.is_some_and(|user| user.roles.iter().any(|held| held.id == id));
-            Ok::<_, Fault>(Some((role, held)))
-        })
-        .await
+        self.database
+            .write(move |tx| {
+                let conn = tx.conn();
+                turn::wait(conn)?;
+                let Some(role) = look(conn)? else { return Ok(None) };
+                inspections::note(conn, id)?;
+                let held = users::find(conn, holder)?.is_some_and(|user| user.roles.iter().any(|held| held.id == id));
+                Ok::<_, Fault>(Some((role, held)))
+            })
+            .await
     }
 }

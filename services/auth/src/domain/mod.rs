@@ -18,7 +18,6 @@ pub(crate) mod oauth_error;
 pub(crate) mod password;
 pub(crate) mod policy;
 pub(crate) mod ports;
-mod race;
 pub(crate) mod refresh;
 pub(crate) mod role;
 pub(crate) mod roles;

@@ -18,7 +18,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coffre_audit_client::CallRecord;
+use coffre_audit_client::{CallRecord, audited_write};
 use coffre_db::Connection;
 use coffre_types::{ApiAccessId, Timestamp};
 
@@ -28,7 +28,7 @@ use super::grants::{Issued, Pair, check_scope};
 use super::oauth_error::OAuthError;
 use super::secret_text::RefreshTokenText;
 use super::session::{Refresh, Standing};
-use super::{Auth, ClientAddress, race};
+use super::{Auth, ClientAddress};
 use crate::secrets::RefreshMacs;
 use crate::store::changes::{self, Subject};
 use crate::store::sessions;
@@ -141,7 +141,7 @@ impl Auth {
         record: &Arc<CallRecord>,
     ) -> Result<Result<Pair, Cause>, OAuthError> {
         let (now, macs, recorded) = (self.now(), self.secrets.refresh_macs().clone(), record.clone());
-        let renewed = race::audited(&self.database, record, move |tx| {
+        let renewed = audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             let access = client.again(conn, now)?.ok_or(Refused::Client)?;
@@ -179,13 +179,14 @@ impl Auth {
     /// Ends a family. It is committed by itself: the call is refused, and its end stands.
     async fn end_family(&self, token: &RefreshTokenText) -> Result<(), OAuthError> {
         let (session, now) = (token.session, self.now());
-        race::write(&self.database, move |tx| {
-            if sessions::end(tx.conn(), session, now)? {
-                changes::record(tx.conn(), Subject::Session(session), now)?;
-            }
-            Ok::<_, coffre_db::Error>(())
-        })
-        .await?;
+        self.database
+            .write(move |tx| {
+                if sessions::end(tx.conn(), session, now)? {
+                    changes::record(tx.conn(), Subject::Session(session), now)?;
+                }
+                Ok::<_, coffre_db::Error>(())
+            })
+            .await?;
         self.hub.poke();
         Ok(())
     }
@@ -216,12 +217,6 @@ enum Refused {
 impl From<coffre_db::Error> for Refused {
     fn from(error: coffre_db::Error) -> Self {
         Self::Store(error)
-    }
-}
-
-impl race::Raced for Refused {
-    fn is_race(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_race())
     }
 }
 

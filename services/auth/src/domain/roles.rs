@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use coffre_audit_client::CallRecord;
+use coffre_audit_client::{CallRecord, audited_write};
 use coffre_db::Sql;
 use coffre_db::list::{Field, Kind, Listing, Page, Plan};
 use coffre_types::{NameKey, PermissionSet, RoleId, etag};
@@ -10,7 +10,7 @@ use coffre_types::{NameKey, PermissionSet, RoleId, etag};
 use super::error::{Invalid, RoleError};
 use super::policy::{ListUsers, ManageUsers, Shown};
 use super::role::{NewRole, Role, RoleDraft, RolePatch, permissions_text};
-use super::{Auth, race, turn};
+use super::{Auth, turn};
 use crate::store::changes::{self, Subject};
 use crate::store::roles;
 
@@ -63,7 +63,7 @@ impl Auth {
             now: self.now(),
         };
         let recorded = record.clone();
-        race::audited(&self.database, record, move |tx| {
+        audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             turn::take::<RoleError>(tx.conn(), caller)?.may_grant(None, new.permissions)?;
             let id = roles::insert(tx.conn(), &new).map_err(taken)?;
@@ -116,7 +116,7 @@ impl Auth {
         record: &Arc<CallRecord>,
     ) -> Result<(Role, bool), RoleError> {
         let (caller, now, recorded) = (permit.caller().user_id, self.now(), record.clone());
-        let outcome = race::audited(&self.database, record, move |tx| {
+        let outcome = audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             let giver = turn::take::<RoleError>(conn, caller)?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use coffre_audit_client::{ActivityType, CallRecord};
+use coffre_audit_client::{ActivityType, CallRecord, audited_write};
 use coffre_db::list::{Field, Kind, Listing, Page, Plan};
 use coffre_db::{Connection, Sql};
 use coffre_types::{NameKey, RoleId, Timestamp, UserId, etag};
@@ -14,7 +14,7 @@ use super::policy::{Giver, Grant, ListUsers, ManageUsers, Shown};
 use super::strength::Known;
 use super::throttle::address_key;
 use super::user::{Described, HeldRole, NewUser, User, UserDraft, UserPatch, Whom, roles_text};
-use super::{Auth, ClientAddress, password, race, turn};
+use super::{Auth, ClientAddress, password, turn};
 use crate::store::changes::{self, Subject};
 use crate::store::{roles, sessions, users};
 
@@ -93,11 +93,11 @@ impl Auth {
         let turn = self.gate.turn(address_key(address)).await.map_err(|_| UserError::Overloaded)?;
         let known = Known::of([new.username.as_str(), &new.first_name, &new.last_name, &new.email]);
         self.refuse_guessable::<UserError>(&draft.password, known).await?;
-        let id = race::write(&self.database, |tx| users::reserve_id(tx.conn())).await?;
+        let id = self.database.write(|tx| users::reserve_id(tx.conn())).await?;
         let hash =
             self.hasher.hash(self.secrets.keyed_password(id, draft.password.expose().as_bytes()), Some(turn)).await?;
         let recorded = record.clone();
-        race::audited(&self.database, record, move |tx| {
+        audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             let giver = turn::take::<UserError>(conn, caller)?;
@@ -197,7 +197,7 @@ impl Auth {
         let patch = Arc::new(UserPatch { roles: patch.roles.map(distinct), ..patch });
         let (idle, hash) = self.prepared(permit, id, &patch, address, record).await?;
         let (now, forced, recorded) = (self.now(), self.config.force_password_change, record.clone());
-        let outcome = race::audited(&self.database, record, move |tx| {
+        let outcome = audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             let giver = turn::take::<UserError>(conn, caller)?;
