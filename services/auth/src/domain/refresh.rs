@@ -1,14 +1,9 @@
 //! Families of refresh tokens. One row, the session, is a family: its tokens are derived, and only the number of the newest is stored.
 //!
 //! ```text
-//!            the newest is shown: number + 1, and a new pair
-//!           ┌──────────────┐
-//!           ▼              │
-//! opened ──▶ open ─────────┘
-//!             │  ▲ the one before it, within 10 s of the newest: the pair of the newest once more
-//!             │  └──────────────────────────────────────────────────────────────────────────────┐
-//!             ├───────────────────────────────────────────────────────────────────────────────── ┘
-//!             ├── any other of its tokens is shown ──▶ ended, and with it every token of it
+//! opened ──▶ open ◀─┬─ the newest is shown: number + 1, and a new pair
+//!             │     └─ the one before it, within 10 s of the newest: the pair of the newest once more
+//!             ├── any other of its tokens is shown ──▶ ended, and every token of it
 //!             └── its absolute end, the client's or the operator's ──▶ ended
 //! ```
 //!
