@@ -173,6 +173,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<App, Error> {
     let tasks = vec![
         tokio::spawn(background::tell_changes(auth.clone())).abort_handle(),
         tokio::spawn(background::keep_house(auth.clone())).abort_handle(),
+        tokio::spawn(background::settle(auth.clone())).abort_handle(),
     ];
     let mut public = Routes::builder();
     public

@@ -35,8 +35,10 @@ pub struct Config {
     pub change_poll: Duration,
     /// How often watchers hear that nothing happened.
     pub heartbeat: Duration,
-    /// How often old rows are removed, deletions settled and keys looked at.
+    /// How often old rows are removed and keys looked at.
     pub housekeeping: Duration,
+    /// How often deletions that were left behind are looked for.
+    pub settling: Duration,
 }
 
 /// What a password hash costs (Argon2id).
@@ -90,6 +92,7 @@ impl Default for Config {
             change_poll: Duration::from_millis(125),
             heartbeat: Duration::from_millis(250),
             housekeeping: Duration::from_secs(60),
+            settling: Duration::from_secs(15),
         }
     }
 }

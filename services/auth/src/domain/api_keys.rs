@@ -57,7 +57,7 @@ impl Auth {
             let hint = key.hint();
             api_keys::set_hash(conn, id, &hashes.hash(user, id, key.secret()), &hint)?;
             let name = draft.name.as_str().to_owned();
-            recorded.object("api_key", id, name.clone());
+            recorded.object("apiKey", id, name.clone());
             recorded.change("name", None, Some(name.clone()));
             recorded.change("expiresOn", None, Some(expires_at.to_rfc3339_millis()));
             Ok((ApiKey { id, name, hint, created_at: now, expires_at, last_used_at: None }, key.text()))
@@ -91,7 +91,7 @@ impl Auth {
             let conn = tx.conn();
             let key = api_keys::revoke(conn, user, id, now)?.ok_or(ApiKeyError::NotFound)?;
             changes::record(conn, Subject::User(user), now)?;
-            recorded.object("api_key", id, key.name.clone());
+            recorded.object("apiKey", id, key.name.clone());
             recorded.change("name", Some(key.name), None);
             Ok::<_, ApiKeyError>(())
         })

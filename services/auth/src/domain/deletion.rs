@@ -31,6 +31,8 @@ use crate::store::{deletions, roles, sessions, users};
 
 /// A deletion on which nothing was done for longer was left behind by a process that died.
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
+/// What could not be settled is tried again after this long: nobody waits for an answer any more.
+const AGAIN_AFTER: Duration = Duration::from_secs(20);
 
 /// What is deleted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -281,9 +283,10 @@ impl Auth {
     pub(crate) async fn settle_deletions(&self) -> Result<(), Fault> {
         let now = self.now();
         let before = now.minus(ABANDONED_AFTER);
+        let since = before.plus(AGAIN_AFTER);
         for left in self.database.read(move |conn| deletions::left_before(conn, before)).await? {
             let taken = left.clone();
-            let number = self.database.write(move |tx| deletions::take_over(tx.conn(), &taken, now)).await?;
+            let number = self.database.write(move |tx| deletions::take_over(tx.conn(), &taken, since, now)).await?;
             let Some(number) = number else { continue };
             self.settle(left, number).await?;
         }
