@@ -24,8 +24,8 @@ async fn every_reason_arrives_with_its_status_and_word() {
         assert_eq!(answer.code(), code(reason));
         assert_eq!(answer.json()["message"], "what was wrong and what to do");
         assert_eq!(answer.header("retry-after").is_some(), [429, 503].contains(&answer.status.as_u16()), "{reason:?}");
-        let challenged =
-            answer.status == 401 || [Reason::AuthTokenConflict, Reason::AuthzPermissionRequired].contains(&reason);
+        let challenged = answer.status == 401
+            || [Reason::AuthTokenConflict, Reason::AuthzPermissionRequired, Reason::AuthTokenKind].contains(&reason);
         assert_eq!(answer.header("www-authenticate").is_some(), challenged, "{reason:?}");
         assert_eq!(answer.header("content-type"), Some("application/json"));
     }
