@@ -96,16 +96,21 @@ impl Auth {
         Ok(access)
     }
 
-    /// Lists API accesses.
+    /// Lists the API accesses that concern the caller: all of them, or those that are bound to him.
     pub(crate) async fn api_accesses(
         &self,
-        _permit: ManageApiAccesses,
+        concern: Concern,
         plan: Plan,
     ) -> Result<(Vec<ApiAccess>, Page), coffre_db::list::Error> {
         let now = self.now();
         self.database
             .read(move |conn| {
-                let page = plan.run(conn, Sql::new("a.tenant_id = 1 AND a.deleted_at IS NULL"))?;
+                let all = Sql::new("a.tenant_id = 1 AND a.deleted_at IS NULL");
+                let scope = match concern.manages() {
+                    true => all,
+                    false => all.push(" AND a.operator_id = ").bind(concern.who().get()),
+                };
+                let page = plan.run(conn, scope)?;
                 Ok((api_accesses::by_ids(conn, &page.ids, now)?, page))
             })
             .await

@@ -18,6 +18,7 @@ use coffre_audit_client::{ActivityType, CallRecord, Origin, Source, audited_writ
 use coffre_types::{RoleId, UserId, Version};
 
 use super::api_keys::end_other_ways_in;
+use super::confirmations::unbind;
 use super::error::{Fault, RoleError, UserError};
 use super::policy::ManageUsers;
 use super::ports::{Asker, Holdings};
@@ -83,18 +84,19 @@ impl Auth {
         record: &Arc<CallRecord>,
     ) -> Result<(), UserError> {
         let asker = Asker::of(permit.caller(), record);
-        let (caller, now, request_id) = (asker.user, self.now(), asker.request_id.clone());
+        let (now, request_id) = (self.now(), asker.request_id.clone());
+        let asking = permit.asking(self.config.recent_sign_in, now);
         let (number, user) = self
             .database
             .write(move |tx| {
                 let conn = tx.conn();
-                turn::take::<UserError>(conn, caller)?;
+                turn::take::<UserError>(conn, asking)?;
                 let user = users::find(conn, id)?.ok_or(UserError::NotFound)?;
                 check_etag(&etag, &user)?;
                 if user.administrator && !user.disabled {
                     keep_an_administrator(conn, id)?;
                 }
-                let number = deletions::begin(conn, Leaving::User(id), caller, &request_id, now)?;
+                let number = deletions::begin(conn, Leaving::User(id), asking.user, &request_id, now)?;
                 let version = (!etag.is_empty()).then_some(user.version);
                 Ok::<_, UserError>((number, (user.username, version)))
             })
@@ -152,6 +154,7 @@ impl Auth {
             recorded.change("username", Some(user.username), None);
             recorded.change("roles", Some(roles_text(&user.roles)), None);
             end_other_ways_in(conn, id, now, &recorded)?;
+            unbind(conn, id, UserId::from_trusted(by), now, &recorded)?;
             Ok(())
         })
         .await
@@ -177,14 +180,15 @@ impl Auth {
         record: &Arc<CallRecord>,
     ) -> Result<(), RoleError> {
         let asker = Asker::of(permit.caller(), record);
-        let (caller, now, request_id) = (asker.user, self.now(), asker.request_id.clone());
+        let (now, request_id) = (self.now(), asker.request_id.clone());
+        let asking = permit.asking(self.config.recent_sign_in, now);
         let patch = RolePatch { etag, ..RolePatch::default() };
         let recorded = record.clone();
         let (number, version) = self
             .database
             .write(move |tx| {
                 let conn = tx.conn();
-                turn::take::<RoleError>(conn, caller)?;
+                turn::take::<RoleError>(conn, asking)?;
                 let role = roles::find(conn, id)?.ok_or(RoleError::NotFound)?;
                 recorded.object("role", role.id, role.name.clone());
                 if role.system.is_some() {
@@ -194,7 +198,7 @@ impl Auth {
                 if role.user_count > 0 {
                     return Err(RoleError::InUse { users: role.user_count });
                 }
-                let number = deletions::begin(conn, Leaving::Role(id), caller, &request_id, now)?;
+                let number = deletions::begin(conn, Leaving::Role(id), asking.user, &request_id, now)?;
                 Ok((number, (!patch.etag.is_empty()).then_some(role.version)))
             })
             .await?;

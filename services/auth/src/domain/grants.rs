@@ -97,7 +97,7 @@ impl Auth {
                 access: access.id,
                 epoch: access.epoch,
                 confirmed: None,
-                refreshable: access.refresh_grant,
+                refreshable: access.refresh_grant.then_some(access.access_token_life),
             };
             let life = if access.refresh_grant { access.refresh_token_life } else { access.access_token_life };
             recorded.detail("grant", "password");
@@ -151,7 +151,7 @@ impl Auth {
                 access: access.id,
                 epoch: access.epoch,
                 confirmed: Some(secret.id),
-                refreshable: false,
+                refreshable: None,
             };
             let end = now.plus(access.access_token_life);
             let end = secret.expires_at.map_or(end, |expires| expires.min(end));
@@ -236,7 +236,7 @@ fn opened(
         life,
         session_end,
         generation: 0,
-        refreshable,
+        refreshable: refreshable.is_some(),
         issued,
     })
 }

@@ -17,7 +17,6 @@ use coffre_audit_client::{CallRecord, audited_write};
 use coffre_db::Connection;
 use coffre_types::{ApiAccessId, Timestamp};
 
-use super::api_access::ApiAccess;
 use super::client::{Client, ShownClient};
 use super::grants::{Issued, Pair, check_scope};
 use super::oauth_error::OAuthError;
@@ -115,7 +114,7 @@ impl Auth {
             Verdict::Next => self.renewed(client, token, record).await?,
             Verdict::Again => {
                 record.detail("repeated", "true");
-                Ok(newest_pair(&seen.standing, &client.access, seen.newest))
+                Ok(newest_pair(&seen.standing, access, seen.newest))
             }
             Verdict::UsedUp => Err("used up"),
         };
@@ -146,15 +145,16 @@ impl Auth {
             match seen.verdict {
                 Verdict::Again => {
                     recorded.detail("repeated", "true");
-                    Ok(newest_pair(standing, &access, seen.newest))
+                    Ok(newest_pair(standing, access.id, seen.newest))
                 }
                 Verdict::UsedUp => Err(Refused::UsedUp),
                 Verdict::Next => {
-                    let next = Refresh { generation: seen.newest.generation + 1, issued_at: now };
+                    let generation = seen.newest.generation + 1;
+                    let next = Refresh { generation, issued_at: now, life: access.access_token_life };
                     if !sessions::refreshed(conn, standing.session_id, next)? {
                         return Err(coffre_db::Error::Retryable.into());
                     }
-                    Ok(newest_pair(standing, &access, next))
+                    Ok(newest_pair(standing, access.id, next))
                 }
             }
         })
@@ -187,13 +187,13 @@ impl Auth {
     }
 }
 
-fn newest_pair(standing: &Standing, access: &ApiAccess, newest: Refresh) -> Pair {
+fn newest_pair(standing: &Standing, access: ApiAccessId, newest: Refresh) -> Pair {
     Pair {
         session: standing.session_id,
         user: standing.user_id,
         epoch: standing.epoch,
-        access: access.id,
-        life: access.access_token_life,
+        access,
+        life: newest.life,
         session_end: standing.expires_at,
         generation: newest.generation,
         refreshable: true,
@@ -222,7 +222,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
     fn newest(issued_at: Timestamp) -> Refresh {
-        Refresh { generation: 5, issued_at }
+        Refresh { generation: 5, issued_at, life: Duration::from_secs(3600) }
     }
 
     #[test]

@@ -188,20 +188,20 @@ pub(crate) async fn create(State(app): State<App>, caller: Caller, body: JsonBod
     Ok(created(PATH, id, version, &shown))
 }
 
-/// Lists API accesses.
+/// Lists API accesses: all of them with *Manage API access*, those that are bound to the caller without it.
 #[utoipa::path(
     get, path = "/v1/apiaccess", tag = "API access", operation_id = "getApiAccesses",
     responses(
-        (status = 200, description = "Every API access", body = Listed<ApiAccess>),
+        (status = 200, description = "Every API access that the caller may read", body = Listed<ApiAccess>),
         (status = 401, description = "Not signed in", body = ErrorBody),
-        (status = 403, description = "*Manage API access* is missing, or the token is one of an API access", body = ErrorBody),
+        (status = 403, description = "The token is one of an API access", body = ErrorBody),
     )
 )]
 pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Response, Failure> {
     listed::<ApiAccess, _>(query(&app, caller, whole_list()).await?.0)
 }
 
-/// Lists API accesses by filter, order and page.
+/// Lists API accesses by filter, order and page: all of them with *Manage API access*, those that are bound to the caller without it.
 #[utoipa::path(
     post, path = "/v1/apiaccess/list", tag = "API access", operation_id = "listApiAccesses",
     request_body(content = Option<ListBody>),
@@ -209,7 +209,7 @@ pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Respo
         (status = 200, description = "A page of API accesses", body = Paged<ApiAccess>),
         (status = 400, description = "An unknown field, or more rows than one answer holds", body = ErrorBody),
         (status = 401, description = "Not signed in", body = ErrorBody),
-        (status = 403, description = "*Manage API access* is missing, or the token is one of an API access", body = ErrorBody),
+        (status = 403, description = "The token is one of an API access", body = ErrorBody),
     )
 )]
 pub(crate) async fn list_by_query(
@@ -233,7 +233,7 @@ async fn query(app: &App, caller: Caller, query: Query) -> Result<(Vec<v1::ApiAc
     responses(
         (status = 200, description = "The API access", body = ApiAccess),
         (status = 401, description = "Not signed in", body = ErrorBody),
-        (status = 403, description = "*Manage API access* is missing, or the token is one of an API access", body = ErrorBody),
+        (status = 403, description = "*Manage API access* is missing, and the caller is not its operator; or the token is one of an API access", body = ErrorBody),
         (status = 404, description = "No such API access, or not visible to the caller", body = ErrorBody),
     )
 )]

@@ -111,6 +111,7 @@ pub(crate) async fn confirm(
     responses(
         (status = 204, description = "It counts no more"),
         (status = 401, description = "Not signed in", body = ErrorBody),
+        (status = 403, description = "The token is one of an API access", body = ErrorBody),
         (status = 404, description = "No such API access, or not visible to the caller", body = ErrorBody),
     )
 )]
