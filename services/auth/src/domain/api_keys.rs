@@ -112,7 +112,9 @@ impl Auth {
         let name = NameKey::of(username);
         self.name_the_actor(&name, record).await?;
         let rules = self.config.throttle;
-        let buckets = throttle::keys(&self.secrets, Shown::ApiKey(&name), throttle::address_key(address), rules.slots);
+        let address = throttle::address_key(address);
+        let _trying = self.crowd.enter(address).map_err(|_| SignInError::Overloaded)?;
+        let buckets = throttle::keys(&self.secrets, Shown::ApiKey(&name), address, rules.slots);
         self.hold_back(buckets).await?;
         let shown = ApiKeyText::parse(shown.expose());
         // No user and no key has the number 0.

@@ -106,7 +106,10 @@ impl Auth {
         record: &CallRecord,
     ) -> Result<Client, OAuthError> {
         let (address, mut failed) = (address_key(address), Vec::new());
-        for reading in shown.readings() {
+        let readings = shown.readings();
+        self.name_the_client(&readings, record).await?;
+        let _trying = self.crowd.enter(address).map_err(|_| OAuthError::Overloaded)?;
+        for reading in readings {
             let keys =
                 throttle::keys(&self.secrets, Shown::ClientSecret(&reading.id), address, self.config.throttle.slots);
             let compared = match self.compared(&reading, keys, address).await {
@@ -127,14 +130,30 @@ impl Auth {
             }
         }
         for compared in &failed {
-            // What nobody is called is not written down: people paste secrets into the wrong field.
-            if let Some(access) = &compared.access {
-                record.detail("client", access.named());
-            }
             record.detail("cause", compared.cause());
         }
         self.count_readings(failed).await?;
         Err(OAuthError::ClientInvalid)
+    }
+
+    /// Says in the record which client tries, whatever comes of it. What nobody is called is not written down: people paste secrets into the
+    /// wrong field.
+    async fn name_the_client(&self, readings: &[Reading], record: &CallRecord) -> Result<(), Fault> {
+        let (ids, now): (Vec<NameKey>, _) = (readings.iter().map(|reading| reading.id.clone()).collect(), self.now());
+        let known = self
+            .database
+            .read(move |conn| {
+                let mut known = Vec::with_capacity(ids.len());
+                for id in &ids {
+                    known.extend(api_accesses::of_client(conn, id, now)?);
+                }
+                Ok::<_, Fault>(known)
+            })
+            .await?;
+        for access in known {
+            record.detail("client", access.named());
+        }
+        Ok(())
     }
 
     /// Counts readings of which none was right.

@@ -142,6 +142,7 @@ impl Auth {
         let rules = self.config.throttle;
         let address = throttle::address_key(address);
         let keys = throttle::keys(&self.secrets, Shown::Password(name), address, rules.slots);
+        let _trying = self.crowd.enter(address).map_err(|_| AttemptError::Overloaded)?;
         self.hold_back(keys).await?;
         let turn = self.gate.turn(address).await.map_err(|_| AttemptError::Overloaded)?;
         let (now, name) = (self.now(), name.clone());

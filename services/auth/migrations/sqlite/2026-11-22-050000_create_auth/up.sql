@@ -202,6 +202,8 @@ CREATE TABLE signing_keys (
 CREATE TABLE throttle_buckets (
     kind BIGINT NOT NULL,
     slot BIGINT NOT NULL,
+    -- Whose place it is: more bits of the hash that chose it.
+    tag BIGINT NOT NULL,
     failures BIGINT NOT NULL,
     pending BIGINT NOT NULL,
     blocked_until BIGINT NOT NULL,
