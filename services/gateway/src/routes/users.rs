@@ -236,7 +236,7 @@ const PATH: &str = "/v1/usermanagement/users";
         (status = 201, description = "The new user", body = User<i64>),
         (status = 400, description = "A field breaks a rule", body = ErrorBody),
         (status = 401, description = "Not signed in", body = ErrorBody),
-        (status = 403, description = "A permission is missing, the roles give more than the caller holds, or what needs a sign-in with a password within the last 5 minutes", body = ErrorBody),
+        (status = 403, description = "A permission is missing, the roles give more than the caller holds, or the sign-in with a password that this takes is longer ago than 5 minutes", body = ErrorBody),
         (status = 404, description = "No such role", body = ErrorBody),
         (status = 409, description = "The name is taken", body = ErrorBody),
     )
@@ -364,7 +364,7 @@ async fn one<I: From<i64> + ToSchema + Serialize>(app: &App, caller: Caller, id:
         (status = 200, description = "The user as it is now", body = User<i64>),
         (status = 400, description = "A field breaks a rule", body = ErrorBody),
         (status = 401, description = "Not signed in", body = ErrorBody),
-        (status = 403, description = "A permission is missing, the user or the roles hold more than the caller, or what needs a sign-in with a password within the last 5 minutes", body = ErrorBody),
+        (status = 403, description = "A permission is missing, the user or the roles hold more than the caller, or the sign-in with a password that this takes is longer ago than 5 minutes", body = ErrorBody),
         (status = 404, description = "No such user or role", body = ErrorBody),
         (status = 409, description = "Another version, a name that is taken, or the last administrator", body = ErrorBody),
         (status = 412, description = "If-Match names another version", body = ErrorBody),
