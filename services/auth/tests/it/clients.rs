@@ -267,5 +267,11 @@ on_each_engine! {
         assert!(!format!("{:?}", events[0]).contains("typed"));
         assert!(events[1].details.iter().any(|detail| (detail.key.as_str(), detail.value.as_str()) == ("client", "1 (app)")));
         assert!(events.iter().all(|event| event.actor.as_ref().is_none_or(|actor| actor.client_id.is_empty())), "nobody showed who he is");
+        for _ in 0..5 {
+            nobody.introspect(&program.showing("not the right secret"), "x").await.unwrap_err();
+        }
+        let event = world.last_event();
+        assert_eq!(event.reason, "AUTH_THROTTLED");
+        assert!(event.details.iter().any(|detail| (detail.key.as_str(), detail.value.as_str()) == ("client", "1 (app)")), "which one is blocked");
     }
 }

@@ -49,6 +49,58 @@ on_each_engine! {
         nobody.sign_in("admin", PASSWORD).await.expect("and has settled what was before");
     }
 
+    async fn rule_2_2_whoever_meets_in_one_place_neither_blocks_nor_frees_the_other(db: TestDb) {
+        let mut config = crate::world::config();
+        (config.throttle.slots, config.throttle.delay_after) = (1, 1_000_000);
+        let world = World::with(&db, config).await;
+        let (program, other) = (world.program("app").await, world.program("other").await);
+        let nobody = world.nobody();
+        for number in 0..40 {
+            let random = program.named(&format!("random {number}"));
+            assert_eq!(nobody.introspect(&random, "x").await.unwrap_err(), Reason::OauthClientInvalid);
+        }
+        nobody.introspect(&program, "x").await.expect("random clients block nobody");
+        for _ in 0..world.config.throttle.block_after {
+            nobody.introspect(&program.showing(&other.secret), "x").await.unwrap_err();
+        }
+        for number in 0..10 {
+            let random = program.named(&format!("another {number}"));
+            assert_eq!(nobody.introspect(&random, "x").await.unwrap_err(), Reason::OauthClientInvalid);
+        }
+        nobody.introspect(&other, "x").await.expect("nor does whoever is blocked");
+        assert_eq!(nobody.introspect(&program, "x").await.unwrap_err(), Reason::AuthThrottled, "no block is lifted");
+        nobody.sign_in("admin", PASSWORD).await.expect("passwords have places of their own");
+        let count = || coffre_db::Sql::new("SELECT count(*) AS id FROM throttle_buckets");
+        let rows = world.first.database.read(move |conn| coffre_db::dialect::id(conn, count())).await.unwrap();
+        assert!(rows <= 5, "{rows} places");
+    }
+
+    async fn rule_2_1_an_address_with_too_many_sign_ins_under_way_is_refused_at_once_and_alone(db: TestDb) {
+        let mut config = crate::world::config();
+        config.sign_ins.per_address = 2;
+        config.throttle.delay_after = 1;
+        (config.throttle.first_delay, config.throttle.longest_delay) = (Duration::from_secs(3600), Duration::from_secs(3600));
+        let world = World::with(&db, config).await;
+        let program = world.program("app").await;
+        let (_, key) = world.admin().await.create_key("one").await.unwrap();
+        world.nobody().sign_in("nobody at all", "wrong").await.unwrap_err();
+        // From now on whoever comes from there is held back for an hour; the third is not.
+        let mut trying = tokio::task::JoinSet::new();
+        for number in 0..3 {
+            let nobody = world.nobody();
+            trying.spawn(async move { nobody.sign_in(&format!("random {number}"), "wrong").await.map(|_| ()) });
+        }
+        let overloaded = Some(Reason::RequestOverloaded);
+        assert_eq!(trying.join_next().await.unwrap().unwrap().err(), overloaded);
+        let nobody = world.nobody();
+        assert_eq!(nobody.introspect(&program, "x").await.err(), overloaded);
+        assert_eq!(nobody.sign_in_with_key("admin", &key).await.err(), overloaded);
+        let elsewhere = nobody.from(crate::world::ELSEWHERE);
+        elsewhere.introspect(&program, "x").await.expect("another address has its own part");
+        elsewhere.sign_in("admin", PASSWORD).await.expect("for every way in");
+        trying.abort_all();
+    }
+
     async fn rule_2_2_every_spelling_of_a_name_counts_as_one(db: TestDb) {
         let world = World::start(&db).await;
         let admin = world.admin().await;
