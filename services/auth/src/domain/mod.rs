@@ -6,6 +6,7 @@ pub(crate) mod api_accesses;
 pub(crate) mod api_key;
 pub(crate) mod api_keys;
 pub(crate) mod api_policy;
+pub(crate) mod bucket;
 pub(crate) mod client;
 pub(crate) mod confirmations;
 mod consumption;

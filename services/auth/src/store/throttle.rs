@@ -5,7 +5,8 @@ use coffre_types::Timestamp;
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, RunQueryDsl as _};
 
-use crate::domain::throttle::{Bucket, BucketKey, Incumbent};
+use crate::domain::bucket::Bucket;
+use crate::domain::throttle::{BucketKey, Incumbent};
 
 #[derive(QueryableByName)]
 struct Row {
