@@ -235,7 +235,7 @@ impl Home {
             log,
             out,
             child: Mutex::new(Some(child)),
-            admin_token: tokio::sync::OnceCell::new(),
+            admin_token: tokio::sync::Mutex::new(None),
         };
         while raw::status_of(http, "/readyz") != Some(200) {
             if let Some(status) = server.ended() {
@@ -271,7 +271,7 @@ pub struct Server {
     /// What it writes to standard output.
     pub out: PathBuf,
     child: Mutex<Option<Child>>,
-    pub(crate) admin_token: tokio::sync::OnceCell<(i64, String)>,
+    pub(crate) admin_token: tokio::sync::Mutex<Option<(Instant, i64, String)>>,
 }
 
 impl Server {

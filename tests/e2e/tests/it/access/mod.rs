@@ -64,7 +64,7 @@ fn is_about_programs(rpc: &str) -> bool {
     ["OAuthService", "ApiAccessService", "ApiKeyService"].iter().any(|word| rpc.contains(word))
 }
 
-/// Says whether an RPC may ask for a session that was opened a moment ago; the suite's administrator signed in once for all.
+/// Says whether an RPC may ask for a session that was opened a moment ago; cases share a sign-in of the administrator.
 fn asks_for_recent_sign_in(rpc: &str) -> bool {
     is_about_programs(rpc) || rpc == operation::CHANGE_PASSWORD.rpc
 }
