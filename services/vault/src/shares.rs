@@ -117,6 +117,12 @@ impl ShareCache {
         self.known.age()
     }
 
+    /// Returns the number of the last change of locker that was applied.
+    #[must_use]
+    pub fn applied(&self) -> i64 {
+        self.known.last()
+    }
+
     /// Says whether locker was heard lately.
     #[must_use]
     pub fn is_fresh(&self) -> bool {

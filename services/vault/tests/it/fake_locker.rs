@@ -117,6 +117,11 @@ impl FakeLocker {
         self.state().silent = silent;
     }
 
+    /// Says how many changes there were.
+    pub(crate) fn changes(&self) -> i64 {
+        i64::try_from(self.state().changes.len()).unwrap()
+    }
+
     /// Says how often its changes were begun to be followed; each time voids what was kept.
     pub(crate) fn streams(&self) -> usize {
         self.state().streams
