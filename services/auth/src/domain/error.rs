@@ -231,21 +231,30 @@ pub(crate) enum RoleError {
     Fault(#[from] Fault),
 }
 
+/// Lets `?` turn what goes wrong below a use case into one of its errors.
 macro_rules! from_faults {
     ($($error:ty),* $(,)?) => {$(
-        impl From<HashFault> for $error {
-            fn from(fault: HashFault) -> Self {
-                Self::Fault(Fault::Hash(fault))
+        impl From<$crate::hashing::HashFault> for $error {
+            fn from(fault: $crate::hashing::HashFault) -> Self {
+                Self::Fault($crate::domain::error::Fault::Hash(fault))
             }
         }
 
         impl From<coffre_db::Error> for $error {
             fn from(error: coffre_db::Error) -> Self {
-                Self::Fault(Fault::Store(error))
+                Self::Fault($crate::domain::error::Fault::Store(error))
+            }
+        }
+
+        impl From<coffre_crypto::CryptoError> for $error {
+            fn from(error: coffre_crypto::CryptoError) -> Self {
+                Self::Fault($crate::domain::error::Fault::Crypto(error))
             }
         }
     )*};
 }
+
+pub(super) use from_faults;
 
 from_faults!(SignInError, SessionError, PasswordError, ApiKeyError, UserError, RoleError);
 

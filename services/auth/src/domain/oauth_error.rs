@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
-use coffre_crypto::CryptoError;
-
-use super::error::{Denied, Fault, Invalid};
+use super::error::{Denied, Fault, Invalid, from_faults};
 use super::sign_in::AttemptError;
-use crate::hashing::HashFault;
 
 /// Why no token is issued, ended or explained.
 #[derive(Debug, thiserror::Error)]
@@ -52,28 +49,6 @@ pub(crate) enum ApiAccessError {
     Overloaded,
     #[error(transparent)]
     Fault(#[from] Fault),
-}
-
-macro_rules! from_faults {
-    ($($error:ty),* $(,)?) => {$(
-        impl From<HashFault> for $error {
-            fn from(fault: HashFault) -> Self {
-                Self::Fault(Fault::Hash(fault))
-            }
-        }
-
-        impl From<coffre_db::Error> for $error {
-            fn from(error: coffre_db::Error) -> Self {
-                Self::Fault(Fault::Store(error))
-            }
-        }
-
-        impl From<CryptoError> for $error {
-            fn from(error: CryptoError) -> Self {
-                Self::Fault(Fault::Crypto(error))
-            }
-        }
-    )*};
 }
 
 from_faults!(OAuthError, ApiAccessError);
