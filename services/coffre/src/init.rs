@@ -96,7 +96,7 @@ pub(crate) async fn if_new(
         return Ok(None);
     }
     match coffre_vault::init(stores.vault.database.clone(), &stores.vault.outbox, &keys.express).await {
-        Ok(()) | Err(coffre_vault::Error::Initialised) => {}
+        Ok(_) | Err(coffre_vault::Error::Initialised) => {}
         Err(error) => return Err(error).context("the vault cannot be initialised"),
     }
     let first = password::first(settings)?;

@@ -326,8 +326,8 @@ impl World {
             );
             self.sql(attributes).await;
             let values = Sql::new(
-                "INSERT INTO attribute_values (credential_id, attribute_id, user_id, sealed, version, \
-                 created_by, created_at, updated_by, updated_at) SELECT a.credential_id, a.id, 0, ",
+                "INSERT INTO attribute_values (credential_id, attribute_id, user_id, term, sealed, version, \
+                 created_by, created_at, updated_by, updated_at) SELECT a.credential_id, a.id, 0, 1, ",
             );
             let values = values.bind(vec![0_u8; 80]).push(
                 ", 0, 99, 0, 99, 0 FROM attributes a WHERE a.created_by = 99 \
