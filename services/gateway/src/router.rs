@@ -26,8 +26,8 @@ use crate::refusals::Refusals;
 use crate::request::App;
 use crate::routes::{
     api_access, api_access_secret, api_keys, attribute_values, audit, authentication, credential_access, credentials,
-    dashboard, holdings, keys, locker_consumers, locker_credentials, locker_members, lockers, mode,
-    oauth as tokens, oauth_metadata, operations, permissions, roles, rotation, users,
+    dashboard, holdings, keys, locker_consumers, locker_credentials, locker_members, lockers, mode, oauth as tokens,
+    oauth_metadata, operations, permissions, roles, rotation, users,
 };
 
 /// What the document says beside its routes.

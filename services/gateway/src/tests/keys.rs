@@ -3,8 +3,9 @@
 use coffre_error::{Reason, Refusal};
 use coffre_proto::vault::v1::key_slot::Kind;
 use coffre_proto::vault::v1::{
-    ApplyMasterKeyRequest, ApplyMasterKeyResponse, DrillKeyRequest, DrillKeyResponse, GetRotationResponse, KeySlot, ListKeySlotsResponse, Mode, ReplaceRecoveryKeyRequest, ReplaceRecoveryKeyResponse,
-    Rotation, SetModeRequest, SetModeResponse, StartRotationResponse,
+    ApplyMasterKeyRequest, ApplyMasterKeyResponse, DrillKeyRequest, DrillKeyResponse, GetRotationResponse, KeySlot,
+    ListKeySlotsResponse, Mode, ReplaceRecoveryKeyRequest, ReplaceRecoveryKeyResponse, Rotation, SetModeRequest,
+    SetModeResponse, StartRotationResponse,
 };
 use prost_types::Timestamp;
 use serde_json::json;
