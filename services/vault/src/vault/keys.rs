@@ -153,25 +153,32 @@ impl Vault {
         let kind = key.kind();
         let root = self.prove(&stored, key).await?;
         let ring = OpenKeyring::open(&root, &stored.terms).map_err(|_| VaultError::KeyDamaged)?;
-        let (keyring, from, now) = (self.keyring.clone(), stored.state, self.clock.now());
+        self.open_with(call, stored.state, ring, Some(slot_word(kind))).await
+    }
+
+    /// Opens the vault with a keyring, and ends a seal on purpose. A seal that came meanwhile wins.
+    async fn open_with(&self, call: Call, from: SealRow, ring: OpenKeyring, key: Option<&'static str>) -> Result<()> {
+        let (keyring, now) = (self.keyring.clone(), self.clock.now());
         detached(async move {
             let (record, opened) = (call.record.clone(), keyring.generation_open());
             let change = move |tx: &mut Tx<'_>| {
                 begin(&call.record);
-                call.record.detail("key", slot_word(kind));
+                if let Some(key) = key {
+                    call.record.detail("key", key);
+                }
                 let row = tx.seal_state()?.ok_or(VaultError::KeysChanged)?;
-                if row.generation != from.generation {
+                if row.sealed != from.sealed || (row.sealed && row.generation != from.generation) {
                     return Err(VaultError::KeysChanged);
                 }
+                // Terms may have come or gone meanwhile; another root key is another matter.
+                let ring = ring.reload(&tx.terms()?).map_err(|_| VaultError::KeysChanged)?;
                 if row.sealed {
                     tx.raise_generation(row.generation, false, now)?;
                     call.record.change("sealed", Some("true".to_owned()), Some("false".to_owned()));
-                    return Ok(Changed::Open(row.generation.saturating_add(1), ring.reload(&tx.terms()?)?));
+                    return Ok(Changed::Open(row.generation.saturating_add(1), ring));
                 }
-                if opened == Some(row.generation) {
-                    return Ok(Changed::Nothing);
-                }
-                Ok(Changed::Open(row.generation, ring.reload(&tx.terms()?)?))
+                let known = opened == Some(row.generation);
+                Ok(if known { Changed::Nothing } else { Changed::Open(row.generation, ring) })
             };
             keyring.change(&record, change).await
         })
@@ -234,28 +241,7 @@ impl Vault {
         };
         let root = self.express_root(&slot)?;
         let ring = OpenKeyring::open(&root, &stored.terms).map_err(|_| VaultError::KeyDamaged)?;
-        let (keyring, from, now) = (self.keyring.clone(), stored.state, self.clock.now());
-        detached(async move {
-            let (record, opened) = (call.record.clone(), keyring.generation_open());
-            let change = move |tx: &mut Tx<'_>| {
-                begin(&call.record);
-                let row = tx.seal_state()?.ok_or(VaultError::KeysChanged)?;
-                if row.generation != from.generation {
-                    return Err(VaultError::KeysChanged);
-                }
-                if row.sealed {
-                    tx.raise_generation(row.generation, false, now)?;
-                    call.record.change("sealed", Some("true".to_owned()), Some("false".to_owned()));
-                    return Ok(Changed::Open(row.generation.saturating_add(1), ring.reload(&tx.terms()?)?));
-                }
-                if opened == Some(row.generation) {
-                    return Ok(Changed::Nothing);
-                }
-                Ok(Changed::Open(row.generation, ring.reload(&tx.terms()?)?))
-            };
-            keyring.change(&record, change).await
-        })
-        .await
+        self.open_with(call, stored.state, ring, None).await
     }
 
     fn express_root(&self, slot: &Slot) -> Result<RootKey> {
