@@ -57,6 +57,12 @@ impl Watch {
         let databases = self.stores.all().map(|(name, store)| (self.health.component(name), store.clone()));
         let [sessions, shares, audit, seal] =
             ["sessions", "shares", "relay", "seal"].map(|name| self.health.component(name));
+        if let Some(since) = self.vault.sealed_since() {
+            tracing::warn!(
+                since = since.to_rfc3339_millis(),
+                "the vault is sealed from the start; `coffre keys status` says what opens it"
+            );
+        }
         loop {
             for (component, store) in &databases {
                 component.set(match store.database.is_up() {

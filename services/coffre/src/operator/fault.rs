@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_server_that_is_not_there_is_named() {
-        for status in [Status::unavailable("tcp connect error"), Status::unknown("x"), Status::unimplemented("x")] {
+        for status in [Status::unavailable("tcp connect error"), Status::unimplemented("x")] {
             let fault = Fault::of(&status, "http://127.0.0.1:1");
             assert_eq!(fault.exit_code(), UNREACHABLE);
             assert!(fault.to_string().contains("http://127.0.0.1:1"), "{fault}");

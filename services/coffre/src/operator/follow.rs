@@ -54,17 +54,17 @@ struct Progress {
 
 impl Progress {
     fn new(bar: bool) -> Self {
-        Self { bar: bar.then(ProgressBar::no_length), percent: None }
+        // The bar takes what the line has left, so that it is one line on every terminal.
+        let style =
+            || ProgressStyle::with_template("[{wide_bar}] {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+        Self { bar: bar.then(|| ProgressBar::new(1).with_style(style())), percent: None }
     }
 
     fn show(&mut self, rotation: &Rotation, out: &mut impl Write, as_json: bool) -> Result<(), Fault> {
         if !rotation.running {
             self.clear();
         } else if let Some(bar) = &self.bar {
-            bar.set_style(
-                ProgressStyle::with_template("[{bar:40}] {msg}").unwrap_or_else(|_| ProgressStyle::default_bar()),
-            );
-            bar.set_length(u64::try_from(rotation.total_count).unwrap_or(0));
+            bar.set_length(u64::try_from(rotation.total_count).unwrap_or(0).max(1));
             bar.set_position(u64::try_from(rotation.done_count).unwrap_or(0));
             bar.set_message(shown::progress(rotation));
             return Ok(());

@@ -9,6 +9,7 @@ use coffre_proto::auth::v1::authentication_service_client::AuthenticationService
 use coffre_proto::auth::v1::{RefreshTokenRequest, SignInRequest, SignOutRequest};
 use coffre_proto::vault::v1::key_service_client::KeyServiceClient;
 use coffre_secret::SecretText;
+use coffre_types::{Clock as _, SystemClock, Timestamp};
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Uri};
 use tower::ServiceExt as _;
@@ -20,7 +21,7 @@ use crate::settings::read_secret;
 
 /// How long a call may take: a key that people type is stretched for a second, and others may wait before us.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// After this a token is renewed; it lives at least a minute, as a rule 20.
+/// After this a token is renewed whose life is not known; it lives at least a minute.
 const RENEWED_AFTER: Duration = Duration::from_secs(45);
 
 /// A signed-in operator.
@@ -28,7 +29,7 @@ pub(crate) struct Session {
     channel: Channel,
     address: String,
     token: SecretText,
-    token_since: Instant,
+    renew_at: Instant,
     /// It was opened here and is closed here.
     ours: bool,
 }
@@ -43,10 +44,9 @@ impl Session {
     /// The same, over a channel.
     pub(crate) async fn over(channel: Channel, connection: &Connection, typed: &mut impl Typed) -> Result<Self, Fault> {
         let address = connection.addr.clone();
-        let token_since = Instant::now();
         if let (None, Some(path)) = (&connection.user, &connection.token_file) {
             let token = read_secret(path).map_err(|error| Fault::nobody(format!("{error:#}")))?;
-            return Ok(Self { channel, address, token, token_since, ours: false });
+            return Ok(Self { channel, address, token, renew_at: renewal(None), ours: false });
         }
         let no_terminal = |error: std::io::Error| {
             Fault::nobody(format!(
@@ -66,7 +66,8 @@ impl Session {
         request.set_timeout(DEADLINE);
         let signed_in = AuthenticationServiceClient::new(channel.clone()).sign_in(request).await;
         let signed_in = signed_in.map_err(|status| Fault::of(&status, &address))?.into_inner();
-        Ok(Self { channel, address, token: SecretText::new(signed_in.token), token_since, ours: true })
+        let renew_at = renewal(signed_in.expire_time);
+        Ok(Self { channel, address, token: SecretText::new(signed_in.token), renew_at, ours: true })
     }
 
     /// Returns the client of the vault's keys.
@@ -92,13 +93,13 @@ impl Session {
 
     /// Renews the token before it expires, for commands that go on for long.
     pub(crate) async fn keep(&mut self) -> Result<(), Fault> {
-        if self.token_since.elapsed() < RENEWED_AFTER {
+        if Instant::now() < self.renew_at {
             return Ok(());
         }
         let request = self.request(RefreshTokenRequest { token: self.token.expose().to_owned() })?;
         let mut client = AuthenticationServiceClient::new(self.channel.clone());
         let renewed = client.refresh_token(request).await.map_err(|status| self.fault(&status))?.into_inner();
-        (self.token, self.token_since) = (SecretText::new(renewed.token), Instant::now());
+        (self.token, self.renew_at) = (SecretText::new(renewed.token), renewal(renewed.expire_time));
         Ok(())
     }
 
@@ -111,6 +112,14 @@ impl Session {
             let _ = AuthenticationServiceClient::new(self.channel.clone()).sign_out(request).await;
         }
     }
+}
+
+/// Returns when a token is renewed: after half of its life.
+fn renewal(expire_time: Option<prost_types::Timestamp>) -> Instant {
+    let left = expire_time.map(|time| Timestamp::from_proto(time).micros() - SystemClock.now().micros());
+    let half = left.and_then(|left| u64::try_from(left / 2).ok()).map(Duration::from_micros);
+    // A clock that goes wrong here makes it early or late, never a day.
+    Instant::now() + half.unwrap_or(RENEWED_AFTER).clamp(RENEWED_AFTER, Duration::from_secs(600))
 }
 
 /// Leads to the server. Keys and passwords do not leave the machine in the clear.
@@ -162,6 +171,19 @@ impl Answer for Tls {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_renewed_after_half_of_its_life() {
+        let after = |seconds: i64| {
+            let expire_time = SystemClock.now().micros() / 1_000_000 + seconds;
+            let timestamp = prost_types::Timestamp { seconds: expire_time, nanos: 0 };
+            renewal(Some(timestamp)).duration_since(Instant::now()).as_secs()
+        };
+        assert!((590..=600).contains(&after(1200)));
+        assert!((44..=45).contains(&after(60)));
+        assert!((44..=45).contains(&after(-60)));
+        assert!((590..=600).contains(&after(86_400)));
+    }
 
     #[tokio::test]
     async fn keys_do_not_leave_the_machine_in_the_clear() {

@@ -90,6 +90,8 @@ pub(crate) fn progress(rotation: &Rotation) -> String {
     if rotation.running {
         let (whole, tenth) = (tenths(done, total) / 10, tenths(done, total) % 10);
         let pace = match (rotation.rate, rotation.seconds_left) {
+            // Nothing uses the old terms any more, and they are about to be destroyed.
+            _ if done >= total => "ending".to_owned(),
             (rate, _) if !(rate > 0.0 && rate.is_finite()) => "waiting".to_owned(),
             (rate, Some(left)) => format!("{rate:.0}/s, {} left", span(left)),
             (rate, None) => format!("{rate:.0}/s"),
@@ -168,6 +170,8 @@ mod tests {
             let still = Rotation { rate, ..running() };
             assert_eq!(progress(&still), "37.5 % (37560 of 100000 values), waiting, term 2");
         }
+        let all = Rotation { done_count: 100_000, ..running() };
+        assert_eq!(progress(&all), "100.0 % (100000 of 100000 values), ending, term 2");
         let ended = Rotation { running: false, end_time: time(), ..running() };
         assert_eq!(progress(&ended), "done: 100000 values under term 2 since 2018-07-04T09:40:49.187Z");
         let none = Rotation { total_count: 7, term: 1, ..Rotation::default() };

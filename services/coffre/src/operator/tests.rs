@@ -328,7 +328,7 @@ async fn a_short_master_key_is_warned_of() {
 async fn a_rotation_is_begun_and_followed_to_its_end() {
     let server = Server::in_mode(Mode::Express);
     let begun = Rotation { running: true, total_count: 7, term: 2, ..Rotation::default() };
-    server.reply("StartRotation", &StartRotationResponse { rotation: Some(begun.clone()) });
+    server.reply("StartRotation", &StartRotationResponse { rotation: Some(begun) });
     let ended = Rotation { running: false, done_count: 7, end_time: Some(prost_types::Timestamp::default()), ..begun };
     server.reply("GetRotation", &GetRotationResponse { rotation: Some(ended) });
     let typed = || Fake::at_terminal(&["pw"]);

@@ -162,7 +162,7 @@ async fn a_rotation_begins_and_tells_how_far_it_is() {
         "running": true, "done": 37560, "total": 100_000, "percent": 37.5, "perSecond": 5200.5, "secondsLeft": 12,
         "startedOn": "2018-07-04T09:40:49.187Z", "endedOn": null, "term": 2
     });
-    upstream.reply("KeyService/StartRotation", &StartRotationResponse { rotation: Some(rotation.clone()) });
+    upstream.reply("KeyService/StartRotation", &StartRotationResponse { rotation: Some(rotation) });
     let gateway = upstream.gateway();
     for body in ["", "{}"] {
         assert_eq!(send(&gateway, "POST", ROTATION, body).await.outcome(), (202, expected.clone()), "{body}");
