@@ -8,7 +8,7 @@ use coffre_crypto::slot::SlotKind;
 use coffre_crypto::stretch::Cost;
 use coffre_db::Sql;
 use coffre_secret::{SecretBytes, SecretText};
-use coffre_test_support::on_each_engine;
+use coffre_test_support::{Engine, on_each_engine};
 use coffre_types::{Caller, CredentialId, Permission};
 use coffre_vault::domain::error::VaultError;
 use coffre_vault::domain::keys::{Mode, ModeChange, TypedKey};
@@ -60,6 +60,10 @@ impl World {
     /// Lets the others look at the seal state before they use their keys again, and wrong keys be forgotten.
     fn later(&self) {
         self.clock.advance(Duration::from_secs(61));
+    }
+
+    async fn sql_now(&self, text: String) {
+        self.sql(Sql::new(Box::leak(text.into_boxed_str()))).await;
     }
 
     async fn one_value(&self) -> CredentialId {
@@ -244,25 +248,49 @@ on_each_engine! {
     async fn a_failure_at_any_step_leaves_all_as_it_was(db: TestDb) {
         let world = World::new(&db).await;
         let id = world.one_value().await;
-        let tables = [
-            ("ALTER TABLE key_slots RENAME TO gone", "ALTER TABLE gone RENAME TO key_slots"),
-            ("ALTER TABLE terms RENAME TO gone", "ALTER TABLE gone RENAME TO terms"),
-            ("ALTER TABLE transport_keys RENAME TO gone", "ALTER TABLE gone RENAME TO transport_keys"),
-            ("ALTER TABLE rotation RENAME TO gone", "ALTER TABLE gone RENAME TO rotation"),
-            ("ALTER TABLE outbox_segments RENAME TO gone", "ALTER TABLE gone RENAME TO outbox_segments"),
+        // The steps of a change in their order; a new term has those that are marked.
+        let steps = [
+            ("seal_state", "UPDATE", true),
+            ("key_slots", "DELETE", false),
+            ("key_slots", "INSERT", false),
+            ("terms", "UPDATE", false),
+            ("terms", "INSERT", true),
+            ("rotation", "INSERT", true),
+            ("outbox_segments", "INSERT", true),
         ];
-        for (away, back) in tables {
-            world.sql(Sql::new(away)).await;
+        if db.engine() == Engine::Postgres {
+            let fails = "CREATE FUNCTION fails() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION 'injected'; END $$ LANGUAGE plpgsql";
+            world.sql(Sql::new(fails)).await;
+        }
+        for (table, verb, in_rotation) in steps {
+            let (on, off) = match db.engine() {
+                Engine::Sqlite => (
+                    format!("CREATE TRIGGER step BEFORE {verb} ON {table} BEGIN SELECT RAISE(ABORT, 'injected'); END"),
+                    "DROP TRIGGER step".to_owned(),
+                ),
+                Engine::Postgres => (
+                    format!("CREATE TRIGGER step BEFORE {verb} ON {table} FOR EACH ROW EXECUTE FUNCTION fails()"),
+                    format!("DROP TRIGGER step ON {table}"),
+                ),
+            };
+            world.sql_now(on).await;
+            let step = format!("{verb} {table}");
             let refused = world.mode(Mode::Manual, MASTER, "", "").await;
-            assert!(matches!(refused, Err(VaultError::Store(_))), "{away}: {refused:?}");
-            assert!(world.new_recovery(&world.recovery).await.is_err(), "{away}");
-            world.sql(Sql::new(back)).await;
-            assert_eq!(world.kinds().await, [SlotKind::Express, SlotKind::Recovery], "{away}");
-            assert!(world.holds(id).await);
+            assert!(matches!(refused, Err(VaultError::Store(_))), "{step}: {refused:?}");
+            assert!(matches!(world.new_recovery(&world.recovery).await, Err(VaultError::Store(_))), "{step}");
+            if in_rotation {
+                let refused = world.vault.start_rotation(world.call(&admin())).await;
+                assert!(matches!(refused, Err(VaultError::Store(_))), "{step}: {refused:?}");
+            }
+            world.sql_now(off).await;
+            assert_eq!(world.kinds().await, [SlotKind::Express, SlotKind::Recovery], "{step}");
+            assert!(world.holds(id).await, "{step}");
             let after = world.again().await;
-            assert!(after.app.is_open() && after.holds(id).await, "{away}");
+            assert!(after.app.is_open() && after.holds(id).await, "{step}");
             world.later();
-            assert_eq!(world.drill("", &world.recovery).await.unwrap(), SlotKind::Recovery, "{away}");
+            assert_eq!(world.drill("", &world.recovery).await.unwrap(), SlotKind::Recovery, "{step}");
+            assert_eq!(world.number(Sql::new("SELECT generation AS id FROM seal_state")).await, 1, "{step}");
+            assert_eq!(world.number(Sql::new("SELECT COUNT(*) AS id FROM terms")).await, 1, "{step}");
         }
         world.mode(Mode::Manual, MASTER, "", "").await.unwrap();
         // Stopped between the commit and what this process knows: the next one opens with the new key.
