@@ -122,7 +122,8 @@ impl Api {
         Ok(())
     }
 
-    fn make(&mut self, path: &str, body: &Value) -> Result<Value> {
+    /// Makes something and returns what it became.
+    pub(crate) fn make(&mut self, path: &str, body: &Value) -> Result<Value> {
         let request = http::json("POST", path, Some(&self.token), body);
         self.send(&request)?.json(201)
     }

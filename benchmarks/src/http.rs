@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use memchr::memmem::Finder;
 
 /// A call without a body.
@@ -16,6 +17,17 @@ pub(crate) fn get(path: &str, token: Option<&str>) -> Vec<u8> {
 /// A call with a JSON body.
 pub(crate) fn json(method: &str, path: &str, token: Option<&str>, body: &serde_json::Value) -> Vec<u8> {
     request(method, path, token, Some(&body.to_string()))
+}
+
+/// A call of a program with a form, which shows id and secret by HTTP Basic.
+pub(crate) fn form(path: &str, client: &str, secret: &str, body: &str) -> Vec<u8> {
+    let shown = BASE64_STANDARD.encode(format!("{client}:{secret}"));
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: application/json\r\nAuthorization: Basic {shown}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
 }
 
 fn request(method: &str, path: &str, token: Option<&str>, body: Option<&str>) -> Vec<u8> {

@@ -65,10 +65,10 @@ pub const fn grpc_code(reason: Reason) -> Code {
         Reason::AuthTokenRequired
         | Reason::AuthTokenInvalid
         | Reason::AuthSignInFailed
-        | Reason::AuthTokenKind
         | Reason::OauthClientInvalid => Code::Unauthenticated,
         Reason::AuthThrottled | Reason::VaultKeyThrottled => Code::ResourceExhausted,
         Reason::AuthPasswordChangeRequired
+        | Reason::AuthTokenKind
         | Reason::AuthRecentSignInRequired
         | Reason::AuthPasswordWrong
         | Reason::VaultKeyWrong

@@ -24,6 +24,7 @@ use tonic::service::Routes;
 use crate::api::{self, ApiAccesses, ApiKeys, Authentication, Callers, OAuth, Roles, Users};
 use crate::background;
 use crate::config::Config;
+use crate::crowd::Crowd;
 use crate::domain::Auth;
 use crate::domain::error::Fault;
 use crate::domain::ports::{Keeper, Keepers};
@@ -158,6 +159,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<App, Error> {
     let auth = Arc::new(Auth {
         // One more turn than threads and as many again: counted and ready when a thread is free, so that none waits for a commit.
         gate: Gate::new(hasher.threads() * 2, config.hashing.waiting),
+        crowd: Crowd::new(config.sign_ins),
         page_tokens: PageTokens::new(secrets.list_token_key()),
         hub: Hub::new(),
         keepers,
@@ -173,6 +175,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<App, Error> {
     let tasks = vec![
         tokio::spawn(background::tell_changes(auth.clone())).abort_handle(),
         tokio::spawn(background::keep_house(auth.clone())).abort_handle(),
+        tokio::spawn(background::settle(auth.clone())).abort_handle(),
     ];
     let mut public = Routes::builder();
     public

@@ -51,11 +51,24 @@ pub(crate) async fn keep_house(auth: Arc<Auth>) {
     }
 }
 
+/// Settles deletions that were left behind, until the database is stopped.
+pub(crate) async fn settle(auth: Arc<Auth>) {
+    let mut tick = interval(auth.config.settling);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        match auth.settle_deletions().await {
+            Ok(()) => {}
+            Err(_) if auth.database.is_stopped() => return,
+            Err(fault) => tracing::warn!(%fault, "deletions could not be settled; it is tried again"),
+        }
+    }
+}
+
 async fn clean(auth: &Auth) -> Result<(), Fault> {
     auth.rotate_keys_if_due().await?;
     // Retired keys leave the set without a change.
     auth.reload_keys().await?;
-    auth.settle_deletions().await?;
     let now = auth.now();
     let removed = auth
         .database

@@ -27,6 +27,8 @@ pub struct Config {
     pub hashing: Hashing,
     /// When sign-ins are slowed down and blocked.
     pub throttle: Throttle,
+    /// How many sign-ins may be under way.
+    pub sign_ins: SignIns,
     /// How long a signing key signs.
     pub key_rotation: Duration,
     /// How long a new signing key is known before it signs.
@@ -35,8 +37,10 @@ pub struct Config {
     pub change_poll: Duration,
     /// How often watchers hear that nothing happened.
     pub heartbeat: Duration,
-    /// How often old rows are removed, deletions settled and keys looked at.
+    /// How often old rows are removed and keys looked at.
     pub housekeeping: Duration,
+    /// How often deletions that were left behind are looked for.
+    pub settling: Duration,
 }
 
 /// What a password hash costs (Argon2id).
@@ -50,6 +54,21 @@ pub struct Hashing {
     pub threads: NonZeroUsize,
     /// Sign-ins that may wait for their turn; more are refused as overload.
     pub waiting: usize,
+}
+
+/// How many sign-ins may be under way at once, those that are held back or wait for their turn included; more are refused as overload.
+#[derive(Clone, Copy, Debug)]
+pub struct SignIns {
+    /// All together: far less than the calls that the process answers at once.
+    pub at_once: usize,
+    /// From one address (IPv6: from one /64).
+    pub per_address: usize,
+}
+
+impl Default for SignIns {
+    fn default() -> Self {
+        Self { at_once: 1024, per_address: 64 }
+    }
 }
 
 /// When sign-ins are slowed down and blocked.
@@ -85,11 +104,13 @@ impl Default for Config {
             recent_sign_in: Duration::from_secs(5 * 60),
             hashing: Hashing::default(),
             throttle: Throttle::default(),
+            sign_ins: SignIns::default(),
             key_rotation: Duration::from_secs(30 * 24 * 60 * 60),
             key_overlap: Duration::from_secs(60),
             change_poll: Duration::from_millis(125),
             heartbeat: Duration::from_millis(250),
             housekeeping: Duration::from_secs(60),
+            settling: Duration::from_secs(15),
         }
     }
 }

@@ -14,6 +14,7 @@ mod api;
 pub mod app;
 mod background;
 pub mod config;
+mod crowd;
 mod domain;
 mod gate;
 mod hashing;

@@ -106,8 +106,8 @@ impl Secrets {
         self.confirmations.mac(&[access, operator, secret_hash.as_bytes()])
     }
 
-    /// Chooses the counter of a key among `slots`.
-    pub(crate) fn bucket(&self, kind: i64, parts: &[&[u8]], slots: u32) -> i64 {
+    /// Chooses the counter of a key among `slots`, and the tag by which the key is known there.
+    pub(crate) fn bucket(&self, kind: i64, parts: &[&[u8]], slots: u32) -> (i64, i64) {
         let kind = kind.to_be_bytes();
         let mut framed: Vec<u8> = kind.to_vec();
         for part in parts {
@@ -116,7 +116,8 @@ impl Secrets {
         }
         let mac = self.buckets.mac(&[&framed]);
         let first = mac.first_chunk::<4>().map_or(0, |bytes| u32::from_be_bytes(*bytes));
-        i64::from(first % slots.max(1))
+        let last = mac.last_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes));
+        (i64::from(first % slots.max(1)), last)
     }
 
     /// Seals a private signing key to its place.
@@ -207,9 +208,11 @@ mod tests {
     fn buckets_are_within_their_number() {
         let secrets = secrets();
         for index in 0..100_u8 {
-            assert!((0..8).contains(&secrets.bucket(1, &[&[index]], 8)));
+            assert!((0..8).contains(&secrets.bucket(1, &[&[index]], 8).0));
         }
         assert_eq!(secrets.bucket(3, &[b"ab", b"c"], 1 << 30), secrets.bucket(3, &[b"ab", b"c"], 1 << 30));
-        assert_ne!(secrets.bucket(3, &[b"ab", b"c"], 1 << 30), secrets.bucket(3, &[b"a", b"bc"], 1 << 30));
+        let [one, other] = [[&b"ab"[..], b"c"], [b"a", b"bc"]].map(|parts| secrets.bucket(3, &parts, 1 << 30));
+        assert!(one.0 != other.0 && one.1 != other.1);
+        assert_ne!(secrets.bucket(1, &[b"a"], 1).1, secrets.bucket(1, &[b"b"], 1).1, "one place, two tags");
     }
 }

@@ -15,11 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::stores::{Store, Stores};
 
-/// How a gauge is read from a store.
-type ReadStore = fn(&Store) -> f64;
+type Look = fn(&Store) -> f64;
 
 /// Name, help, and how it is read from a store.
-const GAUGES: [(&str, &str, ReadStore); 6] = [
+const GAUGES: [(&str, &str, Look); 6] = [
     ("coffre_outbox_rows", "Commits whose events have not reached the audit log.", |store| {
         lag(store, |lag| as_f64(lag.rows()))
     }),

@@ -32,7 +32,8 @@ const REQUEST_ID_LENGTH: usize = 128;
 pub(crate) struct Context {
     pub(crate) request_id: HeaderValue,
     pub(crate) traceparent: Option<HeaderValue>,
-    pub(crate) client_address: Option<HeaderValue>,
+    /// The client, as the peer or a trusted proxy names it.
+    pub(crate) client: Option<Peer>,
 }
 
 /// The other end of a connection, with its text made once a connection.
@@ -69,7 +70,7 @@ impl Context {
         Self {
             request_id: request_id(headers),
             traceparent: headers.get(TRACEPARENT).filter(|value| is_traceparent(value.as_bytes())).cloned(),
-            client_address: peer.map(|peer| client_address(headers, peer, proxies)),
+            client: peer.map(|peer| client_address(headers, peer, proxies)),
         }
     }
 
@@ -114,10 +115,10 @@ fn is_traceparent(value: &[u8]) -> bool {
 }
 
 /// Returns the peer's address or, where the peer is a trusted proxy, the right-most hop of `X-Forwarded-For` that is none.
-fn client_address(headers: &HeaderMap, peer: &Peer, proxies: &[IpNet]) -> HeaderValue {
+fn client_address(headers: &HeaderMap, peer: &Peer, proxies: &[IpNet]) -> Peer {
     let trusted = |address: &IpAddr| proxies.iter().any(|net| net.contains(address));
     if proxies.is_empty() || !trusted(&peer.address) {
-        return peer.text.clone();
+        return peer.clone();
     }
     let mut client = peer.address;
     let lines: Vec<&str> = headers.get_all(X_FORWARDED_FOR).iter().map(|line| line.to_str().unwrap_or("?")).collect();
@@ -128,7 +129,7 @@ fn client_address(headers: &HeaderMap, peer: &Peer, proxies: &[IpNet]) -> Header
             break;
         }
     }
-    header_of(client)
+    Peer::new(client)
 }
 
 /// Reads `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` and `[2001:db8::1]:80`.
@@ -212,7 +213,7 @@ pub(crate) struct Caller {
 impl Caller {
     /// Wraps a message with the metadata of the call.
     pub(crate) fn request<T>(self, message: T) -> tonic::Request<T> {
-        let Context { request_id, traceparent, client_address } = self.context;
+        let Context { request_id, traceparent, client } = self.context;
         let mut headers = HeaderMap::with_capacity(8);
         if let Some(authorization) = self.authorization {
             headers.insert(AUTHORIZATION, authorization);
@@ -222,8 +223,8 @@ impl Caller {
         if let Some(traceparent) = traceparent {
             headers.insert(TRACEPARENT, traceparent);
         }
-        if let Some(address) = client_address {
-            headers.insert(CLIENT_ADDRESS, address);
+        if let Some(client) = client {
+            headers.insert(CLIENT_ADDRESS, client.text);
         }
         tonic::Request::from_parts(MetadataMap::from_headers(headers), tonic::Extensions::new(), message)
     }
@@ -367,10 +368,10 @@ mod tests {
         for (peer, lines, expected) in cases {
             let lines: Vec<(&str, &str)> = lines.iter().map(|line| ("x-forwarded-for", *line)).collect();
             let peer = Peer::new(peer.parse().unwrap());
-            assert_eq!(client_address(&headers(&lines), &peer, &proxies), *expected, "{lines:?}");
+            assert_eq!(client_address(&headers(&lines), &peer, &proxies).text, *expected, "{lines:?}");
         }
         let peer = Peer::new("10.0.0.1".parse().unwrap());
-        assert_eq!(client_address(&headers(&[("x-forwarded-for", "1.1.1.1")]), &peer, &[]), "10.0.0.1");
+        assert_eq!(client_address(&headers(&[("x-forwarded-for", "1.1.1.1")]), &peer, &[]).text, "10.0.0.1");
     }
 
     #[test]

@@ -83,6 +83,11 @@ pub struct Limits {
     pub request_time: Duration,
     /// How many requests are answered at once; further ones are refused.
     pub requests: usize,
+    /// How many of them one address may have (IPv6: one /64; behind a trusted proxy the address that it names), half of them sign-ins;
+    /// further ones are refused to that address alone.
+    pub requests_per_address: usize,
+    /// How many of them may show a secret (sign-ins, everything under `/oauth/`), so that other calls stay usable while those wait.
+    pub sign_ins: usize,
     /// How many connections are open at once; further ones wait.
     pub connections: usize,
     /// How many of them one address may have, but for trusted proxies and this machine; further ones are closed.
@@ -101,6 +106,8 @@ impl Default for Limits {
             request_time: Duration::from_secs(30),
             // At worst each holds a body of the largest size.
             requests: 1024,
+            requests_per_address: 128,
+            sign_ins: 512,
             connections: 8192,
             connections_per_address: 1024,
             drain_time: Duration::from_secs(10),

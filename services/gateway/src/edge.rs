@@ -8,7 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -21,7 +21,6 @@ use futures_util::FutureExt as _;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
-use tokio::sync::Semaphore;
 use tower::{Service, ServiceExt as _};
 use tracing::Instrument as _;
 
@@ -30,6 +29,7 @@ use crate::config::{Config, StatusCodes};
 use crate::error::{Failure, Refused};
 use crate::metrics::{RestMetrics, Route, Templates};
 use crate::oauth;
+use crate::places::Places;
 use crate::refusals::{self, Refusals};
 
 /// The whole gateway as a tower service. Clones share everything.
@@ -38,7 +38,7 @@ pub struct Gateway(Arc<Inner>);
 
 struct Inner {
     parts: Parts,
-    places: Semaphore,
+    places: Places,
 }
 
 /// What a gateway is made of.
@@ -53,7 +53,7 @@ pub(crate) struct Parts {
 
 impl Gateway {
     pub(crate) fn new(parts: Parts) -> Self {
-        let places = Semaphore::new(parts.config.limits.requests.min(Semaphore::MAX_PERMITS));
+        let places = Places::new(&parts.config.limits);
         Self(Arc::new(Inner { parts, places }))
     }
 
@@ -132,7 +132,7 @@ impl Parts {
                 time: SystemClock.now(),
                 route: route.map_or_else(|| Arc::from(""), |route| route.name().clone()),
                 reason,
-                client_address: context.client_address.as_ref().and_then(|text| text.to_str().ok()?.parse().ok()),
+                client_address: context.client.as_ref().map(Peer::address),
                 request_id: context.request_id.to_str().unwrap_or_default().to_owned(),
                 trace_id: context.trace_id(),
             });
@@ -146,12 +146,13 @@ impl Inner {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        let Ok(_place) = self.places.try_acquire() else {
-            let refusal = Refusal::new(
-                Reason::RequestOverloaded,
-                "the gateway answers as many requests as it can; repeat this one",
-            );
-            return Failure::from(refusal).into_response();
+        let sign_in = is_sign_in(request.method(), request.uri().path());
+        let _place = match self.places.take(context.client.as_ref().map(Peer::address), sign_in) {
+            Ok(place) => place,
+            Err(full) => {
+                let refusal = Refusal::new(Reason::RequestOverloaded, full.message()).retry_after(SOON);
+                return Failure::from(refusal).into_response();
+            }
         };
         request.extensions_mut().insert(context);
         let routed = AssertUnwindSafe(self.parts.router.clone().oneshot(request.map(Body::new))).catch_unwind();
@@ -192,6 +193,16 @@ impl Parts {
         }
         Ok(())
     }
+}
+
+/// When whoever found no place may come back.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Says whether somebody shows who he is: what may have to wait for its turn, or is held back. The path as the routes spell it.
+fn is_sign_in(method: &Method, path: &str) -> bool {
+    oauth::is_path(path)
+        || (method == Method::POST && path == "/v1/authentication")
+        || (method == Method::PUT && path == "/v1/authentication/password")
 }
 
 fn without_port(host: &str) -> &str {
@@ -320,6 +331,21 @@ mod tests {
             let uri: Uri = given.parse().unwrap();
             let plain = plain_path(uri.path(), uri.query()).unwrap();
             assert_eq!(plain.to_string(), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn what_shows_a_secret_is_a_sign_in_and_nothing_else() {
+        for (method, path, is) in [
+            (Method::POST, "/v1/authentication", true),
+            (Method::PUT, "/v1/authentication/password", true),
+            (Method::POST, "/oauth/token", true),
+            (Method::POST, "/oauth/introspect", true),
+            (Method::DELETE, "/v1/authentication", false),
+            (Method::GET, "/v1/authentication/token", false),
+            (Method::GET, "/v2/credentialvault/credentials/12", false),
+        ] {
+            assert_eq!(is_sign_in(&method, path), is, "{method} {path}");
         }
     }
 

@@ -222,9 +222,11 @@ impl IntoResponse for Failure {
 /// What a client would have to show (RFC 6750, section 3): no word where it showed nothing, or no token.
 fn challenge(reason: Reason, status: StatusCode) -> Option<&'static str> {
     match reason {
-        Reason::AuthTokenInvalid | Reason::AuthTokenKind => Some("Bearer realm=\"coffre\", error=\"invalid_token\""),
+        Reason::AuthTokenInvalid => Some("Bearer realm=\"coffre\", error=\"invalid_token\""),
         Reason::AuthTokenConflict => Some("Bearer realm=\"coffre\", error=\"invalid_request\""),
-        Reason::AuthzPermissionRequired => Some("Bearer realm=\"coffre\", error=\"insufficient_scope\""),
+        Reason::AuthzPermissionRequired | Reason::AuthTokenKind => {
+            Some("Bearer realm=\"coffre\", error=\"insufficient_scope\"")
+        }
         _ => (status == StatusCode::UNAUTHORIZED).then_some("Bearer realm=\"coffre\""),
     }
 }
@@ -247,10 +249,10 @@ mod tests {
                 400,
                 "REQUEST_INVALID REQUEST_MALFORMED LIST_TOO_LARGE LIST_FIELD_UNKNOWN LIST_TOKEN_INVALID AUTH_TOKEN_CONFLICT AUTH_PASSWORD_WEAK TRANSPORT_KEY_UNKNOWN TRANSPORT_VALUE_UNREADABLE TRANSPORT_VALUE_TOO_LONG OAUTH_GRANT_INVALID OAUTH_CLIENT_UNAUTHORIZED OAUTH_SCOPE_INVALID OAUTH_GRANT_TYPE_UNSUPPORTED VAULT_KEY_WEAK",
             ),
-            (401, "AUTH_TOKEN_REQUIRED AUTH_TOKEN_INVALID AUTH_SIGN_IN_FAILED AUTH_TOKEN_KIND OAUTH_CLIENT_INVALID"),
+            (401, "AUTH_TOKEN_REQUIRED AUTH_TOKEN_INVALID AUTH_SIGN_IN_FAILED OAUTH_CLIENT_INVALID"),
             (
                 403,
-                "AUTH_PASSWORD_CHANGE_REQUIRED AUTH_RECENT_SIGN_IN_REQUIRED AUTH_PASSWORD_WRONG AUTHZ_PERMISSION_REQUIRED AUTHZ_SELF_GRANT AUTHZ_GRANT_EXCEEDS CREDENTIAL_NOT_PERMITTED LOCKER_NOT_PERMITTED VAULT_KEY_WRONG",
+                "AUTH_PASSWORD_CHANGE_REQUIRED AUTH_TOKEN_KIND AUTH_RECENT_SIGN_IN_REQUIRED AUTH_PASSWORD_WRONG AUTHZ_PERMISSION_REQUIRED AUTHZ_SELF_GRANT AUTHZ_GRANT_EXCEEDS CREDENTIAL_NOT_PERMITTED LOCKER_NOT_PERMITTED VAULT_KEY_WRONG",
             ),
             (
                 404,
@@ -315,7 +317,7 @@ mod tests {
             (Reason::AuthTokenRequired, Some("Bearer realm=\"coffre\"")),
             (Reason::AuthSignInFailed, Some("Bearer realm=\"coffre\"")),
             (Reason::AuthTokenInvalid, Some("Bearer realm=\"coffre\", error=\"invalid_token\"")),
-            (Reason::AuthTokenKind, Some("Bearer realm=\"coffre\", error=\"invalid_token\"")),
+            (Reason::AuthTokenKind, Some("Bearer realm=\"coffre\", error=\"insufficient_scope\"")),
             (Reason::AuthTokenConflict, Some("Bearer realm=\"coffre\", error=\"invalid_request\"")),
             (Reason::AuthzPermissionRequired, Some("Bearer realm=\"coffre\", error=\"insufficient_scope\"")),
             (Reason::AuthzSelfGrant, None),

@@ -7,6 +7,7 @@
 //! Where to start reading:
 //! - `router.rs`: every route in one list, from which the OpenAPI document comes too
 //! - `edge.rs`: what happens to every request before and after its route
+//! - `places.rs`: how many requests are answered at once, in all and of one address
 //! - `wire.rs`: what stands between a connection and the HTTP parser
 //! - `refusals.rs`: what the gateway refuses itself, on its way to the audit
 //! - `caller.rs`: who is calling, as metadata for the services
@@ -26,6 +27,7 @@ mod error;
 mod json;
 mod metrics;
 mod oauth;
+mod places;
 mod public_url;
 mod refusals;
 mod request;

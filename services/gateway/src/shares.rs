@@ -55,7 +55,7 @@ impl Drop for Share {
 }
 
 /// One host is one address in IPv4 and a /64 in IPv6.
-fn host(address: IpAddr) -> IpAddr {
+pub(crate) fn host(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() & (u128::MAX << 64)).into()),
         address => address,

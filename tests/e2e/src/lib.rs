@@ -18,6 +18,7 @@
 //! | [`load`] | writers and readers that remember what was acknowledged |
 //! | [`tools`] | programs that users have |
 //! | [`sharing`] | operations that no single transaction holds, and what must be true after each |
+//! | [`front_door`] | refusals compared by their time, and many clients that nobody knows |
 //! | [`settled`] | servers that settle what was interrupted |
 //! | [`kills`] | the server killed under them |
 
@@ -31,6 +32,7 @@
 pub mod api;
 pub mod canary;
 pub mod case;
+pub mod front_door;
 pub mod http;
 pub mod keeper;
 pub mod kills;

@@ -70,7 +70,7 @@ async fn rule_1_6_a_token_of_the_oauth_side_is_none_of_a_session() {
     let world = World::for_sessions(client).await;
     assert_eq!(
         answered(&world).await,
-        (1, Some((Code::Unauthenticated, Reason::AuthTokenKind))),
+        (1, Some((Code::PermissionDenied, Reason::AuthTokenKind))),
         "nor is auth asked twice"
     );
     assert_eq!(world.events()[0].reason, "AUTH_TOKEN_KIND");

@@ -1,15 +1,18 @@
 //! What an entry's `detail` says: changes and further facts, as one JSON object.
 
-use coffre_proto::audit::v1::Event;
+use coffre_proto::audit::v1::{ActivityType, Event};
 use serde_json::Value;
 
 /// Renders the detail of an event; empty where there is nothing to tell.
 pub(crate) fn detail(event: &Event) -> String {
     let client_id = event.actor.as_ref().map_or("", |actor| actor.client_id.as_str());
+    // From where somebody came in is what one wants to know of a sign-in; other entries have it in a field of their own alone.
+    let address = if is_sign_in(event.activity_type()) { event.client_address.as_str() } else { "" };
     if event.changes.is_empty()
         && event.details.is_empty()
         && event.reason.is_empty()
         && client_id.is_empty()
+        && address.is_empty()
         && event.occurrences <= 1
     {
         return String::new();
@@ -34,6 +37,9 @@ pub(crate) fn detail(event: &Event) -> String {
     }
     if !client_id.is_empty() {
         facts.push(("clientId", vec![text(client_id)]));
+    }
+    if !address.is_empty() {
+        facts.push(("clientAddress", vec![text(address)]));
     }
     if event.occurrences > 1 {
         facts.push(("occurrences", vec![event.occurrences.to_string()]));
@@ -67,6 +73,10 @@ pub(crate) fn detail(event: &Event) -> String {
     out
 }
 
+const fn is_sign_in(activity: ActivityType) -> bool {
+    matches!(activity, ActivityType::Login | ActivityType::ClientLogin | ActivityType::Logout)
+}
+
 /// A JSON text.
 fn text(value: &str) -> String {
     Value::from(value).to_string()
@@ -82,6 +92,18 @@ mod tests {
     #[test]
     fn nothing_to_tell_is_empty() {
         assert_eq!(detail(&Event::default()), "");
+    }
+
+    #[test]
+    fn a_sign_in_tells_from_where() {
+        let of = |activity: ActivityType| {
+            let address = "192.0.2.7".to_owned();
+            detail(&Event { activity_type: activity.into(), client_address: address, ..Event::default() })
+        };
+        for activity in [ActivityType::Login, ActivityType::ClientLogin, ActivityType::Logout] {
+            assert_eq!(of(activity), r#"{"clientAddress":"192.0.2.7"}"#);
+        }
+        assert_eq!(of(ActivityType::ReadCredential), "");
     }
 
     #[test]

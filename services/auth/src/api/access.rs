@@ -3,8 +3,9 @@
 //! SignOut is open because it looks at its token itself: one that has expired still ends its session. The lists are open to every signed-in
 //! user here; how much they show, and whether anything, is decided by [`crate::domain::policy::list_users`]. What a user holds is its own
 //! affair too, so who may see and hand it over is decided by [`crate::domain::policy::see_holdings`] and `give_holdings`.
+//! To give what is reserved asks for a recent sign-in, which the use cases look at: everything else is given by programs as well.
 //!
-//! The token endpoint is open because a client shows its secret there. An API access is seen by its operator too, and a confirmation taken back
+//! The token endpoint is open because a client shows its secret there. An API access is seen and listed by its operator too, and a confirmation taken back
 //! by him, at any time: that is decided by [`crate::domain::api_policy`].
 //!
 //! API keys are their owner's: a permission is needed to have some, not to be rid of one. A change of a user that carries a password is a
@@ -40,7 +41,7 @@ pub const RPCS: &[Rpc] = &[
     rpc("/coffre.auth.v1.OAuthService/IntrospectToken", Open, "oauth.token.introspected", Unset),
     rpc("/coffre.auth.v1.ApiAccessService/CreateApiAccess", RecentPermission(ManageApiAccess), "api_access.created", EditSettings),
     rpc("/coffre.auth.v1.ApiAccessService/GetApiAccess", Session, "api_access.read", Unset),
-    rpc("/coffre.auth.v1.ApiAccessService/ListApiAccesses", SessionPermission(ManageApiAccess), "api_access.listed", Unset),
+    rpc("/coffre.auth.v1.ApiAccessService/ListApiAccesses", Session, "api_access.listed", Unset),
     rpc("/coffre.auth.v1.ApiAccessService/UpdateApiAccess", RecentPermission(ManageApiAccess), "api_access.updated", EditSettings),
     rpc("/coffre.auth.v1.ApiAccessService/DeleteApiAccess", RecentPermission(ManageApiAccess), "api_access.deleted", EditSettings),
     rpc("/coffre.auth.v1.ApiAccessService/RotateApiAccessSecret", RecentPermission(ManageApiAccess), "api_access.secret.rotated", EditSettings),

@@ -18,7 +18,7 @@ use super::oauth_error::of_api_access;
 use super::{ApiAccesses, convert, error};
 use crate::domain::api_access::{
     ACCESS_TOKEN_LIFE, ApiAccess, ApiAccessPatch, LONGEST_ACCESS_TOKEN_LIFE, LONGEST_REFRESH_TOKEN_LIFE, NewApiAccess,
-    REFRESH_TOKEN_LIFE, Rotation, SCOPE, client_id, grace, life, scope, wanted_secret,
+    REFRESH_TOKEN_LIFE, Read, Rotation, SCOPE, client_id, grace, life, scope, wanted_secret,
 };
 use crate::domain::error::Invalid;
 use crate::domain::user::description;
@@ -60,10 +60,10 @@ impl ApiAccessService for ApiAccesses {
         request: Request<ListApiAccessesRequest>,
     ) -> Result<Response<ListApiAccessesResponse>, Status> {
         let call = CallContext::of(&request)?;
-        let permit = api_policy::manage(call.caller()?).map_err(error::of_denied)?;
+        let concern = api_policy::concern(call.caller()?);
         let query = request.into_inner().query.unwrap_or_default();
         let plan = api_accesses::LISTING.plan(&query, &self.0.page_tokens).map_err(error::of_list)?;
-        let (found, page) = self.0.api_accesses(permit, plan).await.map_err(error::of_list)?;
+        let (found, page) = self.0.api_accesses(concern, plan).await.map_err(error::of_list)?;
         let api_accesses = found.into_iter().map(shown).collect();
         Ok(Response::new(ListApiAccessesResponse { api_accesses, page: Some(page.info()) }))
     }
@@ -121,8 +121,10 @@ impl ApiAccessService for ApiAccesses {
     ) -> Result<Response<ConfirmApiAccessResponse>, Status> {
         let call = CallContext::of(&request)?;
         let permit = api_policy::confirm(call.caller()?).map_err(error::of_denied)?;
-        let id = id(request.into_inner().id).map_err(error::of_invalid)?;
-        let access = self.0.confirm_api_access(permit, id, call.record()).await.map_err(of_api_access)?;
+        let request = request.into_inner();
+        let id = id(request.id).map_err(error::of_invalid)?;
+        let read = read(request).map_err(error::of_invalid)?;
+        let access = self.0.confirm_api_access(permit, id, read, call.record()).await.map_err(of_api_access)?;
         Ok(Response::new(ConfirmApiAccessResponse { api_access: Some(shown(access)) }))
     }
 
@@ -140,6 +142,17 @@ impl ApiAccessService for ApiAccesses {
 
 fn id(id: i64) -> Result<ApiAccessId, Invalid> {
     ApiAccessId::new(id).ok_or_else(|| Invalid::new("id", "must be a number from 1"))
+}
+
+fn version(version: Option<i64>) -> Result<Option<i64>, Invalid> {
+    match version {
+        Some(..0) => Err(Invalid::new("version", "must not be negative")),
+        version => Ok(version),
+    }
+}
+
+fn read(request: ConfirmApiAccessRequest) -> Result<Read, Invalid> {
+    Ok(Read { version: version(request.version)?, if_match: convert::etag(request.etag)? })
 }
 
 /// Reads whom an API access acts as; 0 is nobody.
@@ -182,11 +195,8 @@ fn draft(request: CreateApiAccessRequest) -> Result<NewApiAccess, Invalid> {
 
 fn patch(request: UpdateApiAccessRequest) -> Result<ApiAccessPatch, Invalid> {
     scope(&request.scope)?;
-    if request.version.is_some_and(|version| version < 0) {
-        return Err(Invalid::new("version", "must not be negative"));
-    }
     Ok(ApiAccessPatch {
-        version: request.version,
+        version: version(request.version)?,
         etag: convert::etag(request.etag)?,
         client_id: request.client_id.map(client_id).transpose()?,
         description: request.description.map(|text| description(Some(text))).transpose()?,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use coffre_db::Error as StoreError;
 use coffre_db::list::Error as ListError;
 use coffre_error::{Reason, Refusal};
+use coffre_types::Permission;
 
 use super::holdings;
 use crate::domain::error::{
@@ -113,6 +114,28 @@ fn grant(fault: GrantFault) -> Refusal {
             Reason::AuthzGrantExceeds,
             "this would take AAE_Admin from an administrator; only a holder of AAE_Admin can do it",
         ),
+        GrantFault::Reserved(permission) => {
+            let name = permission.map_or("AAE_Admin", Permission::display_name);
+            Refusal::new(
+                Reason::AuthRecentSignInRequired,
+                format!(
+                    "this would give \"{name}\", which takes a sign-in of the last minutes, with the password, and neither an API key nor a token \
+                     of the OAuth side; sign in again (POST /v1/authentication) and repeat the call with the new token"
+                ),
+            )
+            .with("permission", name)
+        }
+        GrantFault::Renames(permission) => {
+            let name = permission.map_or("AAE_Admin", Permission::display_name);
+            Refusal::new(
+                Reason::AuthzGrantExceeds,
+                format!(
+                    "whoever is renamed cannot sign in until he knows the new name, and this user holds \"{name}\", which you do not; a holder of \
+                     AAE_Admin can do it"
+                ),
+            )
+            .with("permission", name)
+        }
         GrantFault::Consumes(role) => Refusal::new(
             Reason::AuthzGrantExceeds,
             format!(
@@ -333,7 +356,7 @@ pub(crate) fn of_list(error: ListError) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use coffre_types::{Permission, RoleId};
+    use coffre_types::RoleId;
 
     use super::*;
     use crate::domain::ports::{Held, Holdings, Object};
@@ -385,6 +408,9 @@ mod tests {
             (of_user(UserError::Grant(GrantFault::ToSelf)), Reason::AuthzSelfGrant, None),
             (of_user(UserError::Grant(GrantFault::Exceeds(None))), Reason::AuthzGrantExceeds, None),
             (of_user(UserError::Grant(GrantFault::OfAdministrator)), Reason::AuthzGrantExceeds, None),
+            (of_user(UserError::Grant(GrantFault::Reserved(None))), Reason::AuthRecentSignInRequired, None),
+            (of_role(RoleError::Grant(GrantFault::Reserved(None))), Reason::AuthRecentSignInRequired, None),
+            (of_user(UserError::Grant(GrantFault::Renames(None))), Reason::AuthzGrantExceeds, None),
             (of_user(UserError::Grant(GrantFault::Consumes(RoleId::from_trusted(9)))), Reason::AuthzGrantExceeds, None),
             (
                 of_user(UserError::Grant(GrantFault::ConsumesToSelf(RoleId::from_trusted(9)))),

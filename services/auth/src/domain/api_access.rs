@@ -114,6 +114,12 @@ pub(crate) enum WantedSecret {
     Chosen(SecretText),
 }
 
+/// What somebody has read of an API access before he says something about it.
+pub(crate) struct Read {
+    pub(crate) version: Option<i64>,
+    pub(crate) if_match: String,
+}
+
 /// A secret that takes the place of another.
 pub(crate) struct Rotation {
     pub(crate) wanted: WantedSecret,
@@ -175,9 +181,14 @@ pub(crate) fn life(field: &str, seconds: Option<u64>, longest: Duration) -> Resu
 
 /// Checks how long a secret goes on beside its successor, given in seconds.
 pub(crate) fn grace(seconds: Option<u64>) -> Result<Duration, Invalid> {
+    let invalid = |what: String| Err(Invalid::new("grace_period", what));
     match seconds {
         Some(seconds) if seconds <= LONGEST_GRACE.as_secs() => Ok(Duration::from_secs(seconds)),
-        _ => Err(Invalid::new("grace_period", format!("must be whole seconds, at most {}", in_words(LONGEST_GRACE)))),
+        Some(_) => {
+            let hours = LONGEST_GRACE.as_secs() / (60 * MINUTE);
+            invalid(format!("must be at most {}, which are {hours} hours", in_words(LONGEST_GRACE)))
+        }
+        None => invalid("must be whole seconds, and none or more".to_owned()),
     }
 }
 
@@ -235,7 +246,8 @@ mod tests {
         assert!(life("f", Some(90 * 24 * 3600), LONGEST_REFRESH_TOKEN_LIFE).is_ok());
         assert!(life("f", Some(91 * 24 * 3600), LONGEST_REFRESH_TOKEN_LIFE).unwrap_err().what.ends_with("90 days"));
         assert!(grace(Some(0)).is_ok() && grace(Some(30 * 24 * 3600)).is_ok());
-        assert!(grace(None).is_err() && grace(Some(30 * 24 * 3600 + 1)).is_err());
+        assert_eq!(grace(None).unwrap_err().what, "must be whole seconds, and none or more");
+        assert_eq!(grace(Some(30 * 24 * 3600 + 1)).unwrap_err().what, "must be at most 30 days, which are 720 hours");
     }
 
     #[test]

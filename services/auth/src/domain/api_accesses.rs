@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use coffre_audit_client::CallRecord;
+use coffre_audit_client::{CallRecord, audited_write};
 use coffre_db::list::{Field, Kind, Listing, Page, Plan};
 use coffre_db::{Connection, Sql};
 use coffre_secret::SecretText;
@@ -12,7 +12,7 @@ use super::api_access::{ApiAccess, ApiAccessPatch, NewApiAccess, WantedSecret, i
 use super::api_policy::{Concern, ManageApiAccesses};
 use super::error::{Denied, Invalid};
 use super::oauth_error::ApiAccessError;
-use super::{Auth, ClientAddress, race};
+use super::{Auth, ClientAddress};
 use crate::store::changes::{self, Subject};
 use crate::store::{api_accesses, api_secrets, users};
 
@@ -48,17 +48,19 @@ impl Auth {
         let (by, now, early) = (permit.by(), self.now(), new.clone());
         // What would be refused is refused before a second of hashing is spent on it. A hash is bound to its owner's id, so the id is
         // taken first; the rows then appear whole.
-        let id = race::write(&self.database, move |tx| {
-            check_operator(tx.conn(), early.operator)?;
-            if api_accesses::of_client(tx.conn(), &early.client_id.key(), now)?.is_some() {
-                return Err(ApiAccessError::ClientIdTaken);
-            }
-            Ok(api_accesses::reserve_id(tx.conn())?)
-        })
-        .await?;
+        let id = self
+            .database
+            .write(move |tx| {
+                check_operator(tx.conn(), early.operator)?;
+                if api_accesses::of_client(tx.conn(), &early.client_id.key(), now)?.is_some() {
+                    return Err(ApiAccessError::ClientIdTaken);
+                }
+                Ok(api_accesses::reserve_id(tx.conn())?)
+            })
+            .await?;
         let made = self.made_secret(id, secret, None, address).await?;
         let (hash, kind, recorded) = (made.hash, made.kind, record.clone());
-        let access = race::audited(&self.database, record, move |tx| {
+        let access = audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             check_operator(conn, new.operator)?;
@@ -94,16 +96,21 @@ impl Auth {
         Ok(access)
     }
 
-    /// Lists API accesses.
+    /// Lists the API accesses that concern the caller: all of them, or those that are bound to him.
     pub(crate) async fn api_accesses(
         &self,
-        _permit: ManageApiAccesses,
+        concern: Concern,
         plan: Plan,
     ) -> Result<(Vec<ApiAccess>, Page), coffre_db::list::Error> {
         let now = self.now();
         self.database
             .read(move |conn| {
-                let page = plan.run(conn, Sql::new("a.tenant_id = 1 AND a.deleted_at IS NULL"))?;
+                let all = Sql::new("a.tenant_id = 1 AND a.deleted_at IS NULL");
+                let scope = match concern.manages() {
+                    true => all,
+                    false => all.push(" AND a.operator_id = ").bind(concern.who().get()),
+                };
+                let page = plan.run(conn, scope)?;
                 Ok((api_accesses::by_ids(conn, &page.ids, now)?, page))
             })
             .await
@@ -118,7 +125,7 @@ impl Auth {
         record: &Arc<CallRecord>,
     ) -> Result<(ApiAccess, bool), ApiAccessError> {
         let (by, now, recorded) = (permit.by(), self.now(), record.clone());
-        let outcome = race::audited(&self.database, record, move |tx| {
+        let outcome = audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             let old = api_accesses::find(conn, id, now)?.ok_or(ApiAccessError::NotFound)?;
@@ -164,7 +171,7 @@ impl Auth {
         record: &Arc<CallRecord>,
     ) -> Result<(), ApiAccessError> {
         let (by, now, recorded) = (permit.by(), self.now(), record.clone());
-        race::audited(&self.database, record, move |tx| {
+        audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             let access = api_accesses::find(conn, id, now)?.ok_or(ApiAccessError::NotFound)?;

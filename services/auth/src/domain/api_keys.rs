@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use coffre_audit_client::CallRecord;
+use coffre_audit_client::{CallRecord, audited_write};
 use coffre_crypto::hmac::MAC_LEN;
 use coffre_db::Connection;
 use coffre_secret::{SecretText, equal};
@@ -20,7 +20,7 @@ use super::session::{NewSession, Origin};
 use super::sign_in::SignedIn;
 use super::throttle::{self, Shown};
 use super::user::SignInRow;
-use super::{Auth, ClientAddress, race};
+use super::{Auth, ClientAddress};
 use crate::store::changes::{self, Subject};
 use crate::store::{api_accesses, api_keys, api_secrets, roles, sessions, users};
 
@@ -36,7 +36,7 @@ impl Auth {
         let expires_at = draft.expiry(now)?;
         let (user, session) = (permit.caller().user_id, permit.caller().session_id);
         let (hashes, recorded) = (self.secrets.api_key_hashes().clone(), record.clone());
-        race::audited(&self.database, record, move |tx| {
+        audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             // One after the other, and none once a reset has revoked the others.
@@ -57,7 +57,7 @@ impl Auth {
             let hint = key.hint();
             api_keys::set_hash(conn, id, &hashes.hash(user, id, key.secret()), &hint)?;
             let name = draft.name.as_str().to_owned();
-            recorded.object("api_key", id, name.clone());
+            recorded.object("apiKey", id, name.clone());
             recorded.change("name", None, Some(name.clone()));
             recorded.change("expiresOn", None, Some(expires_at.to_rfc3339_millis()));
             Ok((ApiKey { id, name, hint, created_at: now, expires_at, last_used_at: None }, key.text()))
@@ -86,12 +86,12 @@ impl Auth {
         record: &Arc<CallRecord>,
     ) -> Result<(), ApiKeyError> {
         let (now, recorded) = (self.now(), record.clone());
-        race::audited(&self.database, record, move |tx| {
+        audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             let key = api_keys::revoke(conn, user, id, now)?.ok_or(ApiKeyError::NotFound)?;
             changes::record(conn, Subject::User(user), now)?;
-            recorded.object("api_key", id, key.name.clone());
+            recorded.object("apiKey", id, key.name.clone());
             recorded.change("name", Some(key.name), None);
             Ok::<_, ApiKeyError>(())
         })
@@ -112,7 +112,9 @@ impl Auth {
         let name = NameKey::of(username);
         self.name_the_actor(&name, record).await?;
         let rules = self.config.throttle;
-        let buckets = throttle::keys(&self.secrets, Shown::ApiKey(&name), throttle::address_key(address), rules.slots);
+        let address = throttle::address_key(address);
+        let _trying = self.crowd.enter(address).map_err(|_| SignInError::Overloaded)?;
+        let buckets = throttle::keys(&self.secrets, Shown::ApiKey(&name), address, rules.slots);
         self.hold_back(buckets).await?;
         let shown = ApiKeyText::parse(shown.expose());
         // No user and no key has the number 0.
@@ -123,8 +125,7 @@ impl Auth {
             Ok(found) => found,
             Err(cause) => {
                 record.detail("cause", cause);
-                race::write(&self.database, move |tx| throttle::count_failure(tx.conn(), &rules, &buckets, now))
-                    .await?;
+                self.database.write(move |tx| throttle::count_failure(tx.conn(), &rules, &buckets, now)).await?;
                 return Err(SignInError::Failed);
             }
         };
@@ -138,7 +139,7 @@ impl Auth {
         };
         let (token, expires) = self.issue(session.user_id, session.session_id, session.epoch, session.expires_at)?;
         let recorded = record.clone();
-        let user = race::audited(&self.database, record, move |tx| {
+        let user = audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             throttle::forgive(conn, &rules, &buckets, now)?;

@@ -18,7 +18,7 @@ use super::error::Fault;
 use super::oauth_error::OAuthError;
 use super::secret_text::ClientSecretText;
 use super::throttle::{self, AddressKey, BucketKey, Counted, Shown, address_key};
-use super::{Auth, ClientAddress, race};
+use super::{Auth, ClientAddress};
 use crate::store::api_accesses;
 
 /// What a client shows.
@@ -106,7 +106,10 @@ impl Auth {
         record: &CallRecord,
     ) -> Result<Client, OAuthError> {
         let (address, mut failed) = (address_key(address), Vec::new());
-        for reading in shown.readings() {
+        let readings = shown.readings();
+        self.name_the_client(&readings, record).await?;
+        let _trying = self.crowd.enter(address).map_err(|_| OAuthError::Overloaded)?;
+        for reading in readings {
             let keys =
                 throttle::keys(&self.secrets, Shown::ClientSecret(&reading.id), address, self.config.throttle.slots);
             let compared = match self.compared(&reading, keys, address).await {
@@ -127,14 +130,30 @@ impl Auth {
             }
         }
         for compared in &failed {
-            // What nobody is called is not written down: people paste secrets into the wrong field.
-            if let Some(access) = &compared.access {
-                record.detail("client", access.named());
-            }
             record.detail("cause", compared.cause());
         }
         self.count_readings(failed).await?;
         Err(OAuthError::ClientInvalid)
+    }
+
+    /// Says in the record which client tries, whatever comes of it. What nobody is called is not written down: people paste secrets into the
+    /// wrong field.
+    async fn name_the_client(&self, readings: &[Reading], record: &CallRecord) -> Result<(), Fault> {
+        let (ids, now): (Vec<NameKey>, _) = (readings.iter().map(|reading| reading.id.clone()).collect(), self.now());
+        let known = self
+            .database
+            .read(move |conn| {
+                let mut known = Vec::with_capacity(ids.len());
+                for id in &ids {
+                    known.extend(api_accesses::of_client(conn, id, now)?);
+                }
+                Ok::<_, Fault>(known)
+            })
+            .await?;
+        for access in known {
+            record.detail("client", access.named());
+        }
+        Ok(())
     }
 
     /// Counts readings of which none was right.
@@ -144,8 +163,7 @@ impl Auth {
             match counted {
                 Some(counted) => self.count_failure(counted).await?,
                 None => {
-                    race::write(&self.database, move |tx| throttle::count_failure(tx.conn(), &rules, &keys, now))
-                        .await?;
+                    self.database.write(move |tx| throttle::count_failure(tx.conn(), &rules, &keys, now)).await?;
                 }
             }
         }
@@ -160,16 +178,17 @@ impl Auth {
             return Ok(());
         }
         let (rules, now) = (self.config.throttle, self.now());
-        race::write(&self.database, move |tx| {
-            for counted in &released {
-                counted.release(tx.conn(), &rules, now)?;
-            }
-            match right.counted {
-                Some(counted) => counted.settle(tx.conn(), &rules, true, now),
-                None => throttle::forgive(tx.conn(), &rules, &right.keys, now),
-            }
-        })
-        .await?;
+        self.database
+            .write(move |tx| {
+                for counted in &released {
+                    counted.release(tx.conn(), &rules, now)?;
+                }
+                match right.counted {
+                    Some(counted) => counted.settle(tx.conn(), &rules, true, now),
+                    None => throttle::forgive(tx.conn(), &rules, &right.keys, now),
+                }
+            })
+            .await?;
         Ok(())
     }
 
@@ -189,11 +208,13 @@ impl Auth {
             return Ok(Compared { keys, failed_before, access, matched, counted: None });
         }
         let mut first_turn = Some(self.turn(address).await?);
-        let (begun, access) = race::write(&self.database, move |tx| {
-            let begun = throttle::begin(tx.conn(), &rules, &keys, now)?;
-            Ok::<_, coffre_db::Error>((begun, api_accesses::of_client(tx.conn(), &key, now)?))
-        })
-        .await?;
+        let (begun, access) = self
+            .database
+            .write(move |tx| {
+                let begun = throttle::begin(tx.conn(), &rules, &keys, now)?;
+                Ok::<_, coffre_db::Error>((begun, api_accesses::of_client(tx.conn(), &key, now)?))
+            })
+            .await?;
         let counted = Some(begun.map_err(|retry_after| OAuthError::Throttled { retry_after })?);
         let mut matched = None;
         for (secret, generated) in secrets.iter().zip(&generated) {

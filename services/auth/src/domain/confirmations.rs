@@ -12,17 +12,18 @@
 
 use std::sync::Arc;
 
-use coffre_audit_client::CallRecord;
+use coffre_audit_client::{CallRecord, audited_write};
+use coffre_db::Connection;
 use coffre_secret::{SecretText, equal};
-use coffre_types::{ApiAccessId, UserId};
+use coffre_types::{ApiAccessId, Timestamp, UserId};
 
-use super::api_access::{ApiAccess, ApiSecret, Rotation, WantedSecret};
+use super::api_access::{ApiAccess, ApiSecret, Read, Rotation, WantedSecret};
 use super::api_accesses::{check_version, named, store};
 use super::api_policy::{Concern, Confirm, ManageApiAccesses};
 use super::oauth_error::ApiAccessError;
 use super::secret_text::ClientSecretText;
 use super::throttle::address_key;
-use super::{Auth, ClientAddress, race};
+use super::{Auth, ClientAddress};
 use crate::store::changes::{self, Subject};
 use crate::store::{api_accesses, api_secrets, sessions};
 
@@ -32,6 +33,22 @@ pub(super) struct MadeSecret {
     pub(super) hash: String,
     /// `generated` or `chosen`, for the audit.
     pub(super) kind: &'static str,
+}
+
+/// Takes an operator who is gone from every API access that is bound to him: what is left names nobody as whom it cannot act.
+pub(super) fn unbind(
+    conn: &mut Connection,
+    operator: UserId,
+    by: UserId,
+    now: Timestamp,
+    record: &CallRecord,
+) -> Result<(), coffre_db::Error> {
+    let unbound = api_accesses::unbind(conn, operator, by, now)?;
+    if !unbound.is_empty() {
+        let names: Vec<String> = unbound.iter().map(ApiAccess::named).collect();
+        record.change("operatorOf", Some(names.join(", ")), None);
+    }
+    Ok(())
 }
 
 impl Auth {
@@ -83,7 +100,7 @@ impl Auth {
         let earlier = before.newest().map(|secret| secret.hash.as_str());
         let made = self.made_secret(id, wanted, earlier, address).await?;
         let (hash, kind, recorded) = (made.hash, made.kind, record.clone());
-        let access = race::audited(&self.database, record, move |tx| {
+        let access = audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             let old = api_accesses::find(conn, id, now)?.ok_or(ApiAccessError::NotFound)?;
@@ -108,17 +125,20 @@ impl Auth {
         Ok((access, made.text))
     }
 
-    /// Confirms that the newest secret of an API access may act as its operator. Said again it changes nothing.
+    /// Confirms that the newest secret of an API access may act as its operator, where it is still what he has read. Said again it changes
+    /// nothing.
     pub(crate) async fn confirm_api_access(
         &self,
         permit: Confirm,
         id: ApiAccessId,
+        read: Read,
         record: &Arc<CallRecord>,
     ) -> Result<ApiAccess, ApiAccessError> {
         let (operator, session, now) = (permit.operator(), permit.session(), self.now());
         let found = self.database.read(move |conn| api_accesses::find(conn, id, now)).await?;
         let seen = found.filter(|access| access.operator == Some(operator)).ok_or(ApiAccessError::NotFound)?;
         named(record, &seen);
+        check_version(read.version, &read.if_match, &seen)?;
         if !seen.client_credentials_grant {
             return Err(ApiAccessError::NotBindable);
         }
@@ -128,7 +148,7 @@ impl Auth {
         }
         let (secret, mac) = (secret.id, self.secrets.confirmation(id, operator, &secret.hash));
         let recorded = record.clone();
-        race::audited(&self.database, record, move |tx| {
+        audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             // None behind the back of a reset, which takes back all that he has confirmed.
@@ -138,6 +158,7 @@ impl Auth {
             let access = api_accesses::find(conn, id, now)?.filter(|access| access.operator == Some(operator));
             let access = access.ok_or(ApiAccessError::NotFound)?;
             // He confirms what he has seen, and not what took its place meanwhile.
+            check_version(read.version, &read.if_match, &access)?;
             if !access.client_credentials_grant || access.newest().is_none_or(|newest| newest.id != secret) {
                 return Err(ApiAccessError::VersionConflict { current: access.version.get() });
             }
@@ -157,7 +178,7 @@ impl Auth {
         record: &Arc<CallRecord>,
     ) -> Result<(), ApiAccessError> {
         let (now, recorded) = (self.now(), record.clone());
-        race::audited(&self.database, record, move |tx| {
+        audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             let access = api_accesses::find(conn, id, now)?.filter(|access| concern.covers(access));

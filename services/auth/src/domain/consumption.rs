@@ -60,7 +60,7 @@ pub(super) struct Weighed {
     pub(super) in_question: Vec<RoleId>,
 }
 
-/// Says whether a change of a user gives no more permissions than its caller may give, and which roles count for what they consume.
+/// Says whether a change of a user gives no more permissions than its caller may give, and shuts nobody out who holds more, and which roles count for what they consume.
 pub(super) fn weigh(
     conn: &mut Connection,
     giver: &Giver,
@@ -78,6 +78,9 @@ pub(super) fn weigh(
             Some(wanted)
         }
     };
+    if patch.username.as_ref().is_some_and(|name| name.as_str() != target.username) {
+        giver.may_rename(target)?;
+    }
     if patch.password.is_some() {
         check_reset(giver, target)?;
         let held: Vec<RoleId> = target.roles.iter().map(|role| role.id).collect();
@@ -121,14 +124,15 @@ impl Auth {
         let Some(holder) = holder else {
             return Ok(self.database.read(look).await?.map(|role| (role, false)));
         };
-        super::race::write(&self.database, move |tx| {
-            let conn = tx.conn();
-            turn::wait(conn)?;
-            let Some(role) = look(conn)? else { return Ok(None) };
-            inspections::note(conn, id)?;
-            let held = users::find(conn, holder)?.is_some_and(|user| user.roles.iter().any(|held| held.id == id));
-            Ok::<_, Fault>(Some((role, held)))
-        })
-        .await
+        self.database
+            .write(move |tx| {
+                let conn = tx.conn();
+                turn::wait(conn)?;
+                let Some(role) = look(conn)? else { return Ok(None) };
+                inspections::note(conn, id)?;
+                let held = users::find(conn, holder)?.is_some_and(|user| user.roles.iter().any(|held| held.id == id));
+                Ok::<_, Fault>(Some((role, held)))
+            })
+            .await
     }
 }

@@ -14,10 +14,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coffre_audit_client::{ActivityType, CallRecord, Origin, Source};
+use coffre_audit_client::{ActivityType, CallRecord, Origin, Source, audited_write};
 use coffre_types::{RoleId, UserId, Version};
 
 use super::api_keys::end_other_ways_in;
+use super::confirmations::unbind;
 use super::error::{Fault, RoleError, UserError};
 use super::policy::ManageUsers;
 use super::ports::{Asker, Holdings};
@@ -25,12 +26,14 @@ use super::role::{RolePatch, permissions_text};
 use super::roles::check_version;
 use super::user::roles_text;
 use super::users::{check_etag, keep_an_administrator};
-use super::{Auth, race, turn};
+use super::{Auth, turn};
 use crate::store::changes::{self, Subject};
 use crate::store::{deletions, roles, sessions, users};
 
 /// A deletion on which nothing was done for longer was left behind by a process that died.
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
+/// What could not be settled is tried again after this long: nobody waits for an answer any more.
+const AGAIN_AFTER: Duration = Duration::from_secs(20);
 
 /// What is deleted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,20 +84,23 @@ impl Auth {
         record: &Arc<CallRecord>,
     ) -> Result<(), UserError> {
         let asker = Asker::of(permit.caller(), record);
-        let (caller, now, request_id) = (asker.user, self.now(), asker.request_id.clone());
-        let (number, user) = race::write(&self.database, move |tx| {
-            let conn = tx.conn();
-            turn::take::<UserError>(conn, caller)?;
-            let user = users::find(conn, id)?.ok_or(UserError::NotFound)?;
-            check_etag(&etag, &user)?;
-            if user.administrator && !user.disabled {
-                keep_an_administrator(conn, id)?;
-            }
-            let number = deletions::begin(conn, Leaving::User(id), caller, &request_id, now)?;
-            let version = (!etag.is_empty()).then_some(user.version);
-            Ok::<_, UserError>((number, (user.username, version)))
-        })
-        .await?;
+        let (now, request_id) = (self.now(), asker.request_id.clone());
+        let asking = permit.asking(self.config.recent_sign_in, now);
+        let (number, user) = self
+            .database
+            .write(move |tx| {
+                let conn = tx.conn();
+                turn::take::<UserError>(conn, asking)?;
+                let user = users::find(conn, id)?.ok_or(UserError::NotFound)?;
+                check_etag(&etag, &user)?;
+                if user.administrator && !user.disabled {
+                    keep_an_administrator(conn, id)?;
+                }
+                let number = deletions::begin(conn, Leaving::User(id), asking.user, &request_id, now)?;
+                let version = (!etag.is_empty()).then_some(user.version);
+                Ok::<_, UserError>((number, (user.username, version)))
+            })
+            .await?;
         let (name, version) = user;
         record.object("user", id, name);
         self.finish_user(id, Attempt { number, asker, version, record }).await
@@ -131,7 +137,7 @@ impl Auth {
     async fn bury_user(&self, id: UserId, attempt: &Attempt<'_>) -> Result<(), UserError> {
         let (now, number, version, by) = (self.now(), attempt.number, attempt.version, attempt.asker.user.get());
         let recorded = attempt.record.clone();
-        race::audited(&self.database, attempt.record, move |tx| {
+        audited_write(&self.database, attempt.record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             if !deletions::advance(conn, Leaving::User(id), number, Step::Holding, Step::Releasing)? {
@@ -148,6 +154,7 @@ impl Auth {
             recorded.change("username", Some(user.username), None);
             recorded.change("roles", Some(roles_text(&user.roles)), None);
             end_other_ways_in(conn, id, now, &recorded)?;
+            unbind(conn, id, UserId::from_trusted(by), now, &recorded)?;
             Ok(())
         })
         .await
@@ -173,25 +180,28 @@ impl Auth {
         record: &Arc<CallRecord>,
     ) -> Result<(), RoleError> {
         let asker = Asker::of(permit.caller(), record);
-        let (caller, now, request_id) = (asker.user, self.now(), asker.request_id.clone());
+        let (now, request_id) = (self.now(), asker.request_id.clone());
+        let asking = permit.asking(self.config.recent_sign_in, now);
         let patch = RolePatch { etag, ..RolePatch::default() };
         let recorded = record.clone();
-        let (number, version) = race::write(&self.database, move |tx| {
-            let conn = tx.conn();
-            turn::take::<RoleError>(conn, caller)?;
-            let role = roles::find(conn, id)?.ok_or(RoleError::NotFound)?;
-            recorded.object("role", role.id, role.name.clone());
-            if role.system.is_some() {
-                return Err(RoleError::System);
-            }
-            check_version(&patch, &role)?;
-            if role.user_count > 0 {
-                return Err(RoleError::InUse { users: role.user_count });
-            }
-            let number = deletions::begin(conn, Leaving::Role(id), caller, &request_id, now)?;
-            Ok((number, (!patch.etag.is_empty()).then_some(role.version)))
-        })
-        .await?;
+        let (number, version) = self
+            .database
+            .write(move |tx| {
+                let conn = tx.conn();
+                turn::take::<RoleError>(conn, asking)?;
+                let role = roles::find(conn, id)?.ok_or(RoleError::NotFound)?;
+                recorded.object("role", role.id, role.name.clone());
+                if role.system.is_some() {
+                    return Err(RoleError::System);
+                }
+                check_version(&patch, &role)?;
+                if role.user_count > 0 {
+                    return Err(RoleError::InUse { users: role.user_count });
+                }
+                let number = deletions::begin(conn, Leaving::Role(id), asking.user, &request_id, now)?;
+                Ok((number, (!patch.etag.is_empty()).then_some(role.version)))
+            })
+            .await?;
         self.finish_role(id, Attempt { number, asker, version, record }).await
     }
 
@@ -211,7 +221,7 @@ impl Auth {
     async fn bury_role(&self, id: RoleId, attempt: &Attempt<'_>) -> Result<(), RoleError> {
         let (now, number, version, by) = (self.now(), attempt.number, attempt.version, attempt.asker.user.get());
         let recorded = attempt.record.clone();
-        race::audited(&self.database, attempt.record, move |tx| {
+        audited_write(&self.database, attempt.record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             turn::wait(conn)?;
@@ -237,9 +247,9 @@ impl Auth {
 
     /// Gives an attempt up. From its first step on nothing will be deleted; what it cannot finish is finished in the background.
     async fn undo(&self, leaving: Leaving, attempt: i64) {
-        let noted = race::write(&self.database, move |tx| {
-            deletions::advance(tx.conn(), leaving, attempt, Step::Holding, Step::Undoing)
-        });
+        let noted = self
+            .database
+            .write(move |tx| deletions::advance(tx.conn(), leaving, attempt, Step::Holding, Step::Undoing));
         match noted.await {
             Ok(true) => self.restore(leaving, attempt).await,
             // A later attempt goes on, and restores what it does not delete.
@@ -267,7 +277,7 @@ impl Auth {
     }
 
     async fn end(&self, leaving: Leaving, attempt: i64, step: Step) {
-        let ended = race::write(&self.database, move |tx| deletions::end(tx.conn(), leaving, attempt, step));
+        let ended = self.database.write(move |tx| deletions::end(tx.conn(), leaving, attempt, step));
         if let Err(fault) = ended.await {
             tracing::warn!(?leaving, %fault, "the end of a deletion could not be noted; it is settled later");
         }
@@ -277,9 +287,10 @@ impl Auth {
     pub(crate) async fn settle_deletions(&self) -> Result<(), Fault> {
         let now = self.now();
         let before = now.minus(ABANDONED_AFTER);
+        let since = before.plus(AGAIN_AFTER);
         for left in self.database.read(move |conn| deletions::left_before(conn, before)).await? {
             let taken = left.clone();
-            let number = race::write(&self.database, move |tx| deletions::take_over(tx.conn(), &taken, now)).await?;
+            let number = self.database.write(move |tx| deletions::take_over(tx.conn(), &taken, since, now)).await?;
             let Some(number) = number else { continue };
             self.settle(left, number).await?;
         }

@@ -124,6 +124,10 @@ pub(crate) enum GrantFault {
     ToSelf,
     /// It would be taken from an administrator, by somebody who is none.
     OfAdministrator,
+    /// It is given after a recent sign-in alone. `None`: it is the rank of an administrator.
+    Reserved(Option<Permission>),
+    /// The user that would be renamed holds more than the caller. `None`: it is an administrator.
+    Renames(Option<Permission>),
     /// The role consumes lockers, and the caller does not hold it.
     Consumes(RoleId),
     /// The same, and it would go to the caller.

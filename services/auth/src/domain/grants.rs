@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coffre_audit_client::CallRecord;
+use coffre_audit_client::{CallRecord, audited_write};
 use coffre_authn::token::Identity;
 use coffre_db::Connection;
 use coffre_secret::SecretText;
@@ -16,7 +16,7 @@ use super::error::Fault;
 use super::oauth_error::OAuthError;
 use super::secret_text::RefreshTokenText;
 use super::session::{NewSession, Origin};
-use super::{Auth, ClientAddress, race};
+use super::{Auth, ClientAddress};
 use crate::store::{operators, sessions, users};
 
 /// A user as the token endpoint sees it.
@@ -83,7 +83,7 @@ impl Auth {
         let (counted, rules, now) = (attempt.counted, self.config.throttle, self.now());
         let session = SessionId::new(Uuid::new_v4());
         let recorded = record.clone();
-        let pair = race::audited(&self.database, record, move |tx| {
+        let pair = audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             counted.settle(conn, &rules, true, now)?;
@@ -97,7 +97,7 @@ impl Auth {
                 access: access.id,
                 epoch: access.epoch,
                 confirmed: None,
-                refreshable: access.refresh_grant,
+                refreshable: access.refresh_grant.then_some(access.access_token_life),
             };
             let life = if access.refresh_grant { access.refresh_token_life } else { access.access_token_life };
             recorded.detail("grant", "password");
@@ -136,7 +136,7 @@ impl Auth {
         let (confirmation, hash) = (secret.confirmation.clone(), secret.hash.clone());
         let session = SessionId::new(Uuid::new_v4());
         let recorded = record.clone();
-        let pair = race::audited(&self.database, record, move |tx| {
+        let pair = audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             let access = client.again(conn, now)?.ok_or(OAuthError::ClientInvalid)?;
@@ -151,7 +151,7 @@ impl Auth {
                 access: access.id,
                 epoch: access.epoch,
                 confirmed: Some(secret.id),
-                refreshable: false,
+                refreshable: None,
             };
             let end = now.plus(access.access_token_life);
             let end = secret.expires_at.map_or(end, |expires| expires.min(end));
@@ -236,7 +236,7 @@ fn opened(
         life,
         session_end,
         generation: 0,
-        refreshable,
+        refreshable: refreshable.is_some(),
         issued,
     })
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use coffre_audit_client::CallRecord;
+use coffre_audit_client::{CallRecord, audited_write};
 use coffre_authn::token::VerifiedToken;
 use coffre_types::{SessionId, Timestamp, TokenKind, UserId};
 
@@ -12,7 +12,7 @@ use super::oauth_error::OAuthError;
 use super::refresh::{self, Verdict};
 use super::secret_text::RefreshTokenText;
 use super::session::Standing;
-use super::{Auth, ClientAddress, race};
+use super::{Auth, ClientAddress};
 use crate::store::changes::{self, Subject};
 use crate::store::sessions;
 
@@ -125,7 +125,7 @@ impl Auth {
         };
         let (access, now, recorded) = (client.access.id, self.now(), record.clone());
         let macs = self.secrets.refresh_macs().clone();
-        race::audited(&self.database, record, move |tx| {
+        audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             let opened = sessions::opened_by(conn, session)?.filter(|opened| opened.api_access == Some(access));

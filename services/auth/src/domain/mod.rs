@@ -18,7 +18,6 @@ pub(crate) mod oauth_error;
 pub(crate) mod password;
 pub(crate) mod policy;
 pub(crate) mod ports;
-mod race;
 pub(crate) mod refresh;
 pub(crate) mod role;
 pub(crate) mod roles;
@@ -43,6 +42,7 @@ use coffre_db::list::PageTokens;
 use coffre_types::{Clock, Timestamp};
 
 use crate::config::Config;
+use crate::crowd::Crowd;
 use crate::gate::Gate;
 use crate::hashing::Hasher;
 use crate::secrets::Secrets;
@@ -59,6 +59,8 @@ pub(crate) struct Auth {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) secrets: Secrets,
     pub(crate) hasher: Hasher,
+    /// Those who try to sign in just now.
+    pub(crate) crowd: Crowd<AddressKey>,
     /// Turns at counting and hashing.
     pub(crate) gate: Gate<AddressKey>,
     pub(crate) signer: Signer,

@@ -5,7 +5,6 @@ use std::time::Duration;
 use coffre_crypto::CryptoError;
 
 use super::error::{Denied, Fault, Invalid};
-use super::race::Raced;
 use super::sign_in::AttemptError;
 use crate::hashing::HashFault;
 
@@ -72,12 +71,6 @@ macro_rules! from_faults {
         impl From<CryptoError> for $error {
             fn from(error: CryptoError) -> Self {
                 Self::Fault(Fault::Crypto(error))
-            }
-        }
-
-        impl Raced for $error {
-            fn is_race(&self) -> bool {
-                matches!(self, Self::Fault(Fault::Store(error)) if error.is_race())
             }
         }
     )*};

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use coffre_audit_client::CallRecord;
+use coffre_audit_client::{CallRecord, audited_write};
 use coffre_secret::SecretText;
 use coffre_types::{Caller, NameKey, UserId};
 
 use super::error::{PasswordError, WeakPassword};
 use super::sign_in::Attempt;
 use super::strength::Known;
-use super::{Auth, ClientAddress, race, throttle};
+use super::{Auth, ClientAddress, throttle};
 use crate::store::changes::{self, Subject};
 use crate::store::{sessions, users};
 
@@ -69,7 +69,7 @@ impl Auth {
         let (session, now, seen_epoch) = (caller.session_id, self.now(), user.epoch);
         let rules = self.config.throttle;
         let recorded = record.clone();
-        race::audited(&self.database, record, move |tx| {
+        audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             counted.settle(conn, &rules, true, now)?;

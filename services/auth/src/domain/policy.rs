@@ -1,6 +1,8 @@
 //! Who may do what. The permits of this module are made here and nowhere else; a use case asks for one.
 
-use coffre_types::{Caller, Permission, PermissionSet, RoleId, UserId};
+use std::time::Duration;
+
+use coffre_types::{Caller, Permission, PermissionSet, RoleId, Timestamp, UserId};
 
 use super::error::{CallerFault, CannotGive, Denied, GrantFault};
 use super::ports::Keeper;
@@ -17,6 +19,19 @@ impl<'a> ManageUsers<'a> {
     pub(crate) fn caller(self) -> &'a Caller {
         self.caller
     }
+
+    /// Returns what a transaction has to know of whoever asks. A sign-in is recent for as long as `recent`.
+    pub(crate) fn asking(self, recent: Duration, now: Timestamp) -> Asking {
+        Asking { user: self.caller.user_id, recent: self.caller.signed_in_within(recent, now) }
+    }
+}
+
+/// Who asks for a change of users or roles.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asking {
+    pub(crate) user: UserId,
+    /// He signed in with the password a moment ago.
+    pub(crate) recent: bool,
 }
 
 /// Gives the right to administer users and roles to those who hold it.
@@ -167,6 +182,11 @@ enum To {
     Others,
 }
 
+/// What is never given by a key, a token of the OAuth side or an old session: whoever has them for a moment would make himself somebody who
+/// does with a password of his own what they may not do (`security.md` 1.7).
+const RESERVED: [Permission; 4] =
+    [Permission::ManageUsers, Permission::ManageApiAccess, Permission::GenerateApiKey, Permission::ManageSettings];
+
 /// What the caller of a change holds while its transaction runs. What was true when the call came in decides nothing: it may have changed
 /// since, and perhaps by the caller's own hand in another call.
 #[derive(Clone, Debug)]
@@ -175,10 +195,11 @@ pub(crate) struct Giver {
     roles: Vec<RoleId>,
     permissions: PermissionSet,
     administrator: bool,
+    recent: bool,
 }
 
 /// Gives the right to change users and roles within a transaction that has read the caller.
-pub(crate) fn giver(caller: Option<User>) -> Result<Giver, CallerFault> {
+pub(crate) fn giver(caller: Option<User>, recent: bool) -> Result<Giver, CallerFault> {
     let caller = caller.filter(|caller| !caller.disabled).ok_or(CallerFault::Gone)?;
     if !caller.permissions.contains(Permission::ManageUsers) {
         return Err(CallerFault::Denied(Denied(Permission::ManageUsers)));
@@ -188,12 +209,13 @@ pub(crate) fn giver(caller: Option<User>) -> Result<Giver, CallerFault> {
         roles: caller.roles.iter().map(|role| role.id).collect(),
         permissions: caller.permissions,
         administrator: caller.administrator,
+        recent,
     })
 }
 
 impl Giver {
     /// Nobody gives more than he holds; only an administrator may, and never to himself (`security.md` 3.1).
-    fn may_give(&self, permissions: PermissionSet, administrator: bool, to: To) -> Result<(), GrantFault> {
+    fn may_reach(&self, permissions: PermissionSet, administrator: bool, to: To) -> Result<(), GrantFault> {
         let missing = permissions.without(self.permissions).iter().next();
         let exceeds = missing.is_some() || (administrator && !self.administrator);
         match (exceeds, to) {
@@ -201,6 +223,16 @@ impl Giver {
             (true, To::Oneself) => Err(GrantFault::ToSelf),
             (true, To::Others) if self.administrator => Ok(()),
             (true, To::Others) => Err(GrantFault::Exceeds(missing)),
+        }
+    }
+
+    /// The same, and what is reserved is given after a recent sign-in alone.
+    fn may_give(&self, permissions: PermissionSet, administrator: bool, to: To) -> Result<(), GrantFault> {
+        self.may_reach(permissions, administrator, to)?;
+        let reserved = RESERVED.into_iter().find(|reserved| permissions.contains(*reserved));
+        match self.recent || (reserved.is_none() && !administrator) {
+            true => Ok(()),
+            false => Err(GrantFault::Reserved(reserved)),
         }
     }
 
@@ -217,10 +249,15 @@ impl Giver {
         if self.administrator { Ok(()) } else { Err(GrantFault::OfAdministrator) }
     }
 
-    /// Says whether permissions may be added to a role, `None` being one that is about to be made.
-    pub(crate) fn may_grant(&self, role: Option<RoleId>, added: PermissionSet) -> Result<(), GrantFault> {
-        let to = if role.is_some_and(|role| self.roles.contains(&role)) { To::Oneself } else { To::Others };
+    /// Says whether permissions may be added to a role.
+    pub(crate) fn may_grant(&self, role: RoleId, added: PermissionSet) -> Result<(), GrantFault> {
+        let to = if self.roles.contains(&role) { To::Oneself } else { To::Others };
         self.may_give(added, false, to)
+    }
+
+    /// Says whether a role with these permissions may be made. Nobody holds it yet, so nobody is given anything that is reserved.
+    pub(crate) fn may_make(&self, permissions: PermissionSet) -> Result<(), GrantFault> {
+        self.may_reach(permissions, false, To::Others)
     }
 
     /// Says whether the caller is a user.
@@ -243,9 +280,22 @@ impl Giver {
         if self.is(target) { GrantFault::ConsumesToSelf(role) } else { GrantFault::Consumes(role) }
     }
 
-    /// Says whether the password of a user may be chosen: whoever does can act as that user.
-    pub(crate) fn may_reset_password(&self, permissions: PermissionSet, administrator: bool) -> Result<(), GrantFault> {
-        self.may_give(permissions, administrator, To::Others)
+    /// Says whether the password of a user may be chosen: whoever does can act as that user. That a recent sign-in is needed the use case
+    /// looks at, whatever the user holds.
+    pub(crate) fn may_reset_password(&self, target: &User) -> Result<(), GrantFault> {
+        self.may_reach(target.permissions, target.administrator, To::Others)
+    }
+
+    /// Says whether a user may be renamed: one who is told no new name cannot sign in, so whoever does it shuts out, and an administrator
+    /// could be the last one.
+    pub(crate) fn may_rename(&self, target: &User) -> Result<(), GrantFault> {
+        if self.is(Some(target.id)) {
+            return Ok(());
+        }
+        self.may_reach(target.permissions, target.administrator, To::Others).map_err(|fault| match fault {
+            GrantFault::Exceeds(held) => GrantFault::Renames(held),
+            other => other,
+        })
     }
 }
 
@@ -288,6 +338,7 @@ mod tests {
             roles: vec![RoleId::from_trusted(70)],
             permissions: permissions.iter().copied().collect(),
             administrator,
+            recent: true,
         }
     }
 
@@ -300,9 +351,40 @@ mod tests {
             Err(GrantFault::Exceeds(Some(Permission::ManageSettings)))
         );
         assert_eq!(manager.may_assign(None, &[grant(&[], true)]), Err(GrantFault::Exceeds(None)));
-        assert!(manager.may_grant(None, [Permission::ManageAllValues].into_iter().collect()).is_err());
-        assert!(manager.may_reset_password(PermissionSet::EMPTY, true).is_err());
-        assert!(manager.may_reset_password([Permission::ManageSettings].into_iter().collect(), false).is_err());
+        let all_values = [Permission::ManageAllValues].into_iter().collect();
+        assert!(
+            manager.may_make(all_values).is_err() && manager.may_grant(RoleId::from_trusted(71), all_values).is_err()
+        );
+    }
+
+    #[test]
+    fn rule_1_7_what_is_reserved_is_given_after_a_recent_sign_in_alone() {
+        for administrator in [false, true] {
+            let recent = holder(&Permission::ALL, administrator);
+            let old = Giver { recent: false, ..recent.clone() };
+            for permission in Permission::ALL {
+                let expected =
+                    if RESERVED.contains(&permission) { Err(GrantFault::Reserved(Some(permission))) } else { Ok(()) };
+                let (given, set) = ([grant(&[permission], false)], PermissionSet::EMPTY.with(permission));
+                for target in [None, Some(UserId::from_trusted(8)), Some(UserId::from_trusted(7))] {
+                    assert_eq!(recent.may_assign(target, &given), Ok(()));
+                    assert_eq!(old.may_assign(target, &given), expected, "{permission:?} to {target:?}");
+                }
+                for role in [70, 71].map(RoleId::from_trusted) {
+                    assert_eq!(recent.may_grant(role, set), Ok(()));
+                    assert_eq!(old.may_grant(role, set), expected, "{permission:?} to {role:?}");
+                }
+                assert_eq!(old.may_make(set), Ok(()), "nobody holds it yet");
+            }
+        }
+        let old = Giver { recent: false, ..holder(&[Permission::ManageUsers], true) };
+        assert_eq!(old.may_assign(None, &[grant(&[], true)]), Err(GrantFault::Reserved(None)), "the rank itself");
+        let poor = Giver { administrator: false, ..old };
+        assert_eq!(
+            poor.may_assign(None, &[grant(&[Permission::ManageSettings], false)]),
+            Err(GrantFault::Exceeds(Some(Permission::ManageSettings))),
+            "what signing in again would not mend comes first"
+        );
     }
 
     #[test]
@@ -312,9 +394,9 @@ mod tests {
         assert_eq!(admin.may_assign(Some(UserId::from_trusted(8)), &all_values), Ok(()));
         assert_eq!(admin.may_assign(Some(UserId::from_trusted(7)), &all_values), Err(GrantFault::ToSelf));
         let added: PermissionSet = [Permission::ManageAllValues].into_iter().collect();
-        assert_eq!(admin.may_grant(Some(RoleId::from_trusted(71)), added), Ok(()));
-        assert_eq!(admin.may_grant(Some(RoleId::from_trusted(70)), added), Err(GrantFault::ToSelf));
-        assert_eq!(admin.may_grant(Some(RoleId::from_trusted(70)), admin.permissions), Ok(()));
+        assert_eq!(admin.may_grant(RoleId::from_trusted(71), added), Ok(()));
+        assert_eq!(admin.may_grant(RoleId::from_trusted(70), added), Err(GrantFault::ToSelf));
+        assert_eq!(admin.may_grant(RoleId::from_trusted(70), admin.permissions), Ok(()));
     }
 
     #[test]

@@ -1,14 +1,9 @@
 //! Families of refresh tokens. One row, the session, is a family: its tokens are derived, and only the number of the newest is stored.
 //!
 //! ```text
-//!            the newest is shown: number + 1, and a new pair
-//!           ┌──────────────┐
-//!           ▼              │
-//! opened ──▶ open ─────────┘
-//!             │  ▲ the one before it, within 10 s of the newest: the pair of the newest once more
-//!             │  └──────────────────────────────────────────────────────────────────────────────┐
-//!             ├───────────────────────────────────────────────────────────────────────────────── ┘
-//!             ├── any other of its tokens is shown ──▶ ended, and with it every token of it
+//! opened ──▶ open ◀─┬─ the newest is shown: number + 1, and a new pair
+//!             │     └─ the one before it, within 10 s of the newest: the pair of the newest once more
+//!             ├── any other of its tokens is shown ──▶ ended, and every token of it
 //!             └── its absolute end, the client's or the operator's ──▶ ended
 //! ```
 //!
@@ -18,17 +13,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coffre_audit_client::CallRecord;
+use coffre_audit_client::{CallRecord, audited_write};
 use coffre_db::Connection;
 use coffre_types::{ApiAccessId, Timestamp};
 
-use super::api_access::ApiAccess;
 use super::client::{Client, ShownClient};
 use super::grants::{Issued, Pair, check_scope};
 use super::oauth_error::OAuthError;
 use super::secret_text::RefreshTokenText;
 use super::session::{Refresh, Standing};
-use super::{Auth, ClientAddress, race};
+use super::{Auth, ClientAddress};
 use crate::secrets::RefreshMacs;
 use crate::store::changes::{self, Subject};
 use crate::store::sessions;
@@ -120,7 +114,7 @@ impl Auth {
             Verdict::Next => self.renewed(client, token, record).await?,
             Verdict::Again => {
                 record.detail("repeated", "true");
-                Ok(newest_pair(&seen.standing, &client.access, seen.newest))
+                Ok(newest_pair(&seen.standing, access, seen.newest))
             }
             Verdict::UsedUp => Err("used up"),
         };
@@ -141,7 +135,7 @@ impl Auth {
         record: &Arc<CallRecord>,
     ) -> Result<Result<Pair, Cause>, OAuthError> {
         let (now, macs, recorded) = (self.now(), self.secrets.refresh_macs().clone(), record.clone());
-        let renewed = race::audited(&self.database, record, move |tx| {
+        let renewed = audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             let access = client.again(conn, now)?.ok_or(Refused::Client)?;
@@ -151,15 +145,16 @@ impl Auth {
             match seen.verdict {
                 Verdict::Again => {
                     recorded.detail("repeated", "true");
-                    Ok(newest_pair(standing, &access, seen.newest))
+                    Ok(newest_pair(standing, access.id, seen.newest))
                 }
                 Verdict::UsedUp => Err(Refused::UsedUp),
                 Verdict::Next => {
-                    let next = Refresh { generation: seen.newest.generation + 1, issued_at: now };
+                    let generation = seen.newest.generation + 1;
+                    let next = Refresh { generation, issued_at: now, life: access.access_token_life };
                     if !sessions::refreshed(conn, standing.session_id, next)? {
                         return Err(coffre_db::Error::Retryable.into());
                     }
-                    Ok(newest_pair(standing, &access, next))
+                    Ok(newest_pair(standing, access.id, next))
                 }
             }
         })
@@ -179,25 +174,26 @@ impl Auth {
     /// Ends a family. It is committed by itself: the call is refused, and its end stands.
     async fn end_family(&self, token: &RefreshTokenText) -> Result<(), OAuthError> {
         let (session, now) = (token.session, self.now());
-        race::write(&self.database, move |tx| {
-            if sessions::end(tx.conn(), session, now)? {
-                changes::record(tx.conn(), Subject::Session(session), now)?;
-            }
-            Ok::<_, coffre_db::Error>(())
-        })
-        .await?;
+        self.database
+            .write(move |tx| {
+                if sessions::end(tx.conn(), session, now)? {
+                    changes::record(tx.conn(), Subject::Session(session), now)?;
+                }
+                Ok::<_, coffre_db::Error>(())
+            })
+            .await?;
         self.hub.poke();
         Ok(())
     }
 }
 
-fn newest_pair(standing: &Standing, access: &ApiAccess, newest: Refresh) -> Pair {
+fn newest_pair(standing: &Standing, access: ApiAccessId, newest: Refresh) -> Pair {
     Pair {
         session: standing.session_id,
         user: standing.user_id,
         epoch: standing.epoch,
-        access: access.id,
-        life: access.access_token_life,
+        access,
+        life: newest.life,
         session_end: standing.expires_at,
         generation: newest.generation,
         refreshable: true,
@@ -219,12 +215,6 @@ impl From<coffre_db::Error> for Refused {
     }
 }
 
-impl race::Raced for Refused {
-    fn is_race(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_race())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,7 +222,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
     fn newest(issued_at: Timestamp) -> Refresh {
-        Refresh { generation: 5, issued_at }
+        Refresh { generation: 5, issued_at, life: Duration::from_secs(3600) }
     }
 
     #[test]

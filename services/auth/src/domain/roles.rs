@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use coffre_audit_client::CallRecord;
+use coffre_audit_client::{CallRecord, audited_write};
 use coffre_db::Sql;
 use coffre_db::list::{Field, Kind, Listing, Page, Plan};
 use coffre_types::{NameKey, PermissionSet, RoleId, etag};
@@ -10,7 +10,7 @@ use coffre_types::{NameKey, PermissionSet, RoleId, etag};
 use super::error::{Invalid, RoleError};
 use super::policy::{ListUsers, ManageUsers, Shown};
 use super::role::{NewRole, Role, RoleDraft, RolePatch, permissions_text};
-use super::{Auth, race, turn};
+use super::{Auth, turn};
 use crate::store::changes::{self, Subject};
 use crate::store::roles;
 
@@ -53,19 +53,19 @@ impl Auth {
         draft: RoleDraft,
         record: &Arc<CallRecord>,
     ) -> Result<Role, RoleError> {
-        let caller = permit.caller().user_id;
+        let asking = permit.asking(self.config.recent_sign_in, self.now());
         let new = NewRole {
             name: draft.name,
             description: draft.description,
             permissions: draft.permissions,
             system: None,
-            by: caller.get(),
+            by: asking.user.get(),
             now: self.now(),
         };
         let recorded = record.clone();
-        race::audited(&self.database, record, move |tx| {
+        audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
-            turn::take::<RoleError>(tx.conn(), caller)?.may_grant(None, new.permissions)?;
+            turn::take::<RoleError>(tx.conn(), asking)?.may_make(new.permissions)?;
             let id = roles::insert(tx.conn(), &new).map_err(taken)?;
             let role = roles::find(tx.conn(), id)?.ok_or(RoleError::NotFound)?;
             recorded.object("role", role.id, role.name.clone());
@@ -115,11 +115,12 @@ impl Auth {
         patch: RolePatch,
         record: &Arc<CallRecord>,
     ) -> Result<(Role, bool), RoleError> {
-        let (caller, now, recorded) = (permit.caller().user_id, self.now(), record.clone());
-        let outcome = race::audited(&self.database, record, move |tx| {
+        let (now, recorded) = (self.now(), record.clone());
+        let asking = permit.asking(self.config.recent_sign_in, now);
+        let outcome = audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
-            let giver = turn::take::<RoleError>(conn, caller)?;
+            let giver = turn::take::<RoleError>(conn, asking)?;
             let old = roles::find(conn, id)?.ok_or(RoleError::NotFound)?;
             recorded.object("role", old.id, old.name.clone());
             if old.system.is_some() {
@@ -136,13 +137,13 @@ impl Auth {
                 new.description.clone_from(description);
             }
             if let Some(permissions) = patch.permissions {
-                giver.may_grant(Some(id), permissions.without(old.permissions))?;
+                giver.may_grant(id, permissions.without(old.permissions))?;
                 new.permissions = permissions;
             }
             if new == old {
                 return Ok((old, false));
             }
-            if !roles::update(conn, &new, &key, caller.get(), now).map_err(taken)? {
+            if !roles::update(conn, &new, &key, asking.user.get(), now).map_err(taken)? {
                 return Err(coffre_db::Error::Retryable.into());
             }
             if new.permissions != old.permissions {

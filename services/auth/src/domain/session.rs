@@ -1,5 +1,7 @@
 //! Sessions, as the use cases see them.
 
+use std::time::Duration;
+
 use coffre_types::{
     ApiAccessId, ApiKeyId, ApiSecretId, PermissionSet, RoleId, SessionId, Timestamp, TokenKind, UserId,
 };
@@ -29,8 +31,8 @@ pub(crate) enum Origin {
         epoch: i64,
         /// The secret whose confirmation it stands on, where no operator gave his password.
         confirmed: Option<ApiSecretId>,
-        /// It has refresh tokens.
-        refreshable: bool,
+        /// It has refresh tokens, and the access token beside the first is good for so long.
+        refreshable: Option<Duration>,
     },
 }
 
@@ -74,6 +76,8 @@ pub(crate) struct Refresh {
     pub(crate) generation: i64,
     /// When it was issued.
     pub(crate) issued_at: Timestamp,
+    /// How long the access token beside it is good, whatever its client's setting says since.
+    pub(crate) life: Duration,
 }
 
 impl Standing {

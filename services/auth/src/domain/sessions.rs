@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use coffre_audit_client::CallRecord;
+use coffre_audit_client::{CallRecord, audited_write};
 use coffre_authn::token::VerifiedToken;
 use coffre_types::{SessionId, Timestamp, TokenKind, UserId};
 
+use super::Auth;
 use super::error::SessionError;
 use super::session::Standing;
-use super::{Auth, race};
 use crate::store::changes::{self, Subject};
 use crate::store::sessions;
 
@@ -45,7 +45,7 @@ impl Auth {
         let verified = self.signer.verify(token).map_err(|_| SessionError::TokenInvalid)?;
         let (session, now) = (verified.identity.session_id, self.now());
         let recorded = record.clone();
-        race::audited(&self.database, record, move |tx| {
+        audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             let Some(opened) = sessions::opened_by(conn, session)? else {

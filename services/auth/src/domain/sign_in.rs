@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coffre_audit_client::CallRecord;
+use coffre_audit_client::{CallRecord, audited_write};
 use coffre_authn::token::Identity;
 use coffre_secret::SecretText;
 use coffre_types::{NameKey, SessionId, Timestamp, TokenKind, UserId};
@@ -13,7 +13,7 @@ use super::error::{Fault, PasswordError, SignInError};
 use super::session::{NewSession, Origin};
 use super::throttle::{self, BucketKey, Counted, Outlook, Shown};
 use super::user::{SignInRow, User};
-use super::{Auth, ClientAddress, race};
+use super::{Auth, ClientAddress};
 use crate::store::{sessions, users};
 
 /// A password that was checked.
@@ -78,7 +78,7 @@ impl Auth {
         let (token, expires) = self.issue(session.user_id, session.session_id, session.epoch, session.expires_at)?;
         let rules = self.config.throttle;
         let recorded = record.clone();
-        let user = race::audited(&self.database, record, move |tx| {
+        let user = audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             counted.settle(conn, &rules, true, now)?;
@@ -121,7 +121,7 @@ impl Auth {
         let (rules, now) = (self.config.throttle, self.now());
         let outlook = self.database.read(move |conn| throttle::look(conn, &rules, &keys, now)).await?;
         if outlook.ahead {
-            race::write(&self.database, move |tx| throttle::mend(tx.conn(), &rules, &keys, now)).await?;
+            self.database.write(move |tx| throttle::mend(tx.conn(), &rules, &keys, now)).await?;
         }
         if let Some(wait) = outlook.refused {
             return Err(AttemptError::Throttled(wait));
@@ -142,14 +142,17 @@ impl Auth {
         let rules = self.config.throttle;
         let address = throttle::address_key(address);
         let keys = throttle::keys(&self.secrets, Shown::Password(name), address, rules.slots);
+        let _trying = self.crowd.enter(address).map_err(|_| AttemptError::Overloaded)?;
         self.hold_back(keys).await?;
         let turn = self.gate.turn(address).await.map_err(|_| AttemptError::Overloaded)?;
         let (now, name) = (self.now(), name.clone());
-        let (begun, user) = race::write(&self.database, move |tx| {
-            let begun = throttle::begin(tx.conn(), &rules, &keys, now)?;
-            Ok::<_, coffre_db::Error>((begun, users::for_sign_in(tx.conn(), &name)?))
-        })
-        .await?;
+        let (begun, user) = self
+            .database
+            .write(move |tx| {
+                let begun = throttle::begin(tx.conn(), &rules, &keys, now)?;
+                Ok::<_, coffre_db::Error>((begun, users::for_sign_in(tx.conn(), &name)?))
+            })
+            .await?;
         let counted = begun.map_err(AttemptError::Throttled)?;
         // An unknown name costs what a known one costs: nobody has the user id 0, and nothing matches the dummy hash.
         let id = user.as_ref().map_or(UserId::from_trusted(0), |user| user.id);
@@ -169,14 +172,14 @@ impl Auth {
     /// Settles an attempt that failed.
     pub(crate) async fn count_failure(&self, counted: Counted) -> Result<(), Fault> {
         let (rules, now) = (self.config.throttle, self.now());
-        race::write(&self.database, move |tx| counted.settle(tx.conn(), &rules, false, now)).await?;
+        self.database.write(move |tx| counted.settle(tx.conn(), &rules, false, now)).await?;
         Ok(())
     }
 
     /// Settles an attempt whose password was right, though nothing comes of it.
     pub(crate) async fn count_success(&self, counted: Counted) -> Result<(), Fault> {
         let (rules, now) = (self.config.throttle, self.now());
-        race::write(&self.database, move |tx| counted.settle(tx.conn(), &rules, true, now)).await?;
+        self.database.write(move |tx| counted.settle(tx.conn(), &rules, true, now)).await?;
         Ok(())
     }
 

@@ -17,6 +17,16 @@
 //! address is counted once for all. A secret that was generated cannot be guessed, so nothing is counted before it is compared, and its
 //! failure alone afterwards ([`count_failure`]).
 //!
+//! There is a fixed number of places of each kind, and everybody's name leads to one of them. Each place carries a tag, 64 bits more of the
+//! same keyed hash, and counts for its tag alone: to anybody else it reads as if nothing had happened. A newcomer takes it over, unless it
+//! blocks just now; then the newcomer is not counted there, and its account and its address count as ever.
+//!
+//! So whoever fills places blocks nobody, and lifts no block. What it can gain is that failures are forgotten early. Which place is
+//! whose cannot be computed without the key, so one particular place is hit once in as many tries as there are places, and each try counts
+//! for the address from which it comes. Whoever keeps places blocked, so that his next guesses are not counted there, has to fail five times
+//! and again every quarter of an hour for each place, among the passwords at the cost of an Argon2id each (keys and clients have places
+//! of their own); what is left to him are guesses at the pace that the delays of account and address and the crowd at one address allow.
+//!
 //! A clock that was set back would leave blocks that end in a year. What lies further ahead than it can have been put counts from now, and
 //! is stored so ([`mend`]).
 
@@ -50,11 +60,12 @@ pub(crate) fn address_key(address: Option<IpAddr>) -> AddressKey {
 pub(crate) struct BucketKey {
     pub(crate) kind: i64,
     pub(crate) slot: i64,
+    /// By which a counter is known in its place.
+    pub(crate) tag: i64,
 }
 
-const ACCOUNT: i64 = 1;
-const ADDRESS: i64 = 2;
-const BOTH: i64 = 3;
+/// The counters of addresses. Those of accounts, and of accounts at an address, have kinds of their own for each thing that is shown.
+const ADDRESS: i64 = 1;
 
 /// What somebody shows, and for whom.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,21 +79,25 @@ pub(crate) enum Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn account(self) -> [&'a [u8]; 2] {
-        let (space, name): (&[u8], &NameKey) = match self {
-            Self::Password(name) => (b"user", name),
-            Self::ApiKey(name) => (b"key", name),
-            Self::ClientSecret(name) => (b"client", name),
+    /// Returns the kinds of its counters, of the account and of both, and the name.
+    fn account(self) -> ([i64; 2], &'a [u8]) {
+        let (kinds, name) = match self {
+            Self::Password(name) => ([2, 3], name),
+            Self::ApiKey(name) => ([4, 5], name),
+            Self::ClientSecret(name) => ([6, 7], name),
         };
-        [space, name.as_str().as_bytes()]
+        (kinds, name.as_str().as_bytes())
     }
 }
 
 /// Returns the counters of an attempt: account, address, both.
 pub(crate) fn keys(secrets: &Secrets, shown: Shown<'_>, address: AddressKey, slots: u32) -> [BucketKey; 3] {
-    let [space, name] = shown.account();
-    let key = |kind, parts: &[&[u8]]| BucketKey { kind, slot: secrets.bucket(kind, parts, slots) };
-    [key(ACCOUNT, &[space, name]), key(ADDRESS, &[&address]), key(BOTH, &[space, name, &address])]
+    let ([account, both], name) = shown.account();
+    let key = |kind, parts: &[&[u8]]| {
+        let (slot, tag) = secrets.bucket(kind, parts, slots);
+        BucketKey { kind, slot, tag }
+    };
+    [key(account, &[name]), key(ADDRESS, &[&address]), key(both, &[name, &address])]
 }
 
 /// One counter.
@@ -95,6 +110,114 @@ pub(crate) struct Bucket {
     pub(crate) touched_at: Timestamp,
     /// When one last failed.
     pub(crate) failed_at: Timestamp,
+}
+
+/// What stands in a place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Incumbent {
+    pub(crate) tag: i64,
+    pub(crate) bucket: Bucket,
+}
+
+/// What stands in the places of an attempt, and how it counts at this moment.
+struct Places<'a> {
+    keys: &'a [BucketKey; 3],
+    found: [Option<Incumbent>; 3],
+    rules: &'a Throttle,
+    now: Timestamp,
+}
+
+impl<'a> Places<'a> {
+    fn new(keys: &'a [BucketKey; 3], found: [Option<Incumbent>; 3], rules: &'a Throttle, now: Timestamp) -> Self {
+        Self { keys, found, rules, now }
+    }
+
+    fn load(
+        conn: &mut Connection,
+        rules: &'a Throttle,
+        keys: &'a [BucketKey; 3],
+        now: Timestamp,
+        lock: bool,
+    ) -> Result<Self, coffre_db::Error> {
+        Ok(Self::new(keys, throttle::load(conn, keys, lock)?, rules, now))
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (BucketKey, Option<Incumbent>)> {
+        self.keys.iter().copied().zip(self.found)
+    }
+
+    /// Returns the counters that are the attempt's own, as they were stored.
+    fn stored(&self) -> impl Iterator<Item = (BucketKey, Bucket)> {
+        let own = |(key, found): (BucketKey, Option<Incumbent>)| {
+            found.filter(|found| found.tag == key.tag).map(|found| (key, found.bucket))
+        };
+        self.pairs().filter_map(own)
+    }
+
+    /// Returns the counters as they stand now; where somebody else's stands, nothing has happened.
+    fn read(&self) -> [Bucket; 3] {
+        let mut read = [Bucket::default(); 3];
+        for ((key, found), bucket) in self.pairs().zip(&mut read) {
+            if let Some(own) = found.filter(|found| found.tag == key.tag) {
+                *bucket = own.bucket.at(self.rules, self.now);
+            }
+        }
+        read
+    }
+
+    /// Keeps those counters that the attempt may write: its own, and where `takes` those that it takes over.
+    fn written(&self, counters: [Bucket; 3], takes: bool) -> Vec<(BucketKey, Bucket)> {
+        let may = |key: &BucketKey, found: &Option<Incumbent>| match found {
+            Some(found) if found.tag == key.tag => true,
+            Some(found) => takes && found.bucket.at(self.rules, self.now).blocked_until <= self.now,
+            None => takes,
+        };
+        let all = self.pairs().zip(counters);
+        all.filter(|((key, found), _)| may(key, found)).map(|((key, _), bucket)| (key, bucket)).collect()
+    }
+
+    /// Counts a failure.
+    fn failed(&self) -> Vec<(BucketKey, Bucket)> {
+        let mut buckets = self.read();
+        for bucket in &mut buckets {
+            bucket.fail(self.now);
+        }
+        let [_, _, both] = &mut buckets;
+        both.block(self.rules, self.now);
+        self.written(buckets, true)
+    }
+
+    /// Counts an attempt that begins, or says how long it has to wait.
+    fn begun(&self) -> Result<Vec<(BucketKey, Bucket)>, Duration> {
+        let mut buckets = self.read();
+        let [_, _, both] = &buckets;
+        if let Some(wait) = both.refusal(self.rules, self.now) {
+            return Err(wait);
+        }
+        for bucket in &mut buckets {
+            bucket.pending += 1;
+            bucket.touched_at = self.now;
+        }
+        Ok(self.written(buckets, true))
+    }
+
+    /// Settles an attempt that was counted, where it still stands.
+    fn settled(&self, success: bool) -> Vec<(BucketKey, Bucket)> {
+        let [mut account, mut address, mut both] = self.read();
+        for bucket in [&mut account, &mut address, &mut both] {
+            bucket.pending = bucket.pending.saturating_sub(1).max(0);
+            bucket.touched_at = self.now;
+            if !success {
+                bucket.fail(self.now);
+            }
+        }
+        if success {
+            Bucket::forgive(&mut account, &mut both);
+        } else {
+            both.block(self.rules, self.now);
+        }
+        self.written([account, address, both], false)
+    }
 }
 
 /// An attempt that nobody settled within this time failed: its process died.
@@ -197,9 +320,9 @@ pub(crate) fn look(
     keys: &[BucketKey; 3],
     now: Timestamp,
 ) -> Result<Outlook, coffre_db::Error> {
-    let stored = throttle::load(conn, keys, false)?;
-    let ahead = stored.iter().any(|bucket| bucket.mended(rules, now) != *bucket);
-    let [account, address, both] = stored.map(|bucket| bucket.at(rules, now));
+    let places = Places::load(conn, rules, keys, now, false)?;
+    let ahead = places.stored().any(|(_, bucket)| bucket.mended(rules, now) != bucket);
+    let [account, address, both] = places.read();
     let delay = account.delay(rules).max(address.delay(rules));
     let failed = account.failures > 0 || both.failures > 0;
     Ok(Outlook { refused: both.refusal(rules, now), delay, failed, ahead })
@@ -212,8 +335,9 @@ pub(crate) fn mend(
     keys: &[BucketKey; 3],
     now: Timestamp,
 ) -> Result<(), coffre_db::Error> {
-    let mended = throttle::load(conn, keys, true)?.map(|bucket| bucket.mended(rules, now));
-    throttle::store(conn, keys, &mended)
+    let places = Places::load(conn, rules, keys, now, true)?;
+    let mended: Vec<_> = places.stored().map(|(key, bucket)| (key, bucket.mended(rules, now))).collect();
+    throttle::store(conn, &mended)
 }
 
 /// Counts a failure that was not counted before it was looked at: of a secret that nobody can guess.
@@ -223,13 +347,8 @@ pub(crate) fn count_failure(
     keys: &[BucketKey; 3],
     now: Timestamp,
 ) -> Result<(), coffre_db::Error> {
-    let mut buckets = throttle::load(conn, keys, true)?.map(|bucket| bucket.at(rules, now));
-    for bucket in &mut buckets {
-        bucket.fail(now);
-    }
-    let [_, _, both] = &mut buckets;
-    both.block(rules, now);
-    throttle::store(conn, keys, &buckets)
+    let failed = Places::load(conn, rules, keys, now, true)?.failed();
+    throttle::store(conn, &failed)
 }
 
 /// Forgives the failures before a secret that was right and not counted: as [`Counted::settle`] does.
@@ -239,12 +358,13 @@ pub(crate) fn forgive(
     keys: &[BucketKey; 3],
     now: Timestamp,
 ) -> Result<(), coffre_db::Error> {
-    let [mut account, address, mut both] = throttle::load(conn, keys, true)?.map(|bucket| bucket.at(rules, now));
+    let places = Places::load(conn, rules, keys, now, true)?;
+    let [mut account, address, mut both] = places.read();
     if account.failures == 0 && both.failures == 0 {
         return Ok(());
     }
     Bucket::forgive(&mut account, &mut both);
-    throttle::store(conn, keys, &[account, address, both])
+    throttle::store(conn, &places.written([account, address, both], false))
 }
 
 /// An attempt that is counted and not yet settled.
@@ -260,17 +380,13 @@ pub(crate) fn begin(
     keys: &[BucketKey; 3],
     now: Timestamp,
 ) -> Result<Result<Counted, Duration>, coffre_db::Error> {
-    let mut buckets = throttle::load(conn, keys, true)?.map(|bucket| bucket.at(rules, now));
-    let [_, _, both] = &buckets;
-    if let Some(wait) = both.refusal(rules, now) {
-        return Ok(Err(wait));
+    match Places::load(conn, rules, keys, now, true)?.begun() {
+        Err(wait) => Ok(Err(wait)),
+        Ok(begun) => {
+            throttle::store(conn, &begun)?;
+            Ok(Ok(Counted { keys: *keys }))
+        }
     }
-    for bucket in &mut buckets {
-        bucket.pending += 1;
-        bucket.touched_at = now;
-    }
-    throttle::store(conn, keys, &buckets)?;
-    Ok(Ok(Counted { keys: *keys }))
 }
 
 impl Counted {
@@ -281,14 +397,15 @@ impl Counted {
         rules: &Throttle,
         now: Timestamp,
     ) -> Result<(), coffre_db::Error> {
-        let mut buckets = throttle::load(conn, &self.keys, true)?.map(|bucket| bucket.at(rules, now));
+        let places = Places::load(conn, rules, &self.keys, now, true)?;
+        let mut buckets = places.read();
         for bucket in &mut buckets {
             bucket.pending = bucket.pending.saturating_sub(1).max(0);
         }
-        throttle::store(conn, &self.keys, &buckets)
+        throttle::store(conn, &places.written(buckets, false))
     }
 
-    /// Settles the attempt.
+    /// Settles the attempt. Where somebody else stands in its place by now, nothing changes there.
     pub(crate) fn settle(
         &self,
         conn: &mut Connection,
@@ -296,26 +413,15 @@ impl Counted {
         success: bool,
         now: Timestamp,
     ) -> Result<(), coffre_db::Error> {
-        let [mut account, mut address, mut both] =
-            throttle::load(conn, &self.keys, true)?.map(|bucket| bucket.at(rules, now));
-        for bucket in [&mut account, &mut address, &mut both] {
-            bucket.pending = bucket.pending.saturating_sub(1).max(0);
-            bucket.touched_at = now;
-            if !success {
-                bucket.fail(now);
-            }
-        }
-        if success {
-            Bucket::forgive(&mut account, &mut both);
-        } else {
-            both.block(rules, now);
-        }
-        throttle::store(conn, &self.keys, &[account, address, both])
+        let settled = Places::load(conn, rules, &self.keys, now, true)?.settled(success);
+        throttle::store(conn, &settled)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_micros(1_000_000_000_000);
@@ -379,13 +485,106 @@ mod tests {
 
     #[test]
     fn rule_2_2_what_is_shown_counts_apart_and_the_address_once() {
-        let secrets = Secrets::derive(&coffre_secret::SecretBytes::new(vec![7; 32])).unwrap();
+        let secrets = secrets();
         let (name, address) = (NameKey::of("ada"), address_key(None));
         let shown = [Shown::Password(&name), Shown::ApiKey(&name), Shown::ClientSecret(&name)];
         let [password, key, client] = shown.map(|shown| keys(&secrets, shown, address, u32::MAX));
         for (one, other) in [(password, key), (key, client), (password, client)] {
             assert!(one[0] != other[0] && one[1] == other[1] && one[2] != other[2]);
         }
+    }
+
+    fn secrets() -> Secrets {
+        Secrets::derive(&coffre_secret::SecretBytes::new(vec![7; 32])).unwrap()
+    }
+
+    /// The table of a database.
+    #[derive(Default)]
+    struct Table(HashMap<(i64, i64), Incumbent>);
+
+    impl Table {
+        fn places<'a>(&self, keys: &'a [BucketKey; 3], rules: &'a Throttle, now: Timestamp) -> Places<'a> {
+            Places::new(keys, keys.map(|key| self.0.get(&(key.kind, key.slot)).copied()), rules, now)
+        }
+
+        fn store(&mut self, counters: Vec<(BucketKey, Bucket)>) {
+            self.0.extend(
+                counters.into_iter().map(|(key, bucket)| ((key.kind, key.slot), Incumbent { tag: key.tag, bucket })),
+            );
+        }
+
+        fn fail(&mut self, keys: &[BucketKey; 3], rules: &Throttle) {
+            let failed = self.places(keys, rules, NOW).failed();
+            self.store(failed);
+        }
+
+        fn refusal(&self, keys: &[BucketKey; 3], rules: &Throttle) -> Option<Duration> {
+            let [_, _, both] = self.places(keys, rules, NOW).read();
+            both.refusal(rules, NOW)
+        }
+    }
+
+    #[test]
+    fn rule_2_2_a_hundred_thousand_random_clients_block_nobody_lift_no_block_and_take_no_more_memory() {
+        let (secrets, mut table) = (secrets(), Table::default());
+        let rules = Throttle { slots: 256, ..Throttle::default() };
+        let (here, there) = (address_key(Some([192, 0, 2, 1].into())), address_key(Some([192, 0, 2, 2].into())));
+        let of_client =
+            |name: &str, address| keys(&secrets, Shown::ClientSecret(&NameKey::of(name)), address, rules.slots);
+        let blocked = of_client("failed before", there);
+        for _ in 0..rules.block_after {
+            table.fail(&blocked, &rules);
+        }
+        assert_eq!(table.refusal(&blocked, &rules), Some(rules.first_block));
+        for number in 0..100_000 {
+            table.fail(&of_client(&format!("random {number}"), here), &rules);
+        }
+        assert!(table.0.len() <= 3 * 256, "{} places", table.0.len());
+        assert_eq!(table.refusal(&blocked, &rules), Some(rules.first_block), "not lifted");
+        for number in 0..1000 {
+            let name = NameKey::of(&format!("somebody else {number}"));
+            for shown in [Shown::Password(&name), Shown::ApiKey(&name), Shown::ClientSecret(&name)] {
+                for address in [here, there] {
+                    assert_eq!(table.refusal(&keys(&secrets, shown, address, rules.slots), &rules), None);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rule_2_2_a_newcomer_is_counted_unless_the_place_blocks_and_then_by_account_and_address() {
+        let (secrets, mut table, rules) = (secrets(), Table::default(), Throttle { slots: 1, ..Throttle::default() });
+        let of = |name: &str| keys(&secrets, Shown::Password(&NameKey::of(name)), address_key(None), 1);
+        let (first, second) = (of("first"), of("second"));
+        table.fail(&first, &rules);
+        for _ in 0..rules.block_after {
+            table.fail(&second, &rules);
+        }
+        assert!(table.refusal(&first, &rules).is_none() && table.refusal(&second, &rules).is_some());
+        for _ in 0..=rules.block_after {
+            table.fail(&first, &rules);
+        }
+        let [account, address, both] = table.places(&first, &rules, NOW).read();
+        assert_eq!((account.failures, both.failures), (6, 0));
+        assert!(address.failures > 6, "one address for both");
+        assert!(table.refusal(&second, &rules).is_some());
+    }
+
+    #[test]
+    fn rule_2_2_what_is_settled_late_changes_nothing_of_whoever_stands_there_now() {
+        let (secrets, mut table, rules) = (secrets(), Table::default(), Throttle { slots: 1, ..Throttle::default() });
+        let of = |name: &str, last| {
+            keys(&secrets, Shown::Password(&NameKey::of(name)), address_key(Some([192, 0, 2, last].into())), 1)
+        };
+        let (first, second) = (of("first", 1), of("second", 2));
+        let begun = table.places(&first, &rules, NOW).begun().unwrap();
+        assert_eq!(begun.len(), 3);
+        table.store(begun);
+        table.fail(&second, &rules);
+        for success in [true, false] {
+            assert_eq!(table.places(&first, &rules, NOW).settled(success), []);
+        }
+        assert_eq!(table.places(&second, &rules, NOW).settled(true).len(), 3);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use coffre_audit_client::{ActivityType, CallRecord};
+use coffre_audit_client::{ActivityType, CallRecord, audited_write};
 use coffre_db::list::{Field, Kind, Listing, Page, Plan};
 use coffre_db::{Connection, Sql};
 use coffre_types::{NameKey, RoleId, Timestamp, UserId, etag};
@@ -10,11 +10,11 @@ use coffre_types::{NameKey, RoleId, Timestamp, UserId, etag};
 use super::api_keys::end_other_ways_in;
 use super::consumption::{Idle, Weighed, weigh};
 use super::error::{Fault, Invalid, UserError};
-use super::policy::{Giver, Grant, ListUsers, ManageUsers, Shown};
+use super::policy::{Asking, Giver, Grant, ListUsers, ManageUsers, Shown};
 use super::strength::Known;
 use super::throttle::address_key;
 use super::user::{Described, HeldRole, NewUser, User, UserDraft, UserPatch, Whom, roles_text};
-use super::{Auth, ClientAddress, password, race, turn};
+use super::{Auth, ClientAddress, password, turn};
 use crate::store::changes::{self, Subject};
 use crate::store::{roles, sessions, users};
 
@@ -65,7 +65,7 @@ impl Auth {
         record: &Arc<CallRecord>,
     ) -> Result<User, UserError> {
         password::check(&draft.password, draft.username.as_str(), self.config.password_min_length)?;
-        let caller = permit.caller().user_id;
+        let asking = permit.asking(self.config.recent_sign_in, self.now());
         let new = NewUser {
             username: draft.username,
             first_name: draft.first_name,
@@ -75,7 +75,7 @@ impl Auth {
             disabled: draft.disabled,
             // Whoever made the user with a password gave it to a script as likely as to a person.
             password_change_required: false,
-            by: caller.get(),
+            by: asking.user.get(),
             now: self.now(),
         };
         let wanted = distinct(draft.roles);
@@ -83,7 +83,7 @@ impl Auth {
         let early = wanted.clone();
         let idle = self
             .idle(None, move |conn| {
-                let (added, giver) = (grants(conn, &early)?, turn::look::<UserError>(conn, caller)?);
+                let (added, giver) = (grants(conn, &early)?, turn::look::<UserError>(conn, asking)?);
                 giver.may_assign(None, &added)?;
                 let in_question = giver.in_question(None, &added);
                 Ok((giver, in_question))
@@ -93,14 +93,14 @@ impl Auth {
         let turn = self.gate.turn(address_key(address)).await.map_err(|_| UserError::Overloaded)?;
         let known = Known::of([new.username.as_str(), &new.first_name, &new.last_name, &new.email]);
         self.refuse_guessable::<UserError>(&draft.password, known).await?;
-        let id = race::write(&self.database, |tx| users::reserve_id(tx.conn())).await?;
+        let id = self.database.write(|tx| users::reserve_id(tx.conn())).await?;
         let hash =
             self.hasher.hash(self.secrets.keyed_password(id, draft.password.expose().as_bytes()), Some(turn)).await?;
         let recorded = record.clone();
-        race::audited(&self.database, record, move |tx| {
+        audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
-            let giver = turn::take::<UserError>(conn, caller)?;
+            let giver = turn::take::<UserError>(conn, asking)?;
             let added = grants(conn, &wanted)?;
             giver.may_assign(None, &added)?;
             idle.check(conn, &giver, None, &giver.in_question(None, &added))?;
@@ -190,17 +190,17 @@ impl Auth {
         address: ClientAddress,
         record: &Arc<CallRecord>,
     ) -> Result<(User, bool), UserError> {
-        let caller = permit.caller().user_id;
-        if patch.password.is_some() && !permit.caller().signed_in_within(self.config.recent_sign_in, self.now()) {
+        let asking = permit.asking(self.config.recent_sign_in, self.now());
+        if patch.password.is_some() && !asking.recent {
             return Err(UserError::SignInTooOld);
         }
         let patch = Arc::new(UserPatch { roles: patch.roles.map(distinct), ..patch });
-        let (idle, hash) = self.prepared(permit, id, &patch, address, record).await?;
+        let (idle, hash) = self.prepared(permit, asking, (id, &patch), address, record).await?;
         let (now, forced, recorded) = (self.now(), self.config.force_password_change, record.clone());
-        let outcome = race::audited(&self.database, record, move |tx| {
+        let outcome = audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
-            let giver = turn::take::<UserError>(conn, caller)?;
+            let giver = turn::take::<UserError>(conn, asking)?;
             let old = users::find(conn, id)?.ok_or(UserError::NotFound)?;
             recorded.object("user", old.id, old.username.clone());
             check_version(&patch, &old)?;
@@ -223,7 +223,7 @@ impl Auth {
             if ended {
                 new.epoch = old.epoch + 1;
             }
-            store(conn, &old, &new, &key, roles.as_deref(), caller, now)?;
+            store(conn, &old, &new, &key, roles.as_deref(), asking.user, now)?;
             if let Some(hash) = &hash {
                 users::set_password(conn, id, hash, forced)?;
             }
@@ -258,8 +258,8 @@ impl Auth {
     async fn prepared(
         &self,
         permit: ManageUsers<'_>,
-        id: UserId,
-        patch: &Arc<UserPatch>,
+        asking: Asking,
+        (id, patch): (UserId, &Arc<UserPatch>),
         address: ClientAddress,
         record: &CallRecord,
     ) -> Result<(Idle, Option<String>), UserError> {
@@ -268,10 +268,10 @@ impl Auth {
         }
         let before = self.user(permit, id, record).await?;
         check_version(patch, &before)?;
-        let (caller, early, target) = (permit.caller().user_id, patch.clone(), before.clone());
+        let (early, target) = (patch.clone(), before.clone());
         let idle = self
             .idle(Some(id), move |conn| {
-                let giver = turn::look::<UserError>(conn, caller)?;
+                let giver = turn::look::<UserError>(conn, asking)?;
                 let in_question = weigh(conn, &giver, &target, &early)?.in_question;
                 Ok((giver, in_question))
             })
@@ -360,7 +360,7 @@ pub(super) fn check_reset(giver: &Giver, target: &User) -> Result<(), UserError>
     if giver.is(Some(target.id)) {
         return Err(UserError::OwnPassword);
     }
-    Ok(giver.may_reset_password(target.permissions, target.administrator)?)
+    Ok(giver.may_reset_password(target)?)
 }
 
 fn check_version(patch: &UserPatch, user: &User) -> Result<(), UserError> {

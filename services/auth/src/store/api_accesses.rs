@@ -199,6 +199,24 @@ pub(crate) fn update(conn: &mut Connection, access: &ApiAccess, by: UserId, now:
     Ok(updated == 1)
 }
 
+/// Clears the operator of every API access that is bound to him, and returns those as they were.
+pub(crate) fn unbind(
+    conn: &mut Connection,
+    operator: UserId,
+    by: UserId,
+    now: Timestamp,
+) -> Result<Vec<ApiAccess>, Error> {
+    let bound = Sql::new("SELECT id FROM api_accesses WHERE deleted_at IS NULL AND operator_id = ");
+    let ids = dialect::ids(conn, bound.bind(operator.get()).push(" ORDER BY id"))?;
+    let bound = by_ids(conn, &ids, now)?;
+    for access in &bound {
+        if !update(conn, &ApiAccess { operator: None, ..access.clone() }, by, now)? {
+            return Err(Error::Retryable);
+        }
+    }
+    Ok(bound)
+}
+
 /// Leaves a tombstone: the row stays, its tokens have ended, and its id is never used again.
 pub(crate) fn delete(conn: &mut Connection, id: ApiAccessId, by: UserId, now: Timestamp) -> Result<(), Error> {
     Sql::new("UPDATE api_accesses SET epoch = epoch + 1, deleted_at = ")

@@ -150,11 +150,19 @@ fn deletion(row: Row) -> Result<Deletion, Error> {
     })
 }
 
-/// Takes an attempt over that was left behind, under a number of its own; `None` where somebody else did, or has gone on with it.
-pub(crate) fn take_over(conn: &mut Connection, left: &Deletion, now: Timestamp) -> Result<Option<i64>, Error> {
+/// Takes an attempt over that was left behind, under a number of its own and as if it had begun at `since`; `None` where somebody else did, or has gone on with it.
+pub(crate) fn take_over(
+    conn: &mut Connection,
+    left: &Deletion,
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<Option<i64>, Error> {
     let attempt = next_attempt(conn, now)?;
-    let sql =
-        Sql::new("UPDATE deletions SET attempt = ").bind(attempt).push(", since = ").bind(now.micros()).push(" WHERE ");
+    let sql = Sql::new("UPDATE deletions SET attempt = ")
+        .bind(attempt)
+        .push(", since = ")
+        .bind(since.micros())
+        .push(" WHERE ");
     let taken = at(sql, left.leaving, left.attempt, left.step).execute(conn)? == 1;
     Ok(taken.then_some(attempt))
 }

@@ -1,5 +1,7 @@
 //! Sessions, and what stands behind a token.
 
+use std::time::Duration;
+
 use coffre_db::{Connection, Error, Sql, dialect};
 use coffre_types::{
     ApiAccessId, ApiSecretId, Permission, PermissionSet, RoleId, SessionId, Timestamp, TokenKind, UserId,
@@ -44,6 +46,8 @@ struct Row {
     refresh_generation: Option<i64>,
     #[diesel(sql_type = Nullable<BigInt>)]
     refreshed_at: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    refreshed_life: Option<i64>,
     #[diesel(sql_type = Bool)]
     access_lives: bool,
     #[diesel(sql_type = Bool)]
@@ -80,14 +84,14 @@ pub(crate) fn insert(conn: &mut Connection, session: &NewSession) -> Result<(), 
         Origin::Client { .. } => (0, None),
     };
     let (access, access_epoch, secret, refreshable) = match session.origin {
-        Origin::Password | Origin::ApiKey(_) => (None, None, None, false),
+        Origin::Password | Origin::ApiKey(_) => (None, None, None, None),
         Origin::Client { access, epoch, confirmed, refreshable } => {
             (Some(access.get()), Some(epoch), confirmed.map(ApiSecretId::get), refreshable)
         }
     };
     Sql::new(
         "INSERT INTO sessions (session_id, user_id, kind, first_epoch, epoch, password_time, opened_at, expires_at, \
-         api_access_id, api_access_epoch, api_access_secret_id, api_key_id, refresh_generation, refreshed_at) VALUES (",
+         api_access_id, api_access_epoch, api_access_secret_id, api_key_id, refresh_generation, refreshed_at, refreshed_life) VALUES (",
     )
     .bind(session.session_id.uuid().as_bytes().to_vec())
     .push(", ")
@@ -113,13 +117,19 @@ pub(crate) fn insert(conn: &mut Connection, session: &NewSession) -> Result<(), 
     .push(", ")
     .bind(key)
     .push(", ")
-    .bind(refreshable.then_some(0_i64))
+    .bind(refreshable.map(|_| 0_i64))
     .push(", ")
-    .bind(refreshable.then_some(session.opened_at.micros()))
+    .bind(refreshable.map(|_| session.opened_at.micros()))
+    .push(", ")
+    .bind(refreshable.map(seconds))
     .push(")")
     .cached()
     .execute(conn)?;
     Ok(())
+}
+
+fn seconds(life: Duration) -> i64 {
+    i64::try_from(life.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn kind_number(kind: TokenKind) -> i64 {
@@ -142,7 +152,7 @@ pub(crate) fn standing(
 ) -> Result<Option<Standing>, Error> {
     let query = Sql::new(
         "SELECT c.sequence, u.id AS user_id, u.username, u.epoch AS user_epoch, u.disabled, u.password_change_required, \
-         s.kind, s.first_epoch, s.epoch, s.password_time, s.expires_at, s.ended_at, s.api_access_id, s.refresh_generation, s.refreshed_at, \
+         s.kind, s.first_epoch, s.epoch, s.password_time, s.expires_at, s.ended_at, s.api_access_id, s.refresh_generation, s.refreshed_at, s.refreshed_life, \
          a.client_id, \
          (s.api_access_id IS NULL OR (a.deleted_at IS NULL AND NOT a.disabled AND a.epoch = s.api_access_epoch)) AS access_lives, \
          (s.api_access_secret_id IS NULL OR x.confirmation IS NOT NULL) AS confirmed, \
@@ -186,10 +196,13 @@ pub(crate) fn standing(
         kind: if row.kind == kind_number(TokenKind::PublicApi) { TokenKind::PublicApi } else { TokenKind::Session },
         api_access: row.api_access_id.and_then(ApiAccessId::new),
         client_id: row.client_id,
-        refresh: row
-            .refresh_generation
-            .zip(row.refreshed_at)
-            .map(|(generation, issued_at)| Refresh { generation, issued_at: Timestamp::from_micros(issued_at) }),
+        refresh: row.refresh_generation.zip(row.refreshed_at).zip(row.refreshed_life).map(
+            |((generation, issued_at), life)| Refresh {
+                generation,
+                issued_at: Timestamp::from_micros(issued_at),
+                life: Duration::from_secs(life.unsigned_abs()),
+            },
+        ),
     }))
 }
 
@@ -283,6 +296,8 @@ pub(crate) fn end_all(
 pub(crate) fn refreshed(conn: &mut Connection, session: SessionId, next: Refresh) -> Result<bool, Error> {
     let refreshed = Sql::new("UPDATE sessions SET refreshed_at = ")
         .bind(next.issued_at.micros())
+        .push(", refreshed_life = ")
+        .bind(seconds(next.life))
         .push(", refresh_generation = ")
         .bind(next.generation)
         .push(" WHERE ended_at IS NULL AND session_id = ")

@@ -5,7 +5,7 @@ use coffre_types::Timestamp;
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, RunQueryDsl as _};
 
-use crate::domain::throttle::{Bucket, BucketKey};
+use crate::domain::throttle::{Bucket, BucketKey, Incumbent};
 
 #[derive(QueryableByName)]
 struct Row {
@@ -13,6 +13,8 @@ struct Row {
     kind: i64,
     #[diesel(sql_type = BigInt)]
     slot: i64,
+    #[diesel(sql_type = BigInt)]
+    tag: i64,
     #[diesel(sql_type = BigInt)]
     failures: i64,
     #[diesel(sql_type = BigInt)]
@@ -25,10 +27,11 @@ struct Row {
     failed_at: i64,
 }
 
-/// Loads counters, in the order of the keys; one that was never used is empty. `lock` holds them until the transaction ends.
-pub(crate) fn load(conn: &mut Connection, keys: &[BucketKey; 3], lock: bool) -> Result<[Bucket; 3], Error> {
+/// Loads what stands in the places of the keys, in their order, whoever it belongs to; `None`: a place was never used. `lock` holds them until
+/// the transaction ends.
+pub(crate) fn load(conn: &mut Connection, keys: &[BucketKey; 3], lock: bool) -> Result<[Option<Incumbent>; 3], Error> {
     let mut query = Sql::new(
-        "SELECT kind, slot, failures, pending, blocked_until, touched_at, failed_at FROM throttle_buckets WHERE ",
+        "SELECT kind, slot, tag, failures, pending, blocked_until, touched_at, failed_at FROM throttle_buckets WHERE ",
     );
     for (index, key) in keys.iter().enumerate() {
         query = query.push(if index == 0 { "(kind = " } else { " OR (kind = " });
@@ -41,28 +44,32 @@ pub(crate) fn load(conn: &mut Connection, keys: &[BucketKey; 3], lock: bool) -> 
     }
     let rows: Vec<Row> = query.cached().load(conn)?;
     Ok(keys.map(|key| {
-        rows.iter().find(|row| row.kind == key.kind && row.slot == key.slot).map_or_else(Bucket::default, |row| {
-            Bucket {
-                failures: row.failures,
-                pending: row.pending,
-                blocked_until: Timestamp::from_micros(row.blocked_until),
-                touched_at: Timestamp::from_micros(row.touched_at),
-                failed_at: Timestamp::from_micros(row.failed_at),
-            }
-        })
+        let row = rows.iter().find(|row| row.kind == key.kind && row.slot == key.slot)?;
+        let bucket = Bucket {
+            failures: row.failures,
+            pending: row.pending,
+            blocked_until: Timestamp::from_micros(row.blocked_until),
+            touched_at: Timestamp::from_micros(row.touched_at),
+            failed_at: Timestamp::from_micros(row.failed_at),
+        };
+        Some(Incumbent { tag: row.tag, bucket })
     }))
 }
 
-/// Stores counters.
-pub(crate) fn store(conn: &mut Connection, keys: &[BucketKey; 3], buckets: &[Bucket; 3]) -> Result<(), Error> {
+/// Stores counters in their places, whoever stood there.
+pub(crate) fn store(conn: &mut Connection, counters: &[(BucketKey, Bucket)]) -> Result<(), Error> {
+    if counters.is_empty() {
+        return Ok(());
+    }
     let mut insert = dialect::Insert::into(
         "throttle_buckets",
-        &["kind", "slot", "failures", "pending", "blocked_until", "touched_at", "failed_at"],
+        &["kind", "slot", "tag", "failures", "pending", "blocked_until", "touched_at", "failed_at"],
     );
-    for (key, bucket) in keys.iter().zip(buckets) {
+    for (key, bucket) in counters {
         insert = insert.row([
             key.kind.into(),
             key.slot.into(),
+            key.tag.into(),
             bucket.failures.into(),
             bucket.pending.into(),
             bucket.blocked_until.micros().into(),
@@ -71,7 +78,7 @@ pub(crate) fn store(conn: &mut Connection, keys: &[BucketKey; 3], buckets: &[Buc
         ]);
     }
     insert
-        .or_update(&["kind", "slot"], &["failures", "pending", "blocked_until", "touched_at", "failed_at"])
+        .or_update(&["kind", "slot"], &["tag", "failures", "pending", "blocked_until", "touched_at", "failed_at"])
         .execute(conn)?;
     Ok(())
 }

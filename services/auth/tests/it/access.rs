@@ -31,7 +31,7 @@ const EXPECTED: [(&str, &str); 35] = [
     ("OAuthService/IntrospectToken", "yyyyy"),
     ("ApiAccessService/CreateApiAccess", "nnnny"),
     ("ApiAccessService/GetApiAccess", "nyyyy"),
-    ("ApiAccessService/ListApiAccesses", "nnnny"),
+    ("ApiAccessService/ListApiAccesses", "nyyyy"),
     ("ApiAccessService/UpdateApiAccess", "nnnny"),
     ("ApiAccessService/DeleteApiAccess", "nnnny"),
     ("ApiAccessService/RotateApiAccessSecret", "nnnny"),

@@ -146,7 +146,18 @@ on_each_engine! {
             assert_eq!(other.api_access(id).await.unwrap_err(), Reason::AuthzPermissionRequired, "{id}");
         }
         assert_eq!(operator.api_access(999).await.unwrap_err(), Reason::AuthzPermissionRequired);
-        assert_eq!(operator.list_api_accesses(Query::default()).await.unwrap_err(), Reason::AuthzPermissionRequired);
+        world.program("nobody's").await;
+        let names = async |caller: &crate::world::As, query| -> Vec<String> {
+            caller.list_api_accesses(query).await.unwrap().into_iter().map(|access| access.client_id).collect()
+        };
+        assert_eq!(names(&world.admin().await, Query::default()).await, ["app", "nobody's"]);
+        assert_eq!(names(&operator, Query::default()).await, ["app"], "what he may read he finds");
+        assert_eq!(operator.list_api_accesses(Query::default()).await.unwrap(), [operator.api_access(program.id).await.unwrap()]);
+        assert_eq!(names(&other, Query::default()).await, Vec::<String>::new());
+        for caller in [&operator, &other] {
+            assert_eq!(names(caller, where_equal("clientId", "nobody's")).await, Vec::<String>::new(), "no filter shows more");
+            assert_eq!(names(caller, where_equal("operatorId", "1")).await, Vec::<String>::new());
+        }
         assert_eq!(operator.create_api_access(access("x")).await.unwrap_err(), Reason::AuthzPermissionRequired);
         assert_eq!(operator.update_api_access(change(program.id)).await.unwrap_err(), Reason::AuthzPermissionRequired);
         assert_eq!(operator.rotate(&program, 0).await.unwrap_err(), Reason::AuthzPermissionRequired);

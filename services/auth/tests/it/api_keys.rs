@@ -105,7 +105,7 @@ on_each_engine! {
         assert_eq!((shown.create_time, shown.expire_time), (time(now), time(now.plus(90 * DAY))));
         let event = world.last_event();
         assert_eq!((event.event.as_str(), event.activity_type()), ("api_key.created", ActivityType::UpdateUser));
-        assert_eq!(event.object.clone().unwrap().r#type, "api_key");
+        assert_eq!(event.object.clone().unwrap().r#type, "apiKey");
         assert!(!format!("{event:?}").contains(&key));
         assert_eq!(ada.keys().await.unwrap(), std::slice::from_ref(&shown));
 

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use coffre_error::Reason;
 use coffre_proto::audit::v1::ActivityType;
-use coffre_proto::auth::v1::{CreateApiAccessRequest, RoleIds, UpdateApiAccessRequest, UpdateUserRequest};
+use coffre_proto::auth::v1::{
+    ConfirmApiAccessRequest, CreateApiAccessRequest, RoleIds, UpdateApiAccessRequest, UpdateUserRequest,
+};
 use coffre_test_support::on_each_engine;
 use coffre_types::TokenKind;
 
-use crate::portal::{access, change};
+use crate::portal::{access, change, minutes};
 use crate::world::{BASIC_ROLE, World, password_of};
 
 on_each_engine! {
@@ -48,6 +50,35 @@ on_each_engine! {
         assert_eq!(without.confirm(program.id).await.unwrap_err(), Reason::AuthzPermissionRequired);
         world.clock.advance(Duration::from_secs(301));
         assert_eq!(operator.confirm(program.id).await.unwrap_err(), Reason::AuthRecentSignInRequired);
+    }
+
+    async fn rule_3_3_an_operator_confirms_what_he_has_read(db: TestDb) {
+        let world = World::start(&db).await;
+        let (ada, operator) = world.user("ada", &[BASIC_ROLE]).await;
+        let program = world.program_of(CreateApiAccessRequest { operator_id: ada, ..access("app") }).await;
+        let with = |version: Option<i64>, etag: &str| ConfirmApiAccessRequest { id: program.id, version, etag: etag.into() };
+        let read = operator.api_access(program.id).await.unwrap().version;
+        // Who manages it changes it under his hands: another secret, and a longer life.
+        let admin = world.admin().await;
+        let other = admin.rotate(&program, 0).await.unwrap();
+        admin.update_api_access(UpdateApiAccessRequest { access_token_life: minutes(24 * 60), ..change(program.id) }).await.unwrap();
+        for (request, expected) in [
+            (with(Some(read), ""), Reason::ApiAccessVersionConflict),
+            (with(Some(99), ""), Reason::ApiAccessVersionConflict),
+            (with(None, "\"0\""), Reason::RequestPreconditionFailed),
+            (with(Some(-1), ""), Reason::RequestInvalid),
+            (with(None, "0"), Reason::RequestInvalid),
+        ] {
+            let shown = format!("{request:?}");
+            assert_eq!(operator.confirm_what_was_read(request).await.unwrap_err(), expected, "{shown}");
+        }
+        assert_eq!(world.nobody().token_of_its_own(&other).await.unwrap_err(), Reason::OauthGrantInvalid, "nothing is confirmed");
+        let now = operator.api_access(program.id).await.unwrap().version;
+        let confirmed = operator.confirm_what_was_read(with(Some(now), &format!("\"{now}\""))).await.unwrap();
+        assert!(confirmed.confirm_time.is_some());
+        world.nobody().token_of_its_own(&other).await.unwrap();
+        assert_eq!(operator.confirm_what_was_read(with(Some(now), "")).await.unwrap_err(), Reason::ApiAccessVersionConflict);
+        operator.confirm_what_was_read(with(None, "*")).await.expect("again: the same");
     }
 
     async fn what_takes_a_confirmation_back_ends_the_tokens_that_stand_on_it(db: TestDb) {
@@ -128,6 +159,31 @@ on_each_engine! {
         nobody.token_of_its_own(&program).await.expect("his word stands");
         admin.delete_user(id).await.unwrap();
         assert_eq!(nobody.token_of_its_own(&program).await.unwrap_err(), Reason::OauthGrantInvalid);
+    }
+
+    async fn an_operator_who_is_deleted_is_nobodys_operator(db: TestDb) {
+        let world = World::start(&db).await;
+        let (id, program) = world.bound_program("app", "ada").await;
+        let admin = world.admin().await;
+        let unconfirmed = world.program_of(CreateApiAccessRequest { operator_id: id, ..access("other") }).await;
+        let (bob, _) = world.user("bob", &[BASIC_ROLE]).await;
+        let of_bob = world.program_of(CreateApiAccessRequest { operator_id: bob, ..access("of bob") }).await;
+        let before = admin.api_access(program.id).await.unwrap();
+        let token = world.nobody().token_of_its_own(&program).await.unwrap().access_token;
+        world.events();
+        admin.delete_user(id).await.unwrap();
+        let event = world.events().into_iter().find(|event| event.event == "user.deleted").unwrap();
+        let told = event.changes.iter().find(|change| change.field == "operatorOf").unwrap();
+        let names = format!("{} (app), {} (other)", program.id, unconfirmed.id);
+        assert_eq!((told.old_value.as_deref(), told.new_value.as_deref()), (Some(names.as_str()), None));
+        for program in [&program, &unconfirmed] {
+            let left = admin.api_access(program.id).await.unwrap();
+            assert_eq!((left.operator_id, left.confirm_time, left.updater_id), (0, None, 1), "{}", program.client_id);
+            assert_eq!(world.nobody().token_of_its_own(program).await.unwrap_err(), Reason::OauthGrantInvalid);
+        }
+        assert_eq!(admin.api_access(program.id).await.unwrap().version, before.version + 1);
+        assert_eq!(admin.api_access(of_bob.id).await.unwrap().operator_id, bob, "another's stays his");
+        world.first.refuses_soon(&token).await;
     }
 
     async fn rule_2_5_a_confirmation_that_a_database_writer_made_counts_for_nothing(db: TestDb) {

@@ -28,6 +28,7 @@ mod passwords;
 mod portal;
 mod refreshes;
 mod replicas;
+mod reserved;
 mod roles;
 mod sessions;
 mod sign_in;

@@ -177,7 +177,11 @@ impl As {
     }
 
     pub async fn confirm(&self, id: i64) -> Answer<ApiAccess> {
-        let answer = self.api_accesses().confirm_api_access(self.request(ConfirmApiAccessRequest { id })).await;
+        self.confirm_what_was_read(ConfirmApiAccessRequest { id, ..ConfirmApiAccessRequest::default() }).await
+    }
+
+    pub async fn confirm_what_was_read(&self, request: ConfirmApiAccessRequest) -> Answer<ApiAccess> {
+        let answer = self.api_accesses().confirm_api_access(self.request(request)).await;
         refused(answer).map(|answer| answer.api_access.unwrap())
     }
 

@@ -8,7 +8,7 @@ use coffre_proto::auth::v1::{CreateApiAccessRequest, TokenGrant, UpdateApiAccess
 use coffre_test_support::{TestDb, on_each_engine};
 use futures_util::future::join_all;
 
-use crate::portal::{access, change};
+use crate::portal::{access, change, minutes};
 use crate::world::{BASIC_ROLE, World};
 
 /// What a client compares.
@@ -83,6 +83,22 @@ on_each_engine! {
         assert_eq!((pair(&again), again.expires_in), (pair(&second), 3590));
         let third = nobody.renew(&program, &second.refresh_token).await.expect("and its successor is as good as new");
         assert_ne!(pair(&third), pair(&second));
+    }
+
+    async fn the_same_pair_is_the_same_whatever_was_set_meanwhile(db: TestDb) {
+        let world = World::start(&db).await;
+        let program = world.program("app").await;
+        let nobody = world.nobody();
+        let (_, first) = world.operator_with_token("ada", &program).await;
+        let second = nobody.renew(&program, &first.refresh_token).await.unwrap();
+        let longer = UpdateApiAccessRequest { access_token_life: minutes(120), ..change(program.id) };
+        world.admin().await.update_api_access(longer).await.unwrap();
+        let again = nobody.renew(&program, &first.refresh_token).await.unwrap();
+        assert_eq!((pair(&again), again.expires_in), (pair(&second), second.expires_in));
+        let third = nobody.renew(&program, &second.refresh_token).await.unwrap();
+        assert_eq!(third.expires_in, 7200, "what is issued now has the life of now");
+        let repeated = nobody.renew(&program, &second.refresh_token).await.unwrap();
+        assert_eq!((pair(&repeated), repeated.expires_in), (pair(&third), 7200));
     }
 
     async fn a_clock_that_is_set_back_makes_no_repetition(db: TestDb) {

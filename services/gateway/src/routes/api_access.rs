@@ -160,7 +160,7 @@ const PATH: &str = "/v1/apiaccess";
     responses(
         (status = 201, description = "The new API access, with its secret", body = ApiAccessWithSecret),
         (status = 400, description = "A field breaks a rule", body = ErrorBody),
-        (status = 401, description = "Not signed in, or with a token of an API access", body = ErrorBody),
+        (status = 401, description = "Not signed in", body = ErrorBody),
         (status = 403, description = "*Manage API access* is missing, or the sign-in with a password is longer ago than 5 minutes", body = ErrorBody),
         (status = 404, description = "No such operator", body = ErrorBody),
         (status = 409, description = "The client id is taken", body = ErrorBody),
@@ -188,28 +188,28 @@ pub(crate) async fn create(State(app): State<App>, caller: Caller, body: JsonBod
     Ok(created(PATH, id, version, &shown))
 }
 
-/// Lists API accesses.
+/// Lists API accesses: all of them with *Manage API access*, those that are bound to the caller without it.
 #[utoipa::path(
     get, path = "/v1/apiaccess", tag = "API access", operation_id = "getApiAccesses",
     responses(
-        (status = 200, description = "Every API access", body = Listed<ApiAccess>),
-        (status = 401, description = "Not signed in, or with a token of an API access", body = ErrorBody),
-        (status = 403, description = "*Manage API access* is missing", body = ErrorBody),
+        (status = 200, description = "Every API access that the caller may read", body = Listed<ApiAccess>),
+        (status = 401, description = "Not signed in", body = ErrorBody),
+        (status = 403, description = "The token is one of an API access", body = ErrorBody),
     )
 )]
 pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Response, Failure> {
     listed::<ApiAccess, _>(query(&app, caller, whole_list()).await?.0)
 }
 
-/// Lists API accesses by filter, order and page.
+/// Lists API accesses by filter, order and page: all of them with *Manage API access*, those that are bound to the caller without it.
 #[utoipa::path(
     post, path = "/v1/apiaccess/list", tag = "API access", operation_id = "listApiAccesses",
     request_body(content = Option<ListBody>),
     responses(
         (status = 200, description = "A page of API accesses", body = Paged<ApiAccess>),
         (status = 400, description = "An unknown field, or more rows than one answer holds", body = ErrorBody),
-        (status = 401, description = "Not signed in, or with a token of an API access", body = ErrorBody),
-        (status = 403, description = "*Manage API access* is missing", body = ErrorBody),
+        (status = 401, description = "Not signed in", body = ErrorBody),
+        (status = 403, description = "The token is one of an API access", body = ErrorBody),
     )
 )]
 pub(crate) async fn list_by_query(
@@ -232,8 +232,8 @@ async fn query(app: &App, caller: Caller, query: Query) -> Result<(Vec<v1::ApiAc
     params(("id" = String, Path, description = "The API access's id")),
     responses(
         (status = 200, description = "The API access", body = ApiAccess),
-        (status = 401, description = "Not signed in, or with a token of an API access", body = ErrorBody),
-        (status = 403, description = "*Manage API access* is missing", body = ErrorBody),
+        (status = 401, description = "Not signed in", body = ErrorBody),
+        (status = 403, description = "*Manage API access* is missing, and the caller is not its operator; or the token is one of an API access", body = ErrorBody),
         (status = 404, description = "No such API access, or not visible to the caller", body = ErrorBody),
     )
 )]
@@ -259,7 +259,7 @@ pub(super) fn shown(access: Option<v1::ApiAccess>) -> Result<Response, Failure> 
     responses(
         (status = 200, description = "The API access as it is now", body = ApiAccess),
         (status = 400, description = "A field breaks a rule, or is the secret", body = ErrorBody),
-        (status = 401, description = "Not signed in, or with a token of an API access", body = ErrorBody),
+        (status = 401, description = "Not signed in", body = ErrorBody),
         (status = 403, description = "*Manage API access* is missing, or the sign-in with a password is longer ago than 5 minutes", body = ErrorBody),
         (status = 404, description = "No such API access or operator", body = ErrorBody),
         (status = 409, description = "Another version, or a client id that is taken", body = ErrorBody),
@@ -306,7 +306,7 @@ pub(crate) async fn update(
     params(("id" = String, Path, description = "The API access's id"), ("If-Match" = Option<String>, Header, description = "The entity tag that was read")),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 401, description = "Not signed in, or with a token of an API access", body = ErrorBody),
+        (status = 401, description = "Not signed in", body = ErrorBody),
         (status = 403, description = "*Manage API access* is missing, or the sign-in with a password is longer ago than 5 minutes", body = ErrorBody),
         (status = 404, description = "No such API access", body = ErrorBody),
         (status = 412, description = "If-Match names another version", body = ErrorBody),

@@ -35,7 +35,7 @@ struct NewSecret {
     responses(
         (status = 200, description = "The API access, with its new secret", body = ApiAccessWithSecret),
         (status = 400, description = "A field breaks a rule", body = ErrorBody),
-        (status = 401, description = "Not signed in, or with a token of an API access", body = ErrorBody),
+        (status = 401, description = "Not signed in", body = ErrorBody),
         (status = 403, description = "*Manage API access* is missing, or the sign-in with a password is longer ago than 5 minutes", body = ErrorBody),
         (status = 404, description = "No such API access", body = ErrorBody),
         (status = 409, description = "It was changed meanwhile", body = ErrorBody),
@@ -62,34 +62,56 @@ pub(crate) async fn rotate(
     Ok(tagged(StatusCode::OK, version, &shown))
 }
 
+/// What was read. It may be left out.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase", example = json!({"version": 3}))]
+#[allow(dead_code)]
+struct Confirmation {
+    /// As the caller read it; another one than the current is refused.
+    version: Option<i64>,
+}
+
 /// Confirms, as its operator, that the newest secret of an API access may act as the caller on its own.
+///
+/// Whoever names the version or the entity tag that was read confirms nothing that has taken its place since.
 #[utoipa::path(
     post, path = "/v1/apiaccess/{id}/confirmation", tag = "API access", operation_id = "confirmApiAccess",
-    params(("id" = String, Path, description = "The API access's id")),
+    params(("id" = String, Path, description = "The API access's id"), ("If-Match" = Option<String>, Header, description = "The entity tag that was read")),
+    request_body(content = Option<Confirmation>),
     responses(
         (status = 200, description = "The confirmed API access", body = ApiAccess),
-        (status = 401, description = "Not signed in, or with a token of an API access", body = ErrorBody),
+        (status = 401, description = "Not signed in", body = ErrorBody),
         (status = 403, description = "*Connect to the API* is missing, or the sign-in with a password is longer ago than 5 minutes", body = ErrorBody),
         (status = 404, description = "No such API access, or the caller is not its operator", body = ErrorBody),
-        (status = 409, description = "It does not allow the grant of client credentials", body = ErrorBody),
+        (status = 409, description = "Another version, or it does not allow the grant of client credentials", body = ErrorBody),
+        (status = 412, description = "If-Match names another version", body = ErrorBody),
     )
 )]
-pub(crate) async fn confirm(State(app): State<App>, caller: Caller, Ids(ids): Ids<1>) -> Result<Response, Failure> {
+pub(crate) async fn confirm(
+    State(app): State<App>,
+    caller: Caller,
+    Ids(ids): Ids<1>,
+    IfMatch(etag): IfMatch,
+    body: JsonBody,
+) -> Result<Response, Failure> {
     let [id] = ids;
-    let answer = app.clients.api_accesses().confirm_api_access(caller.request(ConfirmApiAccessRequest { id })).await?;
+    let mut body = body.object_or_nothing()?;
+    body.same_id("id", id)?;
+    let request = ConfirmApiAccessRequest { id, version: body.number("version")?, etag };
+    let answer = app.clients.api_accesses().confirm_api_access(caller.request(request)).await?;
     shown(answer.into_inner().api_access)
 }
 
 /// Takes a confirmation back, as its operator or as who manages API accesses.
 ///
-/// What was issued on it is refused everywhere within one second.
+/// What was issued on it is refused everywhere within one second. However long ago the sign-in is, it works.
 #[utoipa::path(
     delete, path = "/v1/apiaccess/{id}/confirmation", tag = "API access", operation_id = "withdrawApiAccessConfirmation",
     params(("id" = String, Path, description = "The API access's id")),
     responses(
         (status = 204, description = "It counts no more"),
-        (status = 401, description = "Not signed in, or with a token of an API access", body = ErrorBody),
-        (status = 403, description = "The sign-in with a password is longer ago than 5 minutes", body = ErrorBody),
+        (status = 401, description = "Not signed in", body = ErrorBody),
+        (status = 403, description = "The token is one of an API access", body = ErrorBody),
         (status = 404, description = "No such API access, or not visible to the caller", body = ErrorBody),
     )
 )]

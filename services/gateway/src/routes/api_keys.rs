@@ -73,7 +73,7 @@ struct ApiKeyBody {
     responses(
         (status = 201, description = "The new key", body = NewApiKey),
         (status = 400, description = "A field breaks a rule", body = ErrorBody),
-        (status = 401, description = "Not signed in, or with a token of an API access", body = ErrorBody),
+        (status = 401, description = "Not signed in", body = ErrorBody),
         (status = 403, description = "*Generate API key* is missing, or the sign-in with a password is longer ago than 5 minutes", body = ErrorBody),
         (status = 409, description = "The name is taken, or the caller has as many keys as one may have", body = ErrorBody),
     )
@@ -96,8 +96,8 @@ pub(crate) async fn create(State(app): State<App>, caller: Caller, body: JsonBod
     get, path = "/v1/apikeys", tag = "API keys", operation_id = "getApiKeys",
     responses(
         (status = 200, description = "The caller's keys; those that have expired, too, for 30 days", body = Listed<ApiKey>),
-        (status = 401, description = "Not signed in, or with a token of an API access", body = ErrorBody),
-        (status = 403, description = "*Generate API key* is missing", body = ErrorBody),
+        (status = 401, description = "Not signed in", body = ErrorBody),
+        (status = 403, description = "*Generate API key* is missing, or the token is one of an API access", body = ErrorBody),
     )
 )]
 pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Response, Failure> {
@@ -111,7 +111,7 @@ pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Respo
     params(("id" = String, Path, description = "The key's id")),
     responses(
         (status = 204, description = "It is accepted no more"),
-        (status = 401, description = "Not signed in, or with a token of an API access", body = ErrorBody),
+        (status = 401, description = "Not signed in", body = ErrorBody),
         (status = 404, description = "The caller has no such key", body = ErrorBody),
     )
 )]

@@ -38,6 +38,8 @@ pub(crate) struct Entry {
     /// What changed, old and new; never a value.
     detail: String,
     created_on: String,
+    /// From where the call came; empty for what is no call.
+    client_address: String,
     request_id: String,
     /// The caller's user id; `"0"` where none is known.
     created_by: Id,
@@ -68,6 +70,7 @@ impl From<v1::Entry> for Entry {
             object_type: object.r#type,
             detail: entry.detail,
             created_on: moment(entry.create_time).unwrap_or_default(),
+            client_address: event.client_address,
             request_id: event.request_id,
             created_by: Id(actor.user_id),
             event: event.event,

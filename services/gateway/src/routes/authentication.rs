@@ -116,6 +116,7 @@ impl From<JsonWebKey> for Key {
         (status = 400, description = "A field is missing, or both a password and an API key are there", body = ErrorBody),
         (status = 401, description = "Unknown user, wrong password or key, or disabled: one answer for all", body = ErrorBody),
         (status = 429, description = "Too many failures; see Retry-After", body = ErrorBody),
+        (status = 503, description = "Too many sign-ins at once, or a service does not answer; see Retry-After", body = ErrorBody),
     )
 )]
 pub(crate) async fn sign_in(
@@ -207,6 +208,7 @@ pub(crate) async fn sign_out(State(app): State<App>, caller: Caller, body: JsonB
         (status = 400, description = "The new password breaks a rule, which the message names", body = ErrorBody),
         (status = 401, description = "Not signed in", body = ErrorBody),
         (status = 403, description = "The old password is wrong, or the sign-in is too long ago", body = ErrorBody),
+        (status = 429, description = "Too many failures; see Retry-After", body = ErrorBody),
     )
 )]
 pub(crate) async fn change_password(

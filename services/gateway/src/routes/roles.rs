@@ -223,7 +223,7 @@ pub(crate) async fn get(State(app): State<App>, caller: Caller, Ids(ids): Ids<1>
         (status = 200, description = "The role as it is now", body = Role),
         (status = 400, description = "A field breaks a rule", body = ErrorBody),
         (status = 401, description = "Not signed in", body = ErrorBody),
-        (status = 403, description = "A permission is missing, or the role gives more than the caller holds", body = ErrorBody),
+        (status = 403, description = "A permission is missing, the role gives more than the caller holds, or the sign-in with a password that this takes is longer ago than 5 minutes", body = ErrorBody),
         (status = 404, description = "No such role", body = ErrorBody),
         (status = 409, description = "Another version, a name that is taken, or a role of the system", body = ErrorBody),
         (status = 412, description = "If-Match names another version", body = ErrorBody),

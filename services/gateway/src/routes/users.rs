@@ -226,6 +226,9 @@ fn read_role_ids(body: &mut Object) -> Result<Option<Vec<i64>>, Refusal> {
 const PATH: &str = "/v1/usermanagement/users";
 
 /// Creates a user.
+///
+/// Roles that give *Manage users and roles*, *Manage API access*, *Generate API key*, *View and manage settings* or AAE_Admin need a sign-in with a
+/// password within the last 5 minutes: an API key or a token of an API access does not give them.
 #[utoipa::path(
     post, path = "/v1/usermanagement/users", tag = "Users and roles", operation_id = "createUser",
     request_body = UserBody,
@@ -233,7 +236,7 @@ const PATH: &str = "/v1/usermanagement/users";
         (status = 201, description = "The new user", body = User<i64>),
         (status = 400, description = "A field breaks a rule", body = ErrorBody),
         (status = 401, description = "Not signed in", body = ErrorBody),
-        (status = 403, description = "A permission is missing, or the roles give more than the caller holds", body = ErrorBody),
+        (status = 403, description = "A permission is missing, the roles give more than the caller holds, or the sign-in with a password that this takes is longer ago than 5 minutes", body = ErrorBody),
         (status = 404, description = "No such role", body = ErrorBody),
         (status = 409, description = "The name is taken", body = ErrorBody),
     )
@@ -349,6 +352,10 @@ async fn one<I: From<i64> + ToSchema + Serialize>(app: &App, caller: Caller, id:
 }
 
 /// Changes the fields that the body carries.
+///
+/// A password, and roles that give *Manage users and roles*, *Manage API access*, *Generate API key*, *View and manage settings* or AAE_Admin, need a
+/// sign-in with a password within the last 5 minutes. A user who holds more than the caller gets another password or another username from a
+/// holder of AAE_Admin alone.
 #[utoipa::path(
     put, path = "/v1/usermanagement/users/{id}", tag = "Users and roles", operation_id = "updateUser",
     params(("id" = i64, Path, description = "The user's id"), ("If-Match" = Option<String>, Header, description = "The entity tag that was read")),
@@ -357,7 +364,7 @@ async fn one<I: From<i64> + ToSchema + Serialize>(app: &App, caller: Caller, id:
         (status = 200, description = "The user as it is now", body = User<i64>),
         (status = 400, description = "A field breaks a rule", body = ErrorBody),
         (status = 401, description = "Not signed in", body = ErrorBody),
-        (status = 403, description = "A permission is missing, or the roles give more than the caller holds", body = ErrorBody),
+        (status = 403, description = "A permission is missing, the user or the roles hold more than the caller, or the sign-in with a password that this takes is longer ago than 5 minutes", body = ErrorBody),
         (status = 404, description = "No such user or role", body = ErrorBody),
         (status = 409, description = "Another version, a name that is taken, or the last administrator", body = ErrorBody),
         (status = 412, description = "If-Match names another version", body = ErrorBody),

@@ -241,7 +241,21 @@ async fn a_binding_is_confirmed_and_taken_back() {
     let gateway = upstream.gateway();
     let answer = send(&gateway, "POST", "/v1/apiaccess/3/confirmation", "").await;
     assert_eq!((answer.outcome(), answer.header("etag")), ((200, shown()), Some("\"4\"")));
-    assert_eq!(upstream.asked::<ConfirmApiAccessRequest>().id, 3);
+    let read = ConfirmApiAccessRequest { id: 3, ..ConfirmApiAccessRequest::default() };
+    assert_eq!(upstream.asked::<ConfirmApiAccessRequest>(), read);
+    for body in [r#"{"version":4}"#, r#"{"version":"4","id":"3","unknown":1}"#] {
+        let headers = [("x-authorization", "t"), ("if-match", "\"4\"")];
+        send_with(&gateway, "POST", "/v1/apiaccess/3/confirmation", &headers, body).await;
+        let expected = ConfirmApiAccessRequest { version: Some(4), etag: "\"4\"".into(), ..read.clone() };
+        assert_eq!(upstream.asked::<ConfirmApiAccessRequest>(), expected, "{body}");
+    }
+    assert_forms_refused(
+        &upstream,
+        "POST",
+        "/v1/apiaccess/3/confirmation",
+        &[(r#"{"version":-1}"#, "version"), (r#"{"id":1}"#, "id")],
+    )
+    .await;
     send(&gateway, "DELETE", "/v1/apiaccess/3/confirmation", "").await.assert_empty(204, "withdrawn");
     assert_eq!(upstream.asked::<WithdrawApiAccessConfirmationRequest>().id, 3);
     upstream.refuse_for("ApiAccessService/ConfirmApiAccess", Reason::AuthRecentSignInRequired);

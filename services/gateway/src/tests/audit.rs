@@ -19,6 +19,7 @@ fn entry() -> Entry {
         actor: Some(Actor { user_id: 2, user_name: "ellie".into(), ..Actor::default() }),
         object: Some(Object { r#type: "credential".into(), id: "12".into(), name: "SharePoint Login".into() }),
         request_id: "r1".into(),
+        client_address: "192.0.2.7".into(),
         host_name: "h".into(),
         environment_name: "dev".into(),
         ..Event::default()
@@ -39,7 +40,8 @@ fn expected() -> Value {
         "id": "0198f6a2-7c1e-7d2a-9f3b-0c5d8e1a2b3c", "activityType": "READ_CREDENTIAL",
         "eventDescription": "ellie read values of SharePoint Login", "environmentName": "dev", "hostName": "h", "userName": "ellie",
         "status": "Successful", "source": "API", "objectName": "SharePoint Login", "objectType": "credential",
-        "detail": "attributes: Username", "createdOn": "2018-07-04T09:40:49.187Z", "requestId": "r1", "createdBy": "2",
+        "detail": "attributes: Username",
+        "createdOn": "2018-07-04T09:40:49.187Z", "clientAddress": "192.0.2.7", "clientAddress": "192.0.2.7", "requestId": "r1", "createdBy": "2",
         "event": "credential.value.read", "logIndex": "41"
     })
 }

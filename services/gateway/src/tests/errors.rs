@@ -1,14 +1,19 @@
 //! How refusals of services look over REST.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::response::Response;
 use coffre_error::{Reason, Refusal, code};
+use http::Request;
 use serde_json::json;
 use tonic::{Code, Status};
+use tower::ServiceExt as _;
 
 use super::{Upstream, send};
 use crate::error::http_status;
-use crate::{Config, Limits, StatusCodes};
+use crate::{Config, Gateway, Limits, StatusCodes};
 
 const GET: &str = "CredentialService/GetCredential";
 const PATH: &str = "/v2/credentialvault/credentials/12";
@@ -24,8 +29,8 @@ async fn every_reason_arrives_with_its_status_and_word() {
         assert_eq!(answer.code(), code(reason));
         assert_eq!(answer.json()["message"], "what was wrong and what to do");
         assert_eq!(answer.header("retry-after").is_some(), [429, 503].contains(&answer.status.as_u16()), "{reason:?}");
-        let challenged =
-            answer.status == 401 || [Reason::AuthTokenConflict, Reason::AuthzPermissionRequired].contains(&reason);
+        let challenged = answer.status == 401
+            || [Reason::AuthTokenConflict, Reason::AuthzPermissionRequired, Reason::AuthTokenKind].contains(&reason);
         assert_eq!(answer.header("www-authenticate").is_some(), challenged, "{reason:?}");
         assert_eq!(answer.header("content-type"), Some("application/json"));
     }
@@ -138,4 +143,64 @@ async fn a_missing_permission_is_501_only_with_the_documented_codes() {
         upstream.refuse_for(GET, reason);
         assert_eq!(send(&documented, "GET", PATH, "").await.status, 403, "{reason:?}");
     }
+}
+
+/// Sends a request from an address.
+async fn send_from(gateway: &Gateway, address: &str, method: &str, uri: &str) -> Response {
+    let mut request =
+        Request::builder().method(method).uri(uri).body(Body::from("{\"username\":\"u\",\"password\":\"p\"}")).unwrap();
+    request.extensions_mut().insert(address.parse::<IpAddr>().unwrap());
+    gateway.clone().oneshot(request).await.unwrap()
+}
+
+fn retry_after(answer: &Response) -> Option<&str> {
+    answer.headers().get("retry-after").map(|value| value.to_str().unwrap())
+}
+
+#[tokio::test]
+async fn an_address_with_too_many_requests_under_way_is_refused_alone() {
+    let upstream = Upstream::default();
+    let gate = upstream.hold();
+    let limits = Limits { requests: 8, requests_per_address: 1, ..Limits::default() };
+    let gateway = upstream.gateway_with(Config { limits, ..Config::default() });
+    let held = tokio::spawn({
+        let gateway = gateway.clone();
+        async move { send_from(&gateway, "2001:db8::1", "GET", PATH).await.status() }
+    });
+    while upstream.calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let refused = send_from(&gateway, "2001:db8::2", "GET", "/healthz").await;
+    assert_eq!((refused.status().as_u16(), retry_after(&refused)), (503, Some("1")));
+    assert_eq!(send_from(&gateway, "2001:db8:0:1::1", "GET", "/healthz").await.status(), 200);
+    gate.notify_one();
+    held.await.unwrap();
+    assert_eq!(send_from(&gateway, "2001:db8::2", "GET", "/healthz").await.status(), 200);
+}
+
+#[tokio::test]
+async fn sign_ins_that_wait_leave_places_to_other_calls() {
+    let upstream = Upstream::default();
+    let _never_opened = upstream.hold();
+    let limits = Limits { requests: 8, sign_ins: 1, ..Limits::default() };
+    let gateway = upstream.gateway_with(Config { limits, ..Config::default() });
+    let held = tokio::spawn({
+        let gateway = gateway.clone();
+        async move { send_from(&gateway, "192.0.2.1", "POST", "/v1/authentication").await.status() }
+    });
+    while upstream.calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    for (method, path) in [
+        ("POST", "/v1/authentication"),
+        ("POST", "/v2//authentication/"),
+        ("POST", "/oauth/token"),
+        ("POST", "//oauth/introspect"),
+        ("PUT", "/v1/authentication/password"),
+    ] {
+        let refused = send_from(&gateway, "192.0.2.2", method, path).await;
+        assert_eq!((refused.status().as_u16(), retry_after(&refused)), (503, Some("1")), "{method} {path}");
+    }
+    assert_eq!(send_from(&gateway, "192.0.2.1", "GET", "/healthz").await.status(), 200);
+    held.abort();
 }

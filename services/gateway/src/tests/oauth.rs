@@ -249,7 +249,7 @@ async fn a_resource_says_that_a_token_was_missing_not_accepted_or_of_too_few_rig
     for (reason, challenge) in [
         (Reason::AuthTokenRequired, "Bearer realm=\"coffre\""),
         (Reason::AuthTokenInvalid, "Bearer realm=\"coffre\", error=\"invalid_token\""),
-        (Reason::AuthTokenKind, "Bearer realm=\"coffre\", error=\"invalid_token\""),
+        (Reason::AuthTokenKind, "Bearer realm=\"coffre\", error=\"insufficient_scope\""),
         (Reason::AuthzPermissionRequired, "Bearer realm=\"coffre\", error=\"insufficient_scope\""),
     ] {
         upstream.refuse_for("DashboardService/GetDashboard", reason);

@@ -236,7 +236,7 @@ impl Session {
                 .await
                 .map(|answer| without_secret(&answer.is(200))),
             Protocol::Grpc => self
-                .grpc(operation::CONFIRM_API_ACCESS, v1::ConfirmApiAccessRequest { id })
+                .grpc(operation::CONFIRM_API_ACCESS, v1::ConfirmApiAccessRequest { id, ..Default::default() })
                 .await
                 .map(|answer: v1::ConfirmApiAccessResponse| ApiAccess::from_proto(answer.api_access.unwrap())),
         }

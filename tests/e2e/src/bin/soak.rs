@@ -1,6 +1,8 @@
 //! Long runs, outside the tests: `cargo xtask soak`. Prints its figures; ends with an error where anything was lost.
 //!
 //! - kills: the server is killed under load, again and again on the same data (see [`coffre_e2e::kills`]);
+//! - front door: the times of refused sign-ins of all kinds are compared by a rank test; very many token requests come from clients that nobody
+//!   knows, while memory of the server is watched;
 //! - load: reads and writes with one per cent of bad input, while memory, open files and threads of the server are watched.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
@@ -13,6 +15,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use coffre_e2e::api::{NewAttribute, NewValue, Protocol};
 use coffre_e2e::case::{Case, block_on};
+use coffre_e2e::front_door;
 use coffre_e2e::http::Http;
 use coffre_e2e::kills;
 use coffre_e2e::server::{Engine, Home};
@@ -28,6 +31,12 @@ struct Arguments {
     /// How long the load goes on, on each engine
     #[arg(long, default_value_t = 10)]
     minutes: u64,
+    /// How many refused sign-ins of each kind are measured, on each engine; 0: none
+    #[arg(long, default_value_t = 600)]
+    refusals: usize,
+    /// How many token requests come from clients that nobody knows, on each engine
+    #[arg(long, default_value_t = 1_000_000)]
+    clients: u64,
     /// How many connections the load has
     #[arg(long, default_value_t = 16)]
     connections: usize,
@@ -51,10 +60,65 @@ fn main() {
                 starts[starts.len() - 1],
             );
         }
+        if arguments.refusals > 0 {
+            refusals(engine, arguments.refusals);
+        }
+        if arguments.clients > 0 {
+            clients(engine, arguments.clients, arguments.connections);
+        }
         if arguments.minutes > 0 {
             block_on(load(engine, Duration::from_secs(arguments.minutes * 60), arguments.connections));
         }
     }
+}
+
+/// Compares refusals by their time, and ends where somebody could tell them apart.
+fn refusals(engine: Engine, samples: usize) {
+    let times = block_on(front_door::times(engine, samples));
+    let mut differ = Vec::new();
+    for kind in &times {
+        let beside = times.iter().find(|other| other.refusal == kind.refusal.beside()).unwrap();
+        let ranks = kind.compared(beside);
+        let found = match (kind.refusal == beside.refusal, ranks.differ()) {
+            (true, _) => "what the others are compared with".to_owned(),
+            (false, differ) => format!(
+                "longer than {:?} in {:.1} % of pairs, p = {:.4}{}",
+                beside.refusal,
+                ranks.longer * 100.0,
+                ranks.p,
+                if differ { ": THEY DIFFER" } else { "" }
+            ),
+        };
+        println!(
+            "{engine:?}: {samples} × {:<14} quartiles {:>7} {:>7} {:>7} µs, p95 {:>7} µs; {found}",
+            format!("{:?}", kind.refusal),
+            kind.quantile(0.25),
+            kind.quantile(0.5),
+            kind.quantile(0.75),
+            kind.quantile(0.95),
+        );
+        if ranks.differ() {
+            differ.push(kind.refusal);
+        }
+    }
+    assert!(differ.is_empty(), "refusals that their time tells apart: {differ:?}");
+}
+
+/// Watches the memory of a server that many unknown clients ask for tokens.
+fn clients(engine: Engine, requests: u64, connections: usize) {
+    let seen = std::sync::Mutex::new(Vec::new());
+    block_on(front_door::unknown_clients(engine, requests, connections, |sent, pid, elapsed| {
+        let now = usage(pid);
+        println!("{engine:?}: {sent:>8} unknown clients in {:>4} s: {now:?}", elapsed.as_secs());
+        seen.lock().unwrap().push(now);
+    }));
+    let seen = seen.into_inner().unwrap();
+    let (first, last) = (seen[seen.len() / 4], seen[seen.len() - 1]);
+    println!(
+        "{engine:?}: resident {} MiB after a quarter of the unknown clients, {} MiB after all",
+        first.resident_mib, last.resident_mib
+    );
+    assert!(last.resident_mib < first.resident_mib + first.resident_mib / 4 + 32, "memory grows with unknown clients");
 }
 
 /// What the kernel says about a process.

@@ -310,7 +310,7 @@ fn a_reset_password_must_be_changed_first_in_serve() {
             let user = case.basic("reset").await;
             let reset = coffre_e2e::canary::password("reset by the administrator");
             let change = UserChange { password: Some(reset.clone()), ..UserChange::default() };
-            case.admin.update_user(user.id, &change).await.ok();
+            case.recent_admin().await.update_user(user.id, &change).await.ok();
             crate::cases::within_a_second("the sessions end", async || {
                 user.list_credentials(&Default::default()).await.code() == Some("auth.token_invalid")
             })

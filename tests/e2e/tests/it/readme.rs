@@ -8,7 +8,7 @@ use serde_json::Value;
 const README: &str = include_str!("../../../../README.md");
 
 /// What differs from run to run; everything else must be as printed.
-const VOLATILE: [&str; 15] = [
+const VOLATILE: [&str; 19] = [
     "createdOn",
     "updatedOn",
     "createTime",
@@ -24,6 +24,10 @@ const VOLATILE: [&str; 15] = [
     "total",
     "detail",
     "clientAddress",
+    "expiresOn",
+    "lastUsedOn",
+    "hint",
+    "expires_in",
 ];
 
 struct Line {
@@ -113,7 +117,11 @@ fn every_line_of_the_story_answers_what_the_readme_shows() {
     // The second part uses the first one's token and credential.
     let (sharing, grpc) = (block("## Sharing through a locker"), block("## The story with `grpcurl`"));
     assert!(curl.len() >= 5 && sharing.len() >= 10 && grpc.len() >= 6, "the README lost its story");
+    let (program, key) = (block("## A program gets in"), block("A script that signs in as its user"));
+    assert!(program.len() >= 10 && key.len() >= 4, "the README lost its story");
     curl.extend(sharing);
+    curl.extend(program);
+    curl.extend(key);
     repeat(&curl, &server, folder);
     repeat(&grpc, &server, folder);
 }

@@ -3,12 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use coffre_e2e::api::{Api, Protocol};
+use coffre_e2e::api::{Api, Protocol, TOKEN, basic, form};
 use coffre_e2e::case::Case;
 use coffre_e2e::server::{Engine, Home};
+use serde_json::json;
 
 on_each_engine! {
     failed_sign_ins_are_throttled_alike_for_known_and_unknown_names,
+    every_door_and_every_spelling_counts_together,
 }
 
 /// Fails until the answer is 429; how often it was 401 before, and the delay.
@@ -63,4 +65,72 @@ async fn failed_sign_ins_are_throttled_alike_for_known_and_unknown_names(engine:
         let other = case.basic("other").await;
         from(2).anonymous().open(&other.username, &case.password_of(&other)).await;
     }
+}
+
+/// Tries a name at one of the doors, in the name of another address each time; the code of the refusal, if it is one.
+async fn knock(doors: &Doors<'_>, attempt: usize, username: &str, password: &str) -> Option<String> {
+    let forwarded = format!("198.51.100.{}", attempt % 250);
+    let rest = &doors.rest.http;
+    match attempt % 4 {
+        0 => {
+            let body = json!({"username": username, "password": password});
+            let request = rest.post("/v1/authentication").header("x-forwarded-for", &forwarded).json(&body);
+            let answer = request.send().await;
+            (answer.status != 200).then(|| answer.code())
+        }
+        1 => {
+            let fields = [("grant_type", "password"), ("username", username), ("password", password)];
+            let request = rest.post(TOKEN).header("x-forwarded-for", &forwarded);
+            let request = request.header("authorization", &basic(&doors.client.id, &doors.client.secret));
+            let answer = request.body(form(&fields)).send().await;
+            (answer.status != 200).then(|| answer.oauth_code())
+        }
+        2 => doors.grpc.anonymous().sign_in(username, password).await.code().map(ToOwned::to_owned),
+        _ => {
+            let answer = doors.grpc.anonymous().token_for_password(doors.client, username, password).await;
+            answer.code().map(ToOwned::to_owned)
+        }
+    }
+}
+
+/// The ways in, from one address.
+struct Doors<'c> {
+    rest: Api,
+    grpc: Api,
+    client: &'c coffre_e2e::api::Client,
+}
+
+async fn every_door_and_every_spelling_counts_together(engine: Engine) {
+    let server = Home::new(engine).start();
+    let case = Case::on(&server, Protocol::Rest).await;
+    let admin = case.api_administrator().await;
+    let (_, client) = case.access(&admin, "door").await;
+    let user = case.basic("knocker").await;
+    let from = |host: u8| Some(IpAddr::V4(Ipv4Addr::new(127, 79, 1, host)));
+    let api = |protocol, host| Api::from_address(&server, protocol, from(host));
+    let (alone, _) = exhaust(&api(Protocol::Rest, 2), &case.unique("alone")).await;
+
+    let doors = Doors { rest: api(Protocol::Rest, 3), grpc: api(Protocol::Grpc, 3), client: &client };
+    let wide: String = user.username.replace('k', "\u{ff4b}");
+    let spellings = [user.username.clone(), user.username.to_uppercase(), format!("  {} ", user.username), wide];
+    let mut failures = 0;
+    loop {
+        // Another spelling at another door each time.
+        let spelled = &spellings[(failures + failures / 4) % 4];
+        match knock(&doors, failures, spelled, "a wrong password").await.as_deref() {
+            Some("auth.sign_in_failed" | "oauth.invalid_grant") => failures += 1,
+            Some("auth.throttled") => break,
+            other => panic!("{other:?}"),
+        }
+        assert!(failures < 100, "a hundred wrong passwords are not throttled");
+    }
+    assert_eq!(failures, alone, "as many tries as at one door with one spelling");
+    // The block holds at each of them, for the right password too.
+    let password = case.password_of(&user);
+    for spelled in &spellings {
+        for door in 0..4 {
+            assert_eq!(knock(&doors, door, spelled, &password).await.as_deref(), Some("auth.throttled"), "{spelled}");
+        }
+    }
+    case.api.ledger.forget();
 }

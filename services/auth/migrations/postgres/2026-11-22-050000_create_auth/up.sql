@@ -168,9 +168,11 @@ CREATE TABLE sessions (
     api_access_secret_id BIGINT REFERENCES api_access_secrets (id),
     -- The API key with which it was opened.
     api_key_id BIGINT REFERENCES api_keys (id),
-    -- Of its refresh tokens, which are derived and not stored, the number of the newest, from 0, and when it was issued; none: it has none.
+    -- Of its refresh tokens, which are derived and not stored, the number of the newest, from 0, when it was issued, and for how many seconds
+    -- the access token beside it is good; none: it has none.
     refresh_generation BIGINT,
     refreshed_at BIGINT,
+    refreshed_life BIGINT,
     first_epoch BIGINT NOT NULL,
     epoch BIGINT NOT NULL,
     password_time BIGINT NOT NULL,
@@ -200,6 +202,8 @@ CREATE TABLE signing_keys (
 CREATE TABLE throttle_buckets (
     kind BIGINT NOT NULL,
     slot BIGINT NOT NULL,
+    -- Whose place it is: more bits of the hash that chose it.
+    tag BIGINT NOT NULL,
     failures BIGINT NOT NULL,
     pending BIGINT NOT NULL,
     blocked_until BIGINT NOT NULL,

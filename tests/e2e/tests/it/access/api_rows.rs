@@ -109,7 +109,8 @@ fn accesses() -> Vec<Row> {
             operation::LIST_API_ACCESSES,
             |_| auth::ListApiAccessesRequest::default().encode_to_vec(),
             |_| rest(Method::GET, "/v1/apiaccess"),
-            ADMINISTRATOR,
+            // Whoever manages none sees those that are bound to him.
+            [TOKEN, "", "", "", ""],
         ),
         row(
             operation::UPDATE_API_ACCESS,
@@ -135,7 +136,7 @@ fn accesses() -> Vec<Row> {
         ),
         row(
             operation::CONFIRM_API_ACCESS,
-            |it| auth::ConfirmApiAccessRequest { id: it.program.access }.encode_to_vec(),
+            |it| auth::ConfirmApiAccessRequest { id: it.program.access, ..Default::default() }.encode_to_vec(),
             |it| rest(Method::POST, path(it, "/confirmation")),
             [TOKEN, PERMISSION, NO_ACCESS, "", NO_ACCESS],
         ),

@@ -135,7 +135,7 @@ fn odd_accesses_and_keys_are_refused() {
                     access("RotateApiAccessSecret"),
                     RotateApiAccessSecretRequest { id, ..Default::default() }.encode_to_vec(),
                 ),
-                (access("ConfirmApiAccess"), ConfirmApiAccessRequest { id }.encode_to_vec()),
+                (access("ConfirmApiAccess"), ConfirmApiAccessRequest { id, ..Default::default() }.encode_to_vec()),
                 (access("WithdrawApiAccessConfirmation"), WithdrawApiAccessConfirmationRequest { id }.encode_to_vec()),
                 ("coffre.auth.v1.ApiKeyService/DeleteApiKey".to_owned(), DeleteApiKeyRequest { id }.encode_to_vec()),
             ] {

@@ -23,7 +23,10 @@ pub(crate) async fn an_api_access_lives_from_creation_to_deletion(case: &Case<'_
     assert_eq!((created.created_by, created.updated_by), (admin.id, admin.id));
     assert_eq!(admin.get_api_access(created.id).await.event("api_access.read").ok(), created);
     let by_name = Query::filter(Filter::new("clientId", "eq", &*wanted.client_id));
-    assert_eq!(admin.query_api_accesses(&by_name).await.event("api_access.listed").ok().items, [created.clone()]);
+    assert_eq!(
+        admin.query_api_accesses(&by_name).await.event("api_access.listed").ok().items,
+        std::slice::from_ref(&created)
+    );
 
     let change = ApiAccessChange {
         version: Some(0),
@@ -123,7 +126,7 @@ pub(crate) async fn api_accesses_are_administered_only_with_the_permission(case:
     for caller in [&plain, &basic] {
         let refused = caller.create_api_access(&new(case, "x")).await.refused(403, "authz.permission_required");
         assert!(refused.message.contains("Manage API access"), "the message names the permission: {refused:?}");
-        caller.query_api_accesses(&Query::default()).await.refused(403, "authz.permission_required");
+        assert!(caller.query_api_accesses(&Query::default()).await.ok().items.is_empty(), "nothing is bound to them");
         let read = caller.get_api_access(access.id).await;
         assert!(matches!(read.code(), Some("authz.permission_required" | "api_access.not_found")), "{read:?}");
         let change = ApiAccessChange { disabled: Some(true), ..ApiAccessChange::default() };

@@ -23,7 +23,7 @@ pub(crate) async fn an_api_key_lives_from_creation_to_revocation(case: &Case<'_>
     assert!(shown.hint.starts_with("coffre_ak_") && shown.hint.ends_with(&key[key.len() - 4..]), "{}", shown.hint);
     assert!(shown.hint.len() < 24, "a hint is no key: {}", shown.hint);
     assert_eq!((shown.name.as_str(), shown.used), ("nightly run", false));
-    assert_eq!(user.list_api_keys().await.ok(), [shown.clone()]);
+    assert_eq!(user.list_api_keys().await.ok(), std::slice::from_ref(&shown));
 
     let bot = case.anonymous().sign_in_with_key(&user.username, &key).await.about_user(&user.username);
     let bot = user.with_token(&bot.event("session.opened").ok().token);

@@ -148,7 +148,7 @@ pub(crate) async fn rule_1_7_programs_cannot_do_what_is_reserved(case: &Case<'_>
             assert_eq!(code.as_deref(), expected, "{what}");
         }
     }
-    by_oauth.delete_api_key(1).await.refused(401, "auth.token_kind");
+    by_oauth.delete_api_key(1).await.refused(403, "auth.token_kind");
     assert_eq!(it.operator.get_api_access(it.access).await.ok(), access, "a refusal changes nothing");
     assert_eq!(it.operator.list_api_keys().await.ok().len(), 1);
     case.anonymous().open(&it.operator.username, &old).await;
