@@ -87,9 +87,10 @@ impl fmt::Display for Fault {
 fn exit_code(reason: Reason) -> u8 {
     match reason {
         Reason::VaultKeyWrong | Reason::VaultKeyWeak | Reason::RequestInvalid => BAD_KEY,
-        Reason::AuthPasswordChangeRequired | Reason::AuthRecentSignInRequired | Reason::AuthzPermissionRequired => {
-            NOT_PERMITTED
-        }
+        Reason::AuthPasswordChangeRequired
+        | Reason::AuthTokenKind
+        | Reason::AuthRecentSignInRequired
+        | Reason::AuthzPermissionRequired => NOT_PERMITTED,
         _ => match coffre_error::grpc_code(reason) {
             tonic::Code::Unauthenticated => NOT_PERMITTED,
             tonic::Code::Unavailable
