@@ -68,6 +68,8 @@ pub struct Settings {
     pub token_life: Duration,
     /// Life of a session.
     pub session_life: Duration,
+    /// Whether short master keys are taken, where it was said.
+    pub short_master_keys: Option<bool>,
     /// How long open calls may go on after the stop.
     pub drain: Duration,
 }
@@ -110,6 +112,7 @@ impl Settings {
                 .unwrap_or(password_min_length >= GOOD_PASSWORD_LENGTH),
             token_life: Duration::from_secs(read.between("auth.token_life_seconds", 60, 86_400)),
             session_life: Duration::from_secs(read.between("auth.session_life_seconds", 60, 2_592_000)),
+            short_master_keys: read.optional("vault.short_master_keys", "true or false"),
             drain: Duration::from_secs(read.between("drain_seconds", 0, 600)),
         };
         if settings.session_life < settings.token_life {

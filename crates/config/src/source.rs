@@ -70,6 +70,11 @@ pub const SETTINGS: &[Setting] = &[
         "43200",
         "Life of a session in seconds, refreshes included; at least that of a token.",
     ),
+    plain(
+        "vault.short_master_keys",
+        "",
+        "`true` or `false`: take master keys of 6 to 15 characters, which can be guessed by whoever has a copy of the database. Absent: yes in dev, no in serve.",
+    ),
     plain("drain_seconds", "10", "How long open calls may go on after the stop, in seconds."),
 ];
 

@@ -1,7 +1,7 @@
 //! Sealed or open, as one value that readers take without a lock.
 //!
 //! ```text
-//! Sealed(g) --open(g', ring)--> Open(g', ring) --seal(g'')--> Sealed(g'')
+//! Sealed(g) --open(g', ring)--> Open(g', ring) --open(g'', ring')--> Open(g'', ring') --seal(g''')--> Sealed(g''')
 //! ```
 //!
 //! Every change raises the generation in the database first. A caller takes an [`Opened`] at its start and asks
@@ -20,6 +20,8 @@ pub struct Generation(pub i64);
 #[derive(Debug)]
 struct Snapshot {
     generation: Generation,
+    /// Since which generation the vault is open without a break.
+    open_since: Generation,
     keyring: Option<Arc<OpenKeyring>>,
 }
 
@@ -52,23 +54,29 @@ impl KeyringState {
     /// Starts sealed.
     #[must_use]
     pub fn sealed(generation: Generation) -> Self {
-        Self(ArcSwap::from_pointee(Snapshot { generation, keyring: None }))
+        Self(ArcSwap::from_pointee(Snapshot { generation, open_since: generation, keyring: None }))
     }
 
-    /// Opens the vault in a generation. An older generation than the present one changes nothing.
+    /// Opens the vault in a generation, or gives an open one another keyring: whoever took the one before may still use it. An older
+    /// generation than the present one changes nothing.
     pub fn open(&self, generation: Generation, keyring: OpenKeyring) {
-        self.put(Snapshot { generation, keyring: Some(Arc::new(keyring)) });
+        self.put(generation, Some(Arc::new(keyring)));
     }
 
     /// Seals the vault in a generation and lets go of its keys. An older generation than the present one changes nothing.
     pub fn seal(&self, generation: Generation) {
-        self.put(Snapshot { generation, keyring: None });
+        self.put(generation, None);
     }
 
-    fn put(&self, next: Snapshot) {
-        let next = Arc::new(next);
-        self.0
-            .rcu(|present| if present.generation > next.generation { Arc::clone(present) } else { Arc::clone(&next) });
+    fn put(&self, generation: Generation, keyring: Option<Arc<OpenKeyring>>) {
+        self.0.rcu(|present| {
+            if present.generation > generation {
+                return Arc::clone(present);
+            }
+            let goes_on = present.keyring.is_some() && keyring.is_some();
+            let open_since = if goes_on { present.open_since } else { generation };
+            Arc::new(Snapshot { generation, open_since, keyring: keyring.clone() })
+        });
     }
 
     /// Returns the open keyring; `None` while the vault is sealed.
@@ -79,11 +87,12 @@ impl KeyringState {
         Some(Opened { keyring, generation: present.generation })
     }
 
-    /// Says whether the vault is still open in the generation in which the keyring was taken.
+    /// Says whether the vault was not sealed since the keyring was taken. A new term or root key in between is no seal: what was sealed
+    /// under an old one opens under the new one.
     #[must_use]
     pub fn still_open(&self, opened: &Opened) -> bool {
         let present = self.0.load();
-        present.keyring.is_some() && present.generation == opened.generation
+        present.keyring.is_some() && present.open_since <= opened.generation
     }
 
     /// Returns the present generation.
@@ -113,6 +122,18 @@ mod tests {
         state.seal(Generation(2));
         assert!(!state.still_open(&opened));
         assert!(state.opened().is_none());
+        state.open(Generation(3), ring());
+        assert!(!state.still_open(&opened));
+    }
+
+    #[test]
+    fn a_new_keyring_in_an_open_vault_is_no_seal() {
+        let state = KeyringState::sealed(Generation(0));
+        state.open(Generation(1), ring());
+        let opened = state.opened().unwrap();
+        state.open(Generation(2), ring());
+        assert!(state.still_open(&opened));
+        state.seal(Generation(3));
         state.open(Generation(3), ring());
         assert!(!state.still_open(&opened));
     }

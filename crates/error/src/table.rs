@@ -22,6 +22,7 @@ pub const fn grpc_code(reason: Reason) -> Code {
         | Reason::OauthClientUnauthorized
         | Reason::OauthScopeInvalid
         | Reason::OauthGrantTypeUnsupported
+        | Reason::VaultKeyWeak
         | Reason::TransportKeyUnknown
         | Reason::TransportValueUnreadable
         | Reason::TransportValueTooLong => Code::InvalidArgument,
@@ -36,6 +37,7 @@ pub const fn grpc_code(reason: Reason) -> Code {
         | Reason::LockerLastOwner
         | Reason::LockerBeingDeleted
         | Reason::ApiAccessNotBindable
+        | Reason::VaultModeConflict
         | Reason::ApiKeyLimit
         | Reason::AttributeHasValues => Code::FailedPrecondition,
         Reason::RequestOverloaded
@@ -64,11 +66,12 @@ pub const fn grpc_code(reason: Reason) -> Code {
         | Reason::AuthTokenInvalid
         | Reason::AuthSignInFailed
         | Reason::OauthClientInvalid => Code::Unauthenticated,
-        Reason::AuthThrottled => Code::ResourceExhausted,
+        Reason::AuthThrottled | Reason::VaultKeyThrottled => Code::ResourceExhausted,
         Reason::AuthPasswordChangeRequired
         | Reason::AuthTokenKind
         | Reason::AuthRecentSignInRequired
         | Reason::AuthPasswordWrong
+        | Reason::VaultKeyWrong
         | Reason::AuthzPermissionRequired
         | Reason::AuthzSelfGrant
         | Reason::AuthzGrantExceeds
@@ -87,10 +90,11 @@ pub const fn grpc_code(reason: Reason) -> Code {
         | Reason::CredentialVersionConflict
         | Reason::LockerVersionConflict
         | Reason::ApiAccessVersionConflict
+        | Reason::VaultKeysChanged
         | Reason::AttributeVersionConflict
         | Reason::ValueVersionConflict
         | Reason::StoreConflict => Code::Aborted,
-        Reason::Unspecified | Reason::ValueCorrupt | Reason::Internal => Code::Internal,
+        Reason::Unspecified | Reason::ValueCorrupt | Reason::VaultKeyDamaged | Reason::Internal => Code::Internal,
     }
 }
 
@@ -181,6 +185,12 @@ pub const fn code(reason: Reason) -> &'static str {
         Reason::ApiKeyNotFound => "api_key.not_found",
         Reason::ApiKeyNameTaken => "api_key.name_taken",
         Reason::ApiKeyLimit => "api_key.limit",
+        Reason::VaultKeyWrong => "vault.key_wrong",
+        Reason::VaultKeyThrottled => "vault.key_throttled",
+        Reason::VaultKeyWeak => "vault.key_weak",
+        Reason::VaultKeyDamaged => "vault.key_damaged",
+        Reason::VaultKeysChanged => "vault.keys_changed",
+        Reason::VaultModeConflict => "vault.mode_conflict",
         Reason::Unspecified | Reason::Internal => "internal",
     }
 }

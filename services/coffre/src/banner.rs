@@ -3,8 +3,18 @@
 use std::net::SocketAddr;
 
 use coffre_config::Settings;
+use coffre_secret::SecretText;
 
 use crate::password::FirstPassword;
+
+/// Shows the recovery key of a new vault, this once.
+pub(crate) fn recovery_key(key: &SecretText) {
+    println!(
+        "The vault's recovery key is\n\n  {}\n\n\
+         It opens the vault when its key file or master key is lost, and is not shown again: write it down and keep it away from the vault.\n",
+        key.expose()
+    );
+}
 
 /// Prints it. A generated password is shown here, this once.
 pub(crate) fn print(

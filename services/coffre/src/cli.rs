@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::operator::KeysArgs;
+
 /// An open credential vault for automation.
 #[derive(Debug, Parser)]
 #[command(name = "coffre", version, about, long_about = None, disable_help_subcommand = true)]
@@ -25,7 +27,13 @@ pub(crate) enum Command {
         flags: Flags,
     },
     /// Make keys, schema and first administrator, once
-    Init(Flags),
+    Init {
+        /// New file for the vault's recovery key, for the owner's eyes alone, in place of the screen
+        #[arg(long, value_name = "FILE")]
+        recovery_key_out: Option<PathBuf>,
+        #[command(flatten)]
+        flags: Flags,
+    },
     /// Bring the schema up to date
     Migrate(Flags),
     /// Look at the settings
@@ -38,6 +46,8 @@ pub(crate) enum Command {
     },
     /// Ask the management port of a running process whether it can serve; exit code 0 or 1
     Healthcheck(Flags),
+    /// Look after the keys of a running vault: status, apply, mode, seal, unseal, rotate, recovery, drill, slots
+    Keys(KeysArgs),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -74,6 +74,7 @@ pub(crate) async fn compose(
         outbox: stores.vault.outbox.clone(),
         clock: clock.clone(),
         express_key: keys.express,
+        keys: key_settings(settings, form),
         auth: to_auth.clone(),
         locker: to_locker,
         audit: to_audit.clone(),
@@ -116,6 +117,7 @@ pub(crate) async fn compose(
     );
     let vault = Arc::new(vault);
     metrics::register_streams(&registry, &authenticator, &vault)?;
+    metrics::register_vault(&registry, &vault)?;
     let guard = Guard {
         authenticator: authenticator.clone(),
         clock,
@@ -158,6 +160,13 @@ pub(crate) fn auth_config(settings: &Settings, form: Form) -> coffre_auth::Confi
         password_strength_check: settings.password_strength_check,
         force_password_change: form == Form::Serve,
         ..coffre_auth::Config::default()
+    }
+}
+
+fn key_settings(settings: &Settings, form: Form) -> coffre_vault::KeySettings {
+    coffre_vault::KeySettings {
+        short_master_keys: settings.short_master_keys.unwrap_or(form == Form::Dev),
+        ..coffre_vault::KeySettings::default()
     }
 }
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use coffre_authn::Authenticator;
 use coffre_config::Settings;
-use coffre_gateway::Readiness;
+use coffre_gateway::{Readiness, VaultSeal};
 use coffre_rpc::Front;
 use coffre_telemetry::{Health, State};
+use coffre_types::Timestamp;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -54,7 +55,14 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) async fn run(self, stop: CancellationToken) {
         let databases = self.stores.all().map(|(name, store)| (self.health.component(name), store.clone()));
-        let [sessions, shares, audit] = ["sessions", "shares", "relay"].map(|name| self.health.component(name));
+        let [sessions, shares, audit, seal] =
+            ["sessions", "shares", "relay", "seal"].map(|name| self.health.component(name));
+        if let Some(since) = self.vault.sealed_since() {
+            tracing::warn!(
+                since = since.to_rfc3339_millis(),
+                "the vault is sealed from the start; `coffre keys status` says what opens it"
+            );
+        }
         loop {
             for (component, store) in &databases {
                 component.set(match store.database.is_up() {
@@ -75,6 +83,12 @@ impl Watch {
                 true => State::Degraded(format!("the audit log is {} s behind; nothing is lost", behind.as_secs())),
                 false => State::Ready,
             });
+            let sealed_since = self.vault.sealed_since();
+            seal.set(seal_state(sealed_since));
+            self.readiness.set_vault(match sealed_since {
+                Some(since) => VaultSeal::Sealed { since },
+                None => VaultSeal::Open,
+            });
             let ready = self.health.is_ready() && !stop.is_cancelled();
             self.readiness.set(ready);
             self.front.set_serving(ready).await;
@@ -85,5 +99,32 @@ impl Watch {
         }
         self.readiness.set(false);
         self.front.set_serving(false).await;
+    }
+}
+
+/// A sealed vault is ready: everything but values works, and nobody can unseal a process to which no request goes.
+fn seal_state(sealed_since: Option<Timestamp>) -> State {
+    match sealed_since {
+        Some(since) => State::Degraded(format!(
+            "the vault is sealed since {}; `coffre keys status` says what opens it",
+            since.to_rfc3339_millis()
+        )),
+        None => State::Ready,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_vault_is_ready_and_says_since_when() {
+        let health = Health::default();
+        let seal = health.component("seal");
+        seal.set(seal_state(Some(Timestamp::from_seconds(1_530_697_249))));
+        assert!(health.is_ready());
+        let State::Degraded(why) = seal_state(Some(Timestamp::from_seconds(1_530_697_249))) else { panic!("ready") };
+        assert!(why.contains("sealed since 2018-07-04T09:40:49.000Z"), "{why}");
+        assert_eq!(seal_state(None), State::Ready);
     }
 }

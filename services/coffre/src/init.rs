@@ -1,6 +1,8 @@
 //! A new installation: keys, schema, root key, signing key, first administrator. Once.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -12,7 +14,7 @@ use crate::compose::{Form, auth_config};
 use crate::keys::{self, Keys};
 use crate::password::{self, FirstPassword};
 use crate::stores::{self, Stores};
-use crate::{lock, settings as read};
+use crate::{banner, lock, settings as read};
 
 /// The key files. `serve` wants them outside of the data folder, so that a copy of the data is not a copy of the keys.
 pub(crate) fn keys_folder(settings: &Settings) -> anyhow::Result<PathBuf> {
@@ -28,7 +30,7 @@ pub(crate) fn keys_folder(settings: &Settings) -> anyhow::Result<PathBuf> {
 }
 
 /// `coffre init`.
-pub(crate) async fn command(settings: Settings) -> anyhow::Result<()> {
+pub(crate) async fn command(settings: Settings, recovery_key_out: Option<&Path>) -> anyhow::Result<()> {
     let url = read::database(&settings, true)?;
     let _lock = match url.folder() {
         Some(folder) => {
@@ -45,7 +47,28 @@ pub(crate) async fn command(settings: Settings) -> anyhow::Result<()> {
     keys::make(&folder, false)?;
     let keys = keys::load(&folder)?;
     let opened = Stores::open(&url, &settings.environment, &keys.audit)?;
-    let made = if_new(&settings, &opened, &keys, Form::Serve).await?;
+    // Before anything is made: a key that cannot be written would be lost.
+    let file = match recovery_key_out {
+        Some(path) => {
+            let file = keys::private_file(path).with_context(|| format!("{} cannot be made", path.display()))?;
+            Some((path, file))
+        }
+        None => None,
+    };
+    let mut shown = false;
+    let made = if_new(&settings, &opened, &keys, Form::Serve, |key| {
+        shown = true;
+        match file {
+            Some((path, file)) => write_recovery_key(key, path, file),
+            None => banner::recovery_key(key),
+        }
+    })
+    .await;
+    if let Some(path) = recovery_key_out.filter(|_| !shown) {
+        // No key was made: its file is empty.
+        std::fs::remove_file(path).with_context(|| format!("the empty file {} stays", path.display()))?;
+    }
+    let made = made?;
     opened.stop();
     let Some(first) = made else {
         bail!("this store is initialised already; nothing was changed");
@@ -61,6 +84,20 @@ pub(crate) async fn command(settings: Settings) -> anyhow::Result<()> {
         println!("The administrator is \"{}\", with the password that you gave.", settings.admin_username);
     }
     Ok(())
+}
+
+/// Writes the recovery key into its file; where that fails it is shown, which is better than lost.
+fn write_recovery_key(key: &SecretText, path: &Path, mut file: File) {
+    match writeln!(file, "{}", key.expose()).and_then(|()| file.sync_all()) {
+        Ok(()) => println!(
+            "The vault's recovery key is in {}: write it down, keep it away from the vault, and delete the file.",
+            path.display()
+        ),
+        Err(error) => {
+            eprintln!("coffre: the recovery key cannot be written to {}: {error}", path.display());
+            banner::recovery_key(key);
+        }
+    }
 }
 
 /// `coffre migrate`.
@@ -85,18 +122,24 @@ pub(crate) async fn migrate(settings: Settings) -> anyhow::Result<()> {
 
 /// Makes what is missing of an installation. Returns the first password where the administrator was made now.
 ///
-/// Vault comes first and auth last: whoever can sign in finds everything there, and a crash in between is mended by the next try.
+/// Vault comes first and auth last: whoever can sign in finds everything there, and a crash in between is mended by the next try. The
+/// recovery key is shown at once, since no later try has it.
 pub(crate) async fn if_new(
     settings: &Settings,
     stores: &Stores,
     keys: &Keys,
     form: Form,
+    show_recovery_key: impl FnOnce(&SecretText),
 ) -> anyhow::Result<Option<FirstPassword>> {
     if coffre_auth::is_initialised(&stores.auth.database).await? {
         return Ok(None);
     }
-    match coffre_vault::init(stores.vault.database.clone(), &stores.vault.outbox, &keys.express).await {
-        Ok(()) | Err(coffre_vault::Error::Initialised) => {}
+    let Some(express) = &keys.express else { bail!("express.key is missing in the folder of the keys") };
+    match coffre_vault::init(stores.vault.database.clone(), &stores.vault.outbox, express).await {
+        Ok(key) => show_recovery_key(&key),
+        Err(coffre_vault::Error::Initialised) => {
+            println!("The vault was made by an earlier try, which showed its recovery key.\n");
+        }
         Err(error) => return Err(error).context("the vault cannot be initialised"),
     }
     let first = password::first(settings)?;

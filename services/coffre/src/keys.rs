@@ -3,7 +3,7 @@
 //! | file | what it keys |
 //! | --- | --- |
 //! | `auth.key` | password hashes, signing keys at rest, hashed names |
-//! | `express.key` | the vault's express slot |
+//! | `express.key` | the vault's express slot; in the mode Manual it may be away |
 //! | `audit.key` | the MACs of the audit's streams |
 
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
@@ -20,17 +20,19 @@ const KEY_BYTES: usize = 32;
 /// The keys of one installation.
 pub(crate) struct Keys {
     pub(crate) auth: SecretBytes,
-    pub(crate) express: SecretBytes,
+    pub(crate) express: Option<SecretBytes>,
     pub(crate) audit: SecretBytes,
 }
 
-const FILES: [&str; 3] = ["auth.key", "express.key", "audit.key"];
+const FILES: [&str; 3] = ["auth.key", EXPRESS, "audit.key"];
+const EXPRESS: &str = "express.key";
 
 /// Makes the files that are not there yet, for a store that has not begun. A store that has begun needs the keys that it was begun with:
-/// none is made for it.
+/// none is made for it. Whether it needs the express key is for the vault to say: people may hold its key, or the recovery key.
 pub(crate) fn make(folder: &Path, begun: bool) -> anyhow::Result<()> {
     if begun {
-        let missing: Vec<&str> = FILES.into_iter().filter(|name| !folder.join(name).exists()).collect();
+        let missing: Vec<&str> =
+            FILES.into_iter().filter(|name| *name != EXPRESS && !folder.join(name).exists()).collect();
         if !missing.is_empty() {
             bail!(
                 "{} is missing in {}, and this store was begun with it: put back the file that was there",
@@ -48,12 +50,7 @@ pub(crate) fn make(folder: &Path, begun: bool) -> anyhow::Result<()> {
         }
         let mut key = [0_u8; KEY_BYTES];
         aws_lc_rs::rand::fill(&mut key).context("the system gave no random bytes")?;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .with_context(|| format!("{} cannot be written", path.display()))?;
+        let mut file = private_file(&path).with_context(|| format!("{} cannot be written", path.display()))?;
         file.write_all(&key)?;
         file.sync_all()?;
     }
@@ -63,8 +60,15 @@ pub(crate) fn make(folder: &Path, begun: bool) -> anyhow::Result<()> {
 
 /// Reads the keys.
 pub(crate) fn load(folder: &Path) -> anyhow::Result<Keys> {
-    let [auth, express, audit] = FILES.map(|name| read(&folder.join(name)));
-    Ok(Keys { auth: auth?, express: express?, audit: audit? })
+    let read_file = |name| read(&folder.join(name));
+    let (auth, audit) = (read_file("auth.key")?, read_file("audit.key")?);
+    let express = folder.join(EXPRESS).try_exists().context("the folder of the keys cannot be read")?;
+    Ok(Keys { auth, express: express.then(|| read_file(EXPRESS)).transpose()?, audit })
+}
+
+/// Makes a file that only its owner may read. One that is there already stays as it is.
+pub(crate) fn private_file(path: &Path) -> std::io::Result<fs::File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 fn read(path: &Path) -> anyhow::Result<SecretBytes> {
@@ -130,6 +134,19 @@ mod tests {
         let refused = make(folder.path(), true).unwrap_err().to_string();
         assert!(refused.contains("audit.key") && refused.contains("put back"), "{refused}");
         assert!(!folder.path().join("audit.key").exists());
+    }
+
+    #[test]
+    fn whether_a_vault_needs_its_key_file_is_not_said_here() {
+        let folder = tempfile::tempdir().unwrap();
+        make(folder.path(), false).unwrap();
+        assert!(load(folder.path()).unwrap().express.is_some());
+        fs::remove_file(folder.path().join(EXPRESS)).unwrap();
+        make(folder.path(), true).unwrap();
+        assert!(load(folder.path()).unwrap().express.is_none());
+        fs::write(folder.path().join(EXPRESS), b"").unwrap();
+        fs::set_permissions(folder.path().join(EXPRESS), Permissions::from_mode(0o600)).unwrap();
+        assert!(load(folder.path()).err().unwrap().to_string().contains("exactly 32 bytes"));
     }
 
     #[test]

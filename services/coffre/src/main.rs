@@ -3,6 +3,7 @@
 //! - `cli` names the commands, `settings` reads what they are told.
 //! - `keys`, `lock` and `stores` hold what an installation has on disk.
 //! - `compose` wires the services of a process; `run` serves them until the stop; `init` makes a new installation.
+//! - `operator` holds the commands that call a running server.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the binary talks to people")]
@@ -15,6 +16,7 @@ mod init;
 mod keys;
 mod lock;
 mod metrics;
+mod operator;
 mod password;
 #[cfg(test)]
 mod rpcs;
@@ -44,9 +46,12 @@ fn main() -> ExitCode {
         }
         Command::Dev(flags) => with_settings(flags, run::dev),
         Command::Serve { service: Service::All, flags } => with_settings(flags, run::serve_all),
-        Command::Init(flags) => with_settings(flags, init::command),
+        Command::Init { recovery_key_out, flags } => {
+            with_settings(flags, async move |settings| init::command(settings, recovery_key_out.as_deref()).await)
+        }
         Command::Migrate(flags) => with_settings(flags, init::migrate),
         Command::Healthcheck(flags) => with_settings(flags, health::check),
+        Command::Keys(args) => return operator::run(&args),
     };
     ended.unwrap_or_else(|code| code)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use coffre_audit_client::Lag;
 use coffre_authn::Authenticator;
+use coffre_types::Timestamp;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, IntGauge, Opts, Registry};
@@ -40,6 +41,9 @@ const STREAM_AGE: (&str, &str) = (
     "coffre_change_stream_age_seconds",
     "How old what a service knows of another one's changes is; beyond 0.8 s it asks at each call.",
 );
+const SEALED: (&str, &str) = ("coffre_vault_sealed", "1 while the vault is sealed, 0 while it is open.");
+const SEALED_SINCE: (&str, &str) =
+    ("coffre_vault_sealed_since_seconds", "Since when the vault is sealed, in seconds since 1970; 0 while it is open.");
 const RESERVATIONS: (&str, &str) =
     ("coffre_reservations_waiting", "Places in lockers that are reserved for credentials which are about to enter.");
 const DELETIONS: (&str, &str) =
@@ -116,6 +120,24 @@ pub(crate) fn register_streams(
     registry.register(Box::new(readings))
 }
 
+/// Adds whether the vault is sealed, and since when.
+pub(crate) fn register_vault(registry: &Registry, vault: &Arc<coffre_vault::App>) -> Result<(), prometheus::Error> {
+    let vault = vault.clone();
+    register_seal(registry, move || vault.sealed_since())
+}
+
+fn register_seal(
+    registry: &Registry,
+    since: impl Fn() -> Option<Timestamp> + Clone + Send + Sync + 'static,
+) -> Result<(), prometheus::Error> {
+    let opts = |(name, help): (&str, &str)| Opts::new(name, help).const_label("service", "vault");
+    let mut readings = Readings::default();
+    let sealed = since.clone();
+    readings.add(opts(SEALED), move || f64::from(u8::from(sealed().is_some())))?;
+    readings.add(opts(SEALED_SINCE), move || since().map_or(0.0, |since| as_f64(since.micros() / 1_000_000)))?;
+    registry.register(Box::new(readings))
+}
+
 /// What other services take part in, and what is not finished yet.
 pub(crate) struct Pending {
     reservations: IntGauge,
@@ -167,13 +189,42 @@ mod tests {
     #[test]
     fn the_page_has_a_line_for_each() {
         let page = include_str!("../../../docs/metrics.md");
-        let named = GAUGES.iter().map(|(name, help, _)| (*name, *help)).chain([STREAM_AGE, RESERVATIONS, DELETIONS]);
+        let named = GAUGES.iter().map(|(name, help, _)| (*name, *help)).chain([
+            STREAM_AGE,
+            SEALED,
+            SEALED_SINCE,
+            RESERVATIONS,
+            DELETIONS,
+        ]);
         for (name, help) in named {
             assert!(
                 page.lines().any(|line| line.starts_with(&format!("| `{name}` |")) && line.contains(help)),
                 "docs/metrics.md lacks {name}: {help}"
             );
         }
+    }
+
+    #[test]
+    fn a_sealed_vault_says_since_when() {
+        let registry = Registry::new();
+        let sealed = Arc::new(std::sync::Mutex::new(None));
+        let told = sealed.clone();
+        register_seal(&registry, move || *told.lock().expect("whole")).expect("once");
+        let lines = || {
+            let mut text = Vec::new();
+            TextEncoder::new().encode(&registry.gather(), &mut text).expect("text");
+            let text = String::from_utf8(text).expect("UTF-8");
+            text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let expected = |sealed: &str, since: &str| {
+            [
+                format!("coffre_vault_sealed{{service=\"vault\"}} {sealed}"),
+                format!("coffre_vault_sealed_since_seconds{{service=\"vault\"}} {since}"),
+            ]
+        };
+        assert_eq!(lines(), expected("0", "0"));
+        *sealed.lock().expect("whole") = Some(Timestamp::from_seconds(1_800_000_000));
+        assert_eq!(lines(), expected("1", "1800000000"));
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(crate) async fn dev(settings: Settings) -> anyhow::Result<()> {
     keys::make(&folder, stores::is_begun(&url).await?)?;
     let keys = keys::load(&folder)?;
     let opened = Stores::open(&url, &settings.environment, &keys.audit)?;
-    let first = init::if_new(&settings, &opened, &keys, Form::Dev).await?;
+    let first = init::if_new(&settings, &opened, &keys, Form::Dev, banner::recovery_key).await?;
     let listeners = Listeners::bind(&settings).await?;
     let (http, grpc, management) = listeners.addresses()?;
     serve(&settings, Form::Dev, opened, keys, listeners, || {

@@ -1,9 +1,10 @@
 //! What the gateway is told at its start.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use coffre_types::Timestamp;
 use ipnet::IpNet;
 
 use crate::metrics::RestMetrics;
@@ -116,29 +117,62 @@ impl Default for Limits {
 
 /// Whether requests can be answered: a switch that the process turns, shared by its clones.
 #[derive(Clone, Debug)]
-pub struct Readiness(Arc<AtomicBool>);
+pub struct Readiness(Arc<Switch>);
+
+#[derive(Debug)]
+struct Switch {
+    ready: AtomicBool,
+    vault: Mutex<Option<VaultSeal>>,
+}
+
+/// Whether the vault is open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum VaultSeal {
+    /// Values can be read and written.
+    Open,
+    /// Everything but values can.
+    Sealed {
+        /// Since when.
+        since: Timestamp,
+    },
+}
 
 impl Readiness {
+    fn new(ready: bool) -> Self {
+        Self(Arc::new(Switch { ready: AtomicBool::new(ready), vault: Mutex::new(None) }))
+    }
+
     /// Ready from the start.
     #[must_use]
     pub fn ready() -> Self {
-        Self(Arc::new(AtomicBool::new(true)))
+        Self::new(true)
     }
 
     /// Not ready until told otherwise.
     #[must_use]
     pub fn not_yet() -> Self {
-        Self(Arc::new(AtomicBool::new(false)))
+        Self::new(false)
     }
 
     /// Turns the switch.
     pub fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::Relaxed);
+        self.0.ready.store(ready, Ordering::Relaxed);
     }
 
     /// Reads the switch.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.ready.load(Ordering::Relaxed)
+    }
+
+    /// Tells how the vault is: a sealed one is no reason to send requests elsewhere.
+    pub fn set_vault(&self, vault: VaultSeal) {
+        *self.0.vault.lock().unwrap_or_else(PoisonError::into_inner) = Some(vault);
+    }
+
+    /// Returns how the vault is; `None` where nobody told.
+    #[must_use]
+    pub fn vault(&self) -> Option<VaultSeal> {
+        *self.0.vault.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

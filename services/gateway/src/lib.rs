@@ -42,7 +42,7 @@ mod wire;
 mod tests;
 
 pub use clients::{Channels, Clients};
-pub use config::{Config, Limits, Readiness, StatusCodes};
+pub use config::{Config, Limits, Readiness, StatusCodes, VaultSeal};
 pub use edge::Gateway;
 pub use metrics::RestMetrics;
 pub use public_url::PublicUrl;

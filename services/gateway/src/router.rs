@@ -26,8 +26,8 @@ use crate::refusals::Refusals;
 use crate::request::App;
 use crate::routes::{
     api_access, api_access_secret, api_keys, attribute_values, audit, authentication, credential_access, credentials,
-    dashboard, holdings, keys, locker_consumers, locker_credentials, locker_members, lockers, oauth as tokens,
-    oauth_metadata, operations, permissions, roles, users,
+    dashboard, holdings, keys, locker_consumers, locker_credentials, locker_members, lockers, mode, oauth as tokens,
+    oauth_metadata, operations, permissions, roles, rotation, users,
 };
 
 /// What the document says beside its routes.
@@ -130,8 +130,14 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(locker_members::set, locker_members::remove))
         .routes(routes!(locker_credentials::list))
         .routes(routes!(locker_credentials::assign, locker_credentials::withdraw))
-        .routes(routes!(keys::mode))
-        .routes(routes!(keys::master_key))
+        .routes(routes!(mode::get, mode::set))
+        .routes(routes!(keys::master_key, keys::apply))
+        .routes(routes!(keys::drill))
+        .routes(routes!(keys::seal))
+        .routes(routes!(keys::unseal))
+        .routes(routes!(keys::replace_recovery_key))
+        .routes(routes!(keys::slots))
+        .routes(routes!(rotation::start, rotation::get))
         .routes(routes!(keys::transport_key))
         .routes(routes!(audit::list_by_query))
         .routes(routes!(audit::get))

@@ -6,6 +6,7 @@ use std::time::Duration;
 use coffre_audit_client::Outbox;
 use coffre_channel::Channel;
 use coffre_crypto::Key256;
+use coffre_crypto::slot::{Slot, SlotKind};
 use coffre_db::Database;
 use coffre_db::list::PageTokens;
 use coffre_proto::holdings::internal::v1::holdings_service_server::HoldingsServiceServer;
@@ -15,16 +16,18 @@ use coffre_proto::vault::v1::credential_service_server::CredentialServiceServer;
 use coffre_proto::vault::v1::dashboard_service_server::DashboardServiceServer;
 use coffre_proto::vault::v1::key_service_server::KeyServiceServer;
 use coffre_rpc::ServiceParts;
-use coffre_secret::SecretBytes;
-use coffre_types::Clock;
+use coffre_secret::{SecretBytes, SecretText};
+use coffre_types::{Clock, Timestamp};
 use diesel_migrations::EmbeddedMigrations;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::api::{AttributeValues, Contents, Credentials, Dashboards, Holdings, Keys, RPCS};
 use crate::audit::Audit;
+use crate::domain::keys::KeySettings;
 use crate::keyring::{self, Keyring, OpenError};
 use crate::lockers::Lockers;
+use crate::reencryption::{Meter, Reencryption};
 use crate::shares::ShareCache;
 use crate::store::{POSTGRES, SQLITE, Store};
 use crate::transport::TransportKeys;
@@ -42,8 +45,10 @@ pub struct Deps {
     pub outbox: Outbox,
     /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// The express key: 32 bytes.
-    pub express_key: SecretBytes,
+    /// The express key: 32 bytes. In the mode Manual there may be none.
+    pub express_key: Option<SecretBytes>,
+    /// What the installation says about keys.
+    pub keys: KeySettings,
     /// The way to auth's internal side; it may be filled later.
     pub auth: Channel,
     /// The way to locker's internal side; it may be filled later.
@@ -77,6 +82,12 @@ impl App {
         self.vault.keyring.is_open()
     }
 
+    /// Says since when the vault is sealed in this process, for readiness and metrics; `None` while it is open.
+    #[must_use]
+    pub fn sealed_since(&self) -> Option<Timestamp> {
+        self.vault.keyring.sealed_since()
+    }
+
     /// Says whether locker was heard lately, for readiness and metrics: otherwise it is asked at every call that hangs on it.
     #[must_use]
     pub fn hears_locker(&self) -> bool {
@@ -90,17 +101,18 @@ impl App {
     }
 }
 
-/// Follows the seal state and keeps transport keys.
+/// Follows the seal state, keeps transport keys, and re-encrypts values.
 #[derive(Clone)]
 pub struct Background {
     keyring: Arc<Keyring>,
     transport: Arc<TransportKeys>,
+    reencryption: Reencryption,
 }
 
 impl Background {
     /// Runs until it is told to stop.
     pub async fn run(self, stop: CancellationToken) {
-        tokio::join!(self.keyring.watch(&stop), self.transport.keep(&stop));
+        tokio::join!(self.keyring.watch(&stop), self.transport.keep(&stop), self.reencryption.run(&stop));
     }
 }
 
@@ -110,39 +122,64 @@ pub fn migrations() -> (EmbeddedMigrations, EmbeddedMigrations) {
     (SQLITE, POSTGRES)
 }
 
-/// Makes the vault's keys, once: root key, express slot, first term, in one audited transaction.
+/// Makes the vault's keys, once: root key, express slot, recovery slot, first term, in one audited transaction. Returns the recovery key: it
+/// is shown to somebody now, or lost.
 ///
 /// # Errors
 /// [`OpenError::Initialised`] the second time; nothing changes then.
-pub async fn init(database: Database, outbox: &Outbox, express_key: &SecretBytes) -> Result<(), Error> {
+pub async fn init(database: Database, outbox: &Outbox, express_key: &SecretBytes) -> Result<SecretText, Error> {
     let key = Key256::from_secret(express_key)?;
     keyring::initialise(&Store::new(database), &outbox.site(), &key).await
 }
 
-/// Wires the service and opens the vault with the express key. A database that does not answer yet, and a vault that was sealed on
-/// purpose, are no errors: it stays sealed and follows.
+/// Wires the service and opens the vault with the express key. A database that does not answer yet, a vault that was sealed on purpose, and
+/// one whose key only people have, are no errors: it stays sealed and follows. So too where the key file is lost or the express slot is
+/// damaged, and there is a recovery slot: the recovery key opens the vault then.
 ///
 /// # Errors
-/// [`OpenError::Uninitialised`], [`OpenError::WrongKey`], [`OpenError::Damaged`].
+/// [`OpenError::Uninitialised`], [`OpenError::KeyLength`]; without a recovery slot [`OpenError::WrongKey`], [`OpenError::NoKeyFile`],
+/// [`OpenError::Damaged`].
 pub async fn build(deps: Deps) -> Result<App, Error> {
-    let Deps { database, outbox, clock, express_key, auth, locker, audit } = deps;
+    let Deps { database, outbox, clock, express_key, keys, auth, locker, audit } = deps;
     let store = Store::new(database);
     let site = outbox.site();
-    let key = Key256::from_secret(&express_key)?;
+    let key = express_key.as_ref().map(Key256::from_secret).transpose()?;
     let keyring = Arc::new(Keyring::new(store.clone(), site.clone(), clock.clone(), key));
     match keyring.refresh().await {
         Err(OpenError::Store(error)) if error.is_transient() => {
             tracing::warn!(%error, "the vault stays sealed until its database answers");
         }
+        Err(error @ (OpenError::WrongKey | OpenError::NoKeyFile | OpenError::Damaged)) => {
+            let slot = store.read(|tx| Ok(tx.slot(SlotKind::Recovery)?)).await;
+            if slot.ok().flatten().is_none_or(|slot| Slot::from_bytes(slot).is_err()) {
+                return Err(error);
+            }
+            tracing::error!(%error, "the vault stays sealed until somebody applies the recovery key");
+        }
         opened => opened?,
     }
     let transport = Arc::new(TransportKeys::new(store.clone(), keyring.clone(), clock.clone()));
-    let background = Background { keyring: keyring.clone(), transport: transport.clone() };
+    let meter = Arc::new(Meter::default());
+    let reencryption = Reencryption::new(store.clone(), keyring.clone(), site.clone(), clock.clone(), meter.clone());
+    let background = Background { keyring: keyring.clone(), transport: transport.clone(), reencryption };
     let tokens = PageTokens::new(&outbox.key().derived("page-tokens"));
     let shares = Arc::new(ShareCache::new(locker.clone(), clock.clone()));
     let following = coffre_changes::consumer::start(shares.clone());
     let (users, lockers, audit) = (Users::new(auth), Lockers::new(locker), Audit::new(audit));
-    let vault = Arc::new(Vault { store, keyring, transport, users, shares, following, lockers, audit, clock, tokens });
+    let vault = Arc::new(Vault {
+        store,
+        keyring,
+        transport,
+        users,
+        shares,
+        following,
+        lockers,
+        audit,
+        clock,
+        tokens,
+        keys,
+        meter,
+    });
 
     let values = AttributeValueServiceServer::new(AttributeValues(vault.clone()))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)

@@ -9,14 +9,18 @@ use std::time::{Duration, Instant};
 
 use coffre_audit_client::{ActivityType, CallRecord, Site};
 use coffre_crypto::keyring::{OpenKeyring, RootKey, Term};
+use coffre_crypto::recovery::RecoveryKey;
 use coffre_crypto::slot::{Slot, SlotKind};
 use coffre_crypto::state::{Generation, KeyringState, Opened};
 use coffre_crypto::{CryptoError, Key256};
-use coffre_types::Clock;
+use coffre_secret::SecretText;
+use coffre_types::{Clock, Timestamp};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::domain::error::VaultError;
-use crate::store::Store;
+use crate::store::{Store, Tx};
 
 /// How old the last look at the seal state may be.
 pub const FRESH: Duration = Duration::from_millis(800);
@@ -39,6 +43,9 @@ pub enum OpenError {
     /// The slot or a term does not open under the right key.
     #[error("the key slot or a term in the vault's database is damaged: restore it from a backup")]
     Damaged,
+    /// There is no key file, and the mode is Express.
+    #[error("the mode is Express and there is no key file: put it back, or apply the recovery key")]
+    NoKeyFile,
     /// The key file is no key.
     #[error("the express key must have 32 bytes")]
     KeyLength,
@@ -61,13 +68,14 @@ impl From<CryptoError> for OpenError {
     }
 }
 
-/// Makes root key, express slot and first term in one transaction.
+/// Makes root key, express slot, recovery slot and first term in one transaction. Returns the recovery key, which is nowhere else.
 ///
 /// # Errors
 /// [`OpenError::Initialised`] where that was done before; nothing changes then.
-pub async fn initialise(store: &Store, site: &Arc<Site>, express_key: &Key256) -> Result<(), OpenError> {
+pub async fn initialise(store: &Store, site: &Arc<Site>, express_key: &Key256) -> Result<SecretText, OpenError> {
     let root = RootKey::generate()?;
-    let slot = Slot::express(&root, express_key)?;
+    let recovery = RecoveryKey::generate()?;
+    let slots = [Slot::express(&root, express_key)?, Slot::recovery(&root, &recovery)?];
     let term = root.new_term(Term::FIRST)?;
     let record = CallRecord::system(site.clone(), "vault.initialised", ActivityType::ConfigureCredentialVault);
     record.object("vault", "", "");
@@ -78,16 +86,19 @@ pub async fn initialise(store: &Store, site: &Arc<Site>, express_key: &Key256) -
         if tx.seal_state()?.is_some() {
             return Ok(false);
         }
-        tx.insert_keys(&slot, SlotKind::Express, &term, now)?;
+        tx.insert_keys(&slots, &term, now)?;
         Ok(true)
     });
     match done.await {
-        Ok(true) => Ok(()),
+        Ok(true) => Ok(recovery.to_text()),
         Ok(false) | Err(VaultError::Store(coffre_db::Error::Unique(_))) => Err(OpenError::Initialised),
         Err(VaultError::Store(error)) => Err(error.into()),
         Err(other) => Err(OpenError::Store(coffre_db::Error::Bug(other.to_string()))),
     }
 }
+
+/// How many keys may wait for their turn to be tried: each may take 256 MiB for seconds, one after the other.
+const TURNS: usize = 4;
 
 /// The keys of this process.
 pub struct Keyring {
@@ -95,18 +106,95 @@ pub struct Keyring {
     store: Store,
     site: Arc<Site>,
     clock: Arc<dyn Clock>,
-    express_key: Key256,
+    express_key: Option<Key256>,
     looked_at: Mutex<Instant>,
+    /// Held while the state of this process and that of the database are brought together.
     opening: tokio::sync::Mutex<()>,
+    turns: Arc<Semaphore>,
+    sealed_since: Mutex<Option<Timestamp>>,
 }
+
+/// A turn at trying a key, until it is dropped.
+pub type Turn = OwnedSemaphorePermit;
 
 impl Keyring {
     /// Starts sealed.
     #[must_use]
-    pub fn new(store: Store, site: Arc<Site>, clock: Arc<dyn Clock>, express_key: Key256) -> Self {
+    pub fn new(store: Store, site: Arc<Site>, clock: Arc<dyn Clock>, express_key: Option<Key256>) -> Self {
         let looked_at = Mutex::new(clock.monotonic());
         let state = KeyringState::sealed(Generation(0));
-        Self { state, store, site, clock, express_key, looked_at, opening: tokio::sync::Mutex::new(()) }
+        let sealed_since = Mutex::new(Some(clock.now()));
+        let turns = Arc::new(Semaphore::new(TURNS));
+        let opening = tokio::sync::Mutex::new(());
+        Self { state, store, site, clock, express_key, looked_at, opening, turns, sealed_since }
+    }
+
+    /// Returns the key of the key file.
+    #[must_use]
+    pub fn express_key(&self) -> Option<&Key256> {
+        self.express_key.as_ref()
+    }
+
+    /// Takes a turn at trying a key.
+    ///
+    /// # Errors
+    /// `KeyThrottled` where too many wait.
+    pub fn turn(&self) -> Result<Turn, VaultError> {
+        self.turns.clone().try_acquire_owned().map_err(|_| VaultError::KeyThrottled(Duration::from_secs(1)))
+    }
+
+    /// Says since when the vault is sealed in this process; `None` while it is open.
+    #[must_use]
+    pub fn sealed_since(&self) -> Option<Timestamp> {
+        self.sealed_since.lock().map_or_else(|poisoned| *poisoned.into_inner(), |since| *since)
+    }
+
+    fn put(&self, generation: Generation, keyring: OpenKeyring) {
+        let term = keyring.current().get();
+        if !keyring.is_memory_locked() {
+            tracing::debug!("the system does not lock the pages of the keys into memory");
+        }
+        self.state.open(generation, keyring);
+        self.note(None);
+        tracing::info!(generation = generation.0, term, "the vault is open");
+    }
+
+    fn close(&self, generation: Generation, since: Timestamp) {
+        self.state.seal(generation);
+        self.note(Some(since));
+    }
+
+    /// Keeps since when the vault is sealed, and says so once.
+    fn note(&self, since: Option<Timestamp>) {
+        let mut known = match self.sealed_since.lock() {
+            Ok(known) => known,
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        match (*known, since) {
+            (None, Some(since)) if !self.is_open() => {
+                tracing::warn!(since = since.to_rfc3339_millis(), "the vault is sealed");
+                *known = Some(since);
+            }
+            (Some(_), None) if self.is_open() => *known = None,
+            _ => {}
+        }
+    }
+
+    /// Looks at the seal state now.
+    ///
+    /// # Errors
+    /// `Sealed` where the vault cannot open itself, or the database.
+    pub async fn look(&self) -> Result<(), VaultError> {
+        self.refresh().await.map_err(|error| match error {
+            OpenError::Store(error) => VaultError::Store(error),
+            _ => VaultError::Sealed,
+        })
+    }
+
+    /// Returns the generation in which the vault is open in this process.
+    #[must_use]
+    pub fn generation_open(&self) -> Option<i64> {
+        self.state.opened().map(|opened| opened.generation().0)
     }
 
     /// Returns the open keyring.
@@ -115,10 +203,7 @@ impl Keyring {
     /// `Sealed`, or the database where the state is not fresh and cannot be read.
     pub async fn opened(&self) -> Result<Opened, VaultError> {
         if self.age() > FRESH {
-            self.refresh().await.map_err(|error| match error {
-                OpenError::Store(error) => VaultError::Store(error),
-                _ => VaultError::Sealed,
-            })?;
+            self.look().await?;
         }
         self.state.opened().ok_or(VaultError::Sealed)
     }
@@ -152,9 +237,9 @@ impl Keyring {
             self.store.read(|tx| Ok(tx.seal_state()?)).await.map_err(store_error)?.ok_or(OpenError::Uninitialised)?;
         let generation = Generation(row.generation);
         if row.sealed {
-            self.state.seal(generation);
+            self.close(generation, row.since);
         } else if self.state.generation() != generation || !self.is_open() {
-            self.open_itself(generation).await?;
+            self.follow(generation).await?;
         }
         if let Ok(mut looked_at) = self.looked_at.lock() {
             *looked_at = started;
@@ -162,19 +247,31 @@ impl Keyring {
         Ok(())
     }
 
-    async fn open_itself(&self, generation: Generation) -> Result<(), OpenError> {
+    /// Opens the vault in a generation in which it is not sealed on purpose: with the root key that this process has, or with the express
+    /// key. In the mode Manual it stays closed where neither does.
+    async fn follow(&self, generation: Generation) -> Result<(), OpenError> {
         let _one = self.opening.lock().await;
-        if self.state.generation() == generation && self.is_open() {
+        let present = self.state.generation();
+        if present > generation || (present == generation && self.is_open()) {
             return Ok(());
         }
-        self.state.seal(generation);
+        let loaded = self.store.read(|tx| Ok((tx.slots()?, tx.terms()?))).await.map_err(store_error)?;
+        let (slots, terms) = loaded;
+        if let Some(ring) = self.state.opened().and_then(|opened| opened.keyring().reload(&terms).ok()) {
+            self.put(generation, ring);
+            return Ok(());
+        }
+        self.close(generation, self.clock.now());
+        if slots.is_empty() {
+            return Err(OpenError::Damaged);
+        }
+        let Some(slot) = slots.into_iter().find(|slot| slot.kind == SlotKind::Express) else { return Ok(()) };
+        let key = self.express_key.as_ref().ok_or(OpenError::NoKeyFile)?;
+        let root = Slot::from_bytes(slot.bytes)?.open_express(key)?;
+        let keyring = OpenKeyring::open(&root, &terms)?;
         let record = CallRecord::system(self.site.clone(), "vault.opened", ActivityType::ConnectCredentialVault);
         record.object("vault", "", "");
         record.detail("mode", "Express");
-        let loaded = self.store.read(|tx| Ok((tx.slot(SlotKind::Express)?, tx.terms()?))).await.map_err(store_error)?;
-        let (Some(slot), terms) = loaded else { return Err(OpenError::Damaged) };
-        let root = Slot::from_bytes(slot)?.open_express(&self.express_key)?;
-        let keyring = OpenKeyring::open(&root, &terms)?;
         // The entry is committed before the first value can be read; a seal that came meanwhile wins.
         let unchanged = self
             .store
@@ -189,13 +286,34 @@ impl Keyring {
             .await;
         match unchanged {
             Ok(()) => {
-                tracing::info!(generation = generation.0, term = keyring.current().get(), "the vault is open");
-                self.state.open(generation, keyring);
+                self.put(generation, keyring);
                 Ok(())
             }
             Err(VaultError::Sealed) => Ok(()),
             Err(error) => Err(store_error(error)),
         }
+    }
+
+    /// Changes the keys or the seal in the database, and then here. The change returns the generation that it left, and the keyring that is
+    /// open in it; without one the vault is sealed here.
+    ///
+    /// It must not be stopped in between: whoever calls puts it into a task of its own ([`detached`]).
+    ///
+    /// # Errors
+    /// What the change refuses, and the database.
+    pub async fn change(
+        &self,
+        record: &Arc<CallRecord>,
+        change: impl Fn(&mut Tx<'_>) -> Result<Changed, VaultError> + Send + 'static,
+    ) -> Result<(), VaultError> {
+        let _one = self.opening.lock().await;
+        let now = self.clock.now();
+        match self.store.write(record, change).await? {
+            Changed::Open(generation, keyring) => self.put(Generation(generation), keyring),
+            Changed::Sealed(generation) => self.close(Generation(generation), now),
+            Changed::Nothing => {}
+        }
+        Ok(())
     }
 
     /// Follows the seal state until it is told to stop.
@@ -212,6 +330,41 @@ impl Keyring {
             }
         }
     }
+}
+
+/// What a change left.
+#[derive(Debug)]
+pub enum Changed {
+    /// The vault is open in a generation, with this keyring.
+    Open(i64, OpenKeyring),
+    /// The vault is sealed in a generation.
+    Sealed(i64),
+    /// All is as it was.
+    Nothing,
+}
+
+/// Runs what must come to its end, whether or not the caller waits for it.
+///
+/// # Errors
+/// What it returns; a bug where it panicked.
+pub async fn detached<T: Send + 'static>(
+    work: impl Future<Output = Result<T, VaultError>> + Send + 'static,
+) -> Result<T, VaultError> {
+    tokio::spawn(work.in_current_span()).await.unwrap_or_else(|_| Err(ended_early()))
+}
+
+/// Runs what takes long without waiting for anything.
+///
+/// # Errors
+/// What it returns; a bug where it panicked.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, VaultError> + Send + 'static,
+) -> Result<T, VaultError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(ended_early()))
+}
+
+fn ended_early() -> VaultError {
+    VaultError::Store(coffre_db::Error::Bug("a change of keys ended early".to_owned()))
 }
 
 fn store_error(error: VaultError) -> OpenError {

@@ -5,6 +5,7 @@
 //! vault   the use cases as the api calls them: keys and users are gathered, the store gets one closure
 //! domain  what each call means; the matrix of rights (policy); ports that ask for permits
 //! store   the tables, on SQLite and PostgreSQL
+//! reencryption         values sealed anew under the newest term, in the background
 //! keyring, transport   whether the vault is open; keys that hide values on their way
 //! shares, lockers      what lockers share, kept until locker says that it changed; what else is asked of locker. users: of auth, audit: of the audit
 //! app     the wiring
@@ -18,6 +19,7 @@ mod audit;
 pub mod domain;
 pub mod keyring;
 mod lockers;
+pub mod reencryption;
 mod shares;
 pub mod store;
 pub mod transport;
@@ -27,6 +29,7 @@ pub mod vault;
 pub use api::RPCS;
 pub use app::{App, Background, Deps, Error, build, init, migrations};
 pub use audit::Audit;
+pub use domain::keys::KeySettings;
 pub use lockers::Lockers;
 pub use shares::ShareCache;
 pub use users::Users;

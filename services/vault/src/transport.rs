@@ -135,6 +135,7 @@ impl TransportKeys {
         if self.known.load().first().is_some_and(|known| known.created_at > fresh) {
             return Ok(());
         }
+        let generation = opened.generation().0;
         let made = tokio::task::spawn_blocking(move || -> Result<TransportRow, VaultError> {
             let key = TransportKey::generate()?;
             let public_key = public_key(&key)?;
@@ -143,7 +144,8 @@ impl TransportKeys {
         });
         let row = made.await.unwrap_or(Err(VaultError::TransportKeyPending))?;
         let old = now.minus(ACCEPTED);
-        let added = self.store.write_unaudited(move |tx| Ok(tx.add_transport_key(&row, fresh, old)?)).await?;
+        let added =
+            self.store.write_unaudited(move |tx| Ok(tx.add_transport_key(&row, fresh, old, generation)?)).await?;
         if added {
             tracing::info!("a new transport key is in use");
         }

@@ -8,7 +8,9 @@
 mod access;
 mod dashboard;
 mod holdings;
+mod keys;
 mod lockers;
+mod rotation;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,12 +27,14 @@ use crate::audit::Audit;
 use crate::domain::Asker;
 use crate::domain::credentials::{self, TransferCommand};
 use crate::domain::error::VaultError;
+use crate::domain::keys::KeySettings;
 use crate::domain::model::{NewCredential, View};
 use crate::domain::patch::CredentialPatch;
 use crate::domain::shares::{Gap, Sharing};
 use crate::domain::values::{self, CreateValues, ListValues, Opened, UpdateValue, Written};
 use crate::keyring::Keyring;
 use crate::lockers::Lockers;
+use crate::reencryption::Meter;
 use crate::shares::ShareCache;
 use crate::store::list::{self, CredentialQuery};
 use crate::store::{Store, Tx};
@@ -38,6 +42,7 @@ use crate::transport::TransportKeys;
 use crate::users::Users;
 
 pub use dashboard::Dashboard;
+pub use rotation::Progress;
 
 type Result<T> = std::result::Result<T, VaultError>;
 
@@ -78,6 +83,10 @@ pub struct Vault {
     pub clock: Arc<dyn Clock>,
     /// What makes page tokens.
     pub tokens: PageTokens,
+    /// What the installation says about keys.
+    pub keys: KeySettings,
+    /// How fast values are re-encrypted.
+    pub meter: Arc<Meter>,
 }
 
 const NOT_ASKED: Sharing = Sharing::Unknown(Gap::NotAsked);

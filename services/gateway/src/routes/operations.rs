@@ -7,6 +7,7 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::config::VaultSeal;
 use crate::error::{ErrorBody, Failure};
 use crate::request::{App, json};
 
@@ -15,6 +16,22 @@ use crate::request::{App, json};
 struct Health {
     #[schema(examples("ok"))]
     status: &'static str,
+}
+
+/// Whether the process can answer, and how the vault is.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Ready {
+    #[schema(examples("ready"))]
+    status: &'static str,
+    /// `open` or `sealed`; absent where this process does not know.
+    #[schema(examples("open"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vault: Option<&'static str>,
+    /// Since when the vault is sealed; absent where it is not.
+    #[schema(examples("2027-01-10T12:00:00.000Z"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealed_since: Option<String>,
 }
 
 /// Which version runs.
@@ -35,14 +52,20 @@ pub(crate) async fn health() -> Response {
     json(StatusCode::OK, &Health { status: "ok" })
 }
 
-/// Says whether requests can be answered. A sealed vault counts as ready.
+/// Says whether requests can be answered, and whether the vault is open. A sealed vault counts as ready.
 #[utoipa::path(
     get, path = "/readyz", tag = "Operations", operation_id = "readiness", security(()),
-    responses((status = 200, description = "It is ready", body = Health), (status = 503, description = "Not yet, or not any more", body = ErrorBody))
+    responses((status = 200, description = "It is ready", body = Ready), (status = 503, description = "Not yet, or not any more", body = ErrorBody))
 )]
 pub(crate) async fn ready(State(app): State<App>) -> Response {
-    if app.config.readiness.is_ready() {
-        return json(StatusCode::OK, &Health { status: "ready" });
+    let readiness = &app.config.readiness;
+    if readiness.is_ready() {
+        let (vault, sealed_since) = match readiness.vault() {
+            None => (None, None),
+            Some(VaultSeal::Open) => (Some("open"), None),
+            Some(VaultSeal::Sealed { since }) => (Some("sealed"), Some(since.to_rfc3339_millis())),
+        };
+        return json(StatusCode::OK, &Ready { status: "ready", vault, sealed_since });
     }
     Failure::from(Refusal::new(Reason::ServiceUnavailable, "the server is starting or stopping; repeat the request"))
         .into_response()

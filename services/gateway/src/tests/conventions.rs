@@ -2,10 +2,12 @@
 
 use coffre_proto::auth::v1::{SignInRequest, SignInResponse, User};
 use coffre_proto::vault::v1::{GetCredentialRequest, GetCredentialResponse, ListCredentialsRequest};
+use coffre_types::Timestamp;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{Upstream, assert_forms_refused, send, send_with};
-use crate::Config;
+use crate::{Config, VaultSeal};
 
 const CREDENTIAL: &str = "/v2/credentialvault/credentials/12";
 
@@ -445,6 +447,13 @@ async fn operations_need_no_token_and_no_service() {
     for path in ["/healthz", "/readyz", "/version", "/openapi.json", "/docs/index.html"] {
         assert_eq!(send_with(&gateway, "GET", path, &[], "").await.status, 200, "{path}");
     }
+    let ready = async || send_with(&gateway, "GET", "/readyz", &[], "").await.outcome();
+    assert_eq!(ready().await, (200, json!({"status": "ready"})));
+    readiness.set_vault(VaultSeal::Open);
+    assert_eq!(ready().await, (200, json!({"status": "ready", "vault": "open"})));
+    readiness.set_vault(VaultSeal::Sealed { since: Timestamp::from_seconds(1_530_697_249) });
+    let sealed = json!({"status": "ready", "vault": "sealed", "sealedSince": "2018-07-04T09:40:49.000Z"});
+    assert_eq!(ready().await, (200, sealed), "sealed is no reason to send requests elsewhere");
     readiness.set(false);
     let answer = send_with(&gateway, "GET", "/readyz", &[], "").await;
     assert_eq!(answer.status, 503);

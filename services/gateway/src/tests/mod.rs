@@ -11,6 +11,7 @@ mod dashboard;
 mod document;
 mod errors;
 mod holdings;
+mod keys;
 mod locker_contents;
 mod lockers;
 mod oauth;

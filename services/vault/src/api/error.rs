@@ -140,6 +140,40 @@ fn refusal(error: VaultError) -> Refusal {
             "the vault is sealed: values cannot be read or written until it is opened",
         )
         .retry_after(SEALED),
+        E::KeyWrong => Refusal::new(
+            Reason::VaultKeyWrong,
+            "the key is none that opens this vault: it is mistyped, of another vault, or was replaced",
+        ),
+        E::KeyFileWrong => Refusal::new(
+            Reason::VaultKeyWrong,
+            "the key file of the server is not the one of this vault: put it back, or send the recovery key",
+        ),
+        E::KeyThrottled(wait) => Refusal::new(
+            Reason::VaultKeyThrottled,
+            "too many wrong keys were tried, or too many keys at once; this one was not looked at: repeat the call later",
+        )
+        .retry_after(wait.max(SOON)),
+        E::KeyWeak { setting } => {
+            let words = if setting {
+                "the new master key has fewer than 16 characters: choose a longer one; the server takes shorter ones only where its \
+                 settings say so"
+            } else {
+                "the new master key has fewer than 6 characters: choose a longer one"
+            };
+            Refusal::new(Reason::VaultKeyWeak, words).violation("private_key", "is too short")
+        }
+        E::KeyDamaged => {
+            tracing::error!("a key slot or a term in the vault's database is damaged");
+            Refusal::new(
+                Reason::VaultKeyDamaged,
+                "the slot of this key, or a term, is damaged in the database: open the vault with another key, or restore a backup",
+            )
+        }
+        E::KeysChanged => Refusal::new(
+            Reason::VaultKeysChanged,
+            "somebody else changed the keys or the seal at the same time; nothing was done: look at them and repeat the call",
+        ),
+        E::ModeConflict(words) => Refusal::new(Reason::VaultModeConflict, words),
         E::TransportKeyUnknown => Refusal::new(
             Reason::TransportKeyUnknown,
             "the encryption key is none of ours, or no longer accepted: get it again from …/keys/transport/public",

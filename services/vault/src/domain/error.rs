@@ -1,5 +1,7 @@
 //! Why the vault refuses.
 
+use std::time::Duration;
+
 use coffre_crypto::CryptoError;
 use coffre_types::{AttributeId, LockerId, Permission, UserId, ValueId};
 
@@ -108,6 +110,30 @@ pub enum VaultError {
     /// The vault is sealed.
     #[error("the vault is sealed")]
     Sealed,
+    /// The key is none that opens this vault.
+    #[error("the key is wrong")]
+    KeyWrong,
+    /// The server's key file is not the one of this vault, or it has none.
+    #[error("the key file is wrong")]
+    KeyFileWrong,
+    /// Too many wrong keys, or too many at once.
+    #[error("too many keys: wait {0:?}")]
+    KeyThrottled(Duration),
+    /// The new master key is too short, or too short without the setting that allows it.
+    #[error("the master key is too short")]
+    KeyWeak {
+        /// A setting would allow it.
+        setting: bool,
+    },
+    /// A slot or a term does not open under the right key.
+    #[error("a key slot is damaged")]
+    KeyDamaged,
+    /// Somebody else changed the keys at the same time.
+    #[error("the keys were changed meanwhile")]
+    KeysChanged,
+    /// The call does not belong to the present mode; the text says why.
+    #[error("{0}")]
+    ModeConflict(&'static str),
     /// No transport key of ours has this public key.
     #[error("unknown transport key")]
     TransportKeyUnknown,

@@ -4,13 +4,16 @@
 //! - [`shares`]: what lockers share with a caller, as far as it is known.
 //! - [`credentials`], [`values`], [`contents`], [`access`], [`holdings`]: one function a call. Each runs within one transaction that it is
 //!   given as a port.
+//! - [`keys`]: the keys that people type; [`attempts`]: how wrong ones slow down the next.
 //! - [`ports`]: what a transaction can do.
 
 pub mod access;
+pub mod attempts;
 pub mod contents;
 pub mod credentials;
 pub mod error;
 pub mod holdings;
+pub mod keys;
 pub mod model;
 pub mod patch;
 pub mod policy;

@@ -1,13 +1,15 @@
-//! Slots, terms, the seal state and transport keys.
+//! Slots, terms, the seal state, wrong keys and transport keys.
 
 use coffre_crypto::keyring::{Term, WrappedTerm};
 use coffre_crypto::slot::{Slot, SlotKind};
 use coffre_db::Error;
+use coffre_db::dialect::Insert;
 use coffre_types::{TENANT, Timestamp};
 use diesel::prelude::*;
 
 use super::Tx;
-use super::schema::{key_slots, seal_state, terms, transport_keys};
+use super::schema::{key_attempts, key_slots, seal_state, terms, transport_keys};
+use crate::domain::attempts::Attempts;
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -18,6 +20,19 @@ pub struct SealRow {
     pub generation: i64,
     /// Sealed on purpose.
     pub sealed: bool,
+    /// When that last changed.
+    pub since: Timestamp,
+}
+
+/// A slot as it is stored.
+#[derive(Clone, Debug)]
+pub struct SlotRow {
+    /// Who holds its key.
+    pub kind: SlotKind,
+    /// The slot.
+    pub bytes: Vec<u8>,
+    /// When it was made.
+    pub created_at: Timestamp,
 }
 
 /// A transport key, its private half sealed.
@@ -38,17 +53,33 @@ impl Tx<'_> {
     /// What the database says.
     pub fn seal_state(&mut self) -> Result<Option<SealRow>> {
         let row = seal_state::table
-            .select((seal_state::generation, seal_state::sealed))
-            .get_result::<(i64, bool)>(self.conn)
+            .select((seal_state::generation, seal_state::sealed, seal_state::updated_at))
+            .get_result::<(i64, bool, i64)>(self.conn)
             .optional()?;
-        Ok(row.map(|(generation, sealed)| SealRow { generation, sealed }))
+        let row = row.map(|(generation, sealed, at)| SealRow { generation, sealed, since: Timestamp::from_micros(at) });
+        Ok(row)
     }
 
-    /// Writes the first seal state, slot and term.
+    /// Raises the generation by one where it is still this, and says whether it was.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn raise_generation(&mut self, from: i64, sealed: bool, now: Timestamp) -> Result<bool> {
+        let raised = diesel::update(seal_state::table.filter(seal_state::generation.eq(from)))
+            .set((
+                seal_state::generation.eq(from.saturating_add(1)),
+                seal_state::sealed.eq(sealed),
+                seal_state::updated_at.eq(now.micros()),
+            ))
+            .execute(self.conn)?;
+        Ok(raised == 1)
+    }
+
+    /// Writes the first seal state, slots and term.
     ///
     /// # Errors
     /// [`Error::Unique`] where the vault is initialised already.
-    pub fn insert_keys(&mut self, slot: &Slot, kind: SlotKind, term: &WrappedTerm, now: Timestamp) -> Result<()> {
+    pub fn insert_keys(&mut self, slots: &[Slot], term: &WrappedTerm, now: Timestamp) -> Result<()> {
         diesel::insert_into(seal_state::table)
             .values((
                 seal_state::id.eq(1_i64),
@@ -58,14 +89,29 @@ impl Tx<'_> {
                 seal_state::updated_at.eq(now.micros()),
             ))
             .execute(self.conn)?;
+        for slot in slots {
+            self.insert_slot(slot, now)?;
+        }
+        self.insert_term(term, now)
+    }
+
+    fn insert_slot(&mut self, slot: &Slot, created_at: Timestamp) -> Result<()> {
         diesel::insert_into(key_slots::table)
             .values((
                 key_slots::tenant_id.eq(TENANT.get()),
-                key_slots::kind.eq(i64::from(kind.number())),
+                key_slots::kind.eq(i64::from(slot.kind().number())),
                 key_slots::slot.eq(slot.as_bytes()),
-                key_slots::created_at.eq(now.micros()),
+                key_slots::created_at.eq(created_at.micros()),
             ))
             .execute(self.conn)?;
+        Ok(())
+    }
+
+    /// Adds a term.
+    ///
+    /// # Errors
+    /// [`Error::Unique`] where it is there.
+    pub fn insert_term(&mut self, term: &WrappedTerm, now: Timestamp) -> Result<()> {
         diesel::insert_into(terms::table)
             .values((
                 terms::term.eq(i64::from(term.term.get())),
@@ -74,6 +120,31 @@ impl Tx<'_> {
                 terms::created_at.eq(now.micros()),
             ))
             .execute(self.conn)?;
+        Ok(())
+    }
+
+    /// Puts slots in the place of all that there are.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn replace_slots(&mut self, slots: &[(Slot, Timestamp)]) -> Result<()> {
+        diesel::delete(key_slots::table).execute(self.conn)?;
+        slots.iter().try_for_each(|(slot, created_at)| self.insert_slot(slot, *created_at))
+    }
+
+    /// Puts terms that were wrapped anew in the place of those that there are, and adds those that are new.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn replace_terms(&mut self, wrapped: &[WrappedTerm], now: Timestamp) -> Result<()> {
+        for term in wrapped {
+            let replaced = diesel::update(terms::table.filter(terms::term.eq(i64::from(term.term.get()))))
+                .set(terms::wrapped.eq(term.wrapped.as_slice()))
+                .execute(self.conn)?;
+            if replaced == 0 {
+                self.insert_term(term, now)?;
+            }
+        }
         Ok(())
     }
 
@@ -87,6 +158,25 @@ impl Tx<'_> {
             .select(key_slots::slot)
             .get_result::<Vec<u8>>(self.conn)
             .optional()?)
+    }
+
+    /// Loads every slot.
+    ///
+    /// # Errors
+    /// What the database says; `Bug` for a kind that there is not.
+    pub fn slots(&mut self) -> Result<Vec<SlotRow>> {
+        let rows = key_slots::table
+            .order(key_slots::kind)
+            .select((key_slots::kind, key_slots::slot, key_slots::created_at))
+            .load::<(i64, Vec<u8>, i64)>(self.conn)?;
+        rows.into_iter()
+            .map(|(kind, bytes, at)| {
+                let known = [SlotKind::Express, SlotKind::Manual, SlotKind::Recovery];
+                let kind = known.into_iter().find(|known| i64::from(known.number()) == kind);
+                let kind = kind.ok_or_else(|| Error::Bug("a slot of no known kind".to_owned()))?;
+                Ok(SlotRow { kind, bytes, created_at: Timestamp::from_micros(at) })
+            })
+            .collect()
     }
 
     /// Loads every term.
@@ -119,7 +209,27 @@ impl Tx<'_> {
         Ok(rows.into_iter().map(row).collect())
     }
 
-    /// Adds a transport key, unless one was made since a time, and forgets those older than another.
+    /// Seals the private half of each transport key anew, and drops those that do not open.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn reseal_transport_keys(&mut self, reseal: impl Fn(&str, &[u8]) -> Option<Vec<u8>>) -> Result<()> {
+        for row in self.transport_keys(Timestamp::from_micros(i64::MIN))? {
+            let of_key = transport_keys::table.filter(transport_keys::public_key.eq(&row.public_key));
+            match reseal(&row.public_key, &row.sealed) {
+                Some(sealed) => {
+                    diesel::update(of_key).set(transport_keys::sealed.eq(sealed)).execute(self.conn)?;
+                }
+                None => {
+                    diesel::delete(of_key).execute(self.conn)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a transport key, unless one was made since a time or the keys of the vault changed since a generation, and forgets those older
+    /// than another.
     ///
     /// # Errors
     /// What the database says.
@@ -128,7 +238,12 @@ impl Tx<'_> {
         new: &TransportRow,
         fresh_since: Timestamp,
         old_before: Timestamp,
+        generation: i64,
     ) -> Result<bool> {
+        // Sealed under a root key that went meanwhile it would open to nobody and stand in the way of the next one.
+        if self.seal_state()?.is_none_or(|row| row.generation != generation) {
+            return Ok(false);
+        }
         diesel::delete(transport_keys::table.filter(transport_keys::created_at.lt(old_before.micros())))
             .execute(self.conn)?;
         if !self.transport_keys(fresh_since)?.is_empty() {
@@ -143,5 +258,48 @@ impl Tx<'_> {
             ))
             .execute(self.conn)?;
         Ok(true)
+    }
+
+    /// Reads how many wrong keys were tried lately.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn key_attempts(&mut self) -> Result<Attempts> {
+        let row = key_attempts::table
+            .select((key_attempts::failures, key_attempts::failed_at, key_attempts::blocked_until))
+            .get_result::<(i64, i64, i64)>(self.conn)
+            .optional()?;
+        Ok(row.map_or_else(Attempts::default, |(failures, failed_at, blocked_until)| Attempts {
+            failures,
+            failed_at: Timestamp::from_micros(failed_at),
+            blocked_until: Timestamp::from_micros(blocked_until),
+        }))
+    }
+
+    /// Writes how many wrong keys were tried lately.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn put_key_attempts(&mut self, attempts: Attempts) -> Result<()> {
+        Insert::into("key_attempts", &["id", "tenant_id", "failures", "failed_at", "blocked_until"])
+            .row([
+                1_i64.into(),
+                TENANT.get().into(),
+                attempts.failures.into(),
+                attempts.failed_at.micros().into(),
+                attempts.blocked_until.micros().into(),
+            ])
+            .or_update(&["id"], &["failures", "failed_at", "blocked_until"])
+            .execute(self.conn)
+            .map(|_| ())
+    }
+
+    /// Forgets wrong keys: a right one was shown.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn forget_key_attempts(&mut self) -> Result<()> {
+        diesel::delete(key_attempts::table).execute(self.conn)?;
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! The vault's tables, behind the ports of [`crate::domain::ports`]. It sees sealed bytes only.
 //!
 //! - `schema`: the tables; `rows`: rows and what they become.
-//! - `read`, `write`: the ports. [`list`]: the list of credentials. [`dashboard`]: its counts. [`keys`]: slots, terms, seal state, transport keys.
+//! - `read`, `write`: the ports. [`list`]: the list of credentials. [`dashboard`]: its counts. [`keys`]: slots, terms, seal state, transport keys. [`rotation`]: their values sealed anew.
 //! - `dialect`: what truly differs between the engines.
 
 pub mod dashboard;
@@ -9,6 +9,7 @@ mod dialect;
 pub mod keys;
 pub mod list;
 mod read;
+pub mod rotation;
 mod rows;
 mod schema;
 mod write;

@@ -46,6 +46,7 @@ diesel::table! {
         credential_id -> BigInt,
         attribute_id -> BigInt,
         user_id -> BigInt,
+        term -> BigInt,
         sealed -> Binary,
         version -> BigInt,
         created_by -> BigInt,
@@ -92,6 +93,26 @@ diesel::table! {
         generation -> BigInt,
         sealed -> Bool,
         updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    key_attempts (id) {
+        id -> BigInt,
+        tenant_id -> BigInt,
+        failures -> BigInt,
+        failed_at -> BigInt,
+        blocked_until -> BigInt,
+    }
+}
+
+diesel::table! {
+    rotation (id) {
+        id -> BigInt,
+        tenant_id -> BigInt,
+        term -> BigInt,
+        started_at -> BigInt,
+        ended_at -> Nullable<BigInt>,
     }
 }
 

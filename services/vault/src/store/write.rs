@@ -1,8 +1,8 @@
 //! Changing.
 
-use coffre_crypto::value::SealedValue;
+use coffre_crypto::value::{self, SealedValue};
 use coffre_db::dialect::Insert;
-use coffre_db::{Bind, Sql};
+use coffre_db::{Bind, Error, Sql};
 use coffre_types::{AttributeId, CredentialId, Description, LockerId, TENANT, Timestamp, UserId, ValueId, Version};
 use diesel::dsl::{exists, select};
 use diesel::prelude::*;
@@ -23,6 +23,13 @@ fn text(description: Option<&Description>) -> Option<&str> {
 /// The version before one that is about to be written.
 fn before(next: Version) -> i64 {
     next.get().saturating_sub(1)
+}
+
+/// What the column `term` of a value holds.
+pub(super) fn term_column(sealed: &SealedValue) -> Result<i64> {
+    let term =
+        value::term_of(sealed.as_bytes()).ok_or_else(|| Error::Bug("a value was sealed without a term".to_owned()));
+    Ok(i64::from(term?.get()))
 }
 
 impl Tx<'_> {
@@ -283,6 +290,7 @@ impl Write for Tx<'_> {
                 attribute_values::credential_id.eq(permit.credential().get()),
                 attribute_values::attribute_id.eq(new.attribute.get()),
                 attribute_values::user_id.eq(user_column(new.user)),
+                attribute_values::term.eq(term_column(&new.sealed)?),
                 attribute_values::sealed.eq(new.sealed.as_bytes()),
                 attribute_values::version.eq(Version::FIRST.get()),
                 attribute_values::created_by.eq(new.stamp.created_by.get()),
@@ -304,6 +312,8 @@ impl Write for Tx<'_> {
     ) -> Result<bool> {
         let changed = Sql::new("UPDATE attribute_values SET sealed = ")
             .bind(sealed.as_bytes())
+            .push(", term = ")
+            .bind(term_column(sealed)?)
             .push(", version = ")
             .bind(next.get())
             .push(", updated_by = ")

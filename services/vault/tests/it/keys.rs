@@ -50,7 +50,8 @@ on_each_engine! {
         let again = coffre_vault::init(database.clone(), &outbox, &express_key()).await;
         assert!(matches!(again, Err(Error::Initialised)));
         let wrong = World::start(clock.clone(), database.clone(), outbox.clone(), SecretBytes::new(vec![8; 32])).await;
-        assert!(matches!(wrong, Err(Error::WrongKey)));
+        // Not refused: with the recovery key somebody opens it.
+        assert!(!wrong.unwrap().app.is_open());
         let short = World::start(clock.clone(), database.clone(), outbox.clone(), SecretBytes::new(vec![8; 31])).await;
         assert!(matches!(short, Err(Error::KeyLength)));
         assert!(World::start(clock, database, outbox, express_key()).await.unwrap().app.is_open());
@@ -94,6 +95,27 @@ on_each_engine! {
         world.sql(Sql::new("UPDATE seal_state SET generation = 3, sealed = ").bind(false)).await;
         world.clock.advance(Duration::from_secs(1));
         assert!(world.vault.is_open().await.unwrap());
+    }
+
+    async fn a_transport_key_outlives_a_new_root_key(db: TestDb) {
+        let world = World::new(&db).await;
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(world.app.background.clone().run(stop.clone()));
+        let vault = world.vault.clone();
+        let key = until(async || vault.transport.public().await.ok()).await;
+        stop.cancel();
+        running.await.unwrap();
+        let me = member(7);
+        let made = world.create(&me, "c", &[("a", STANDARD)]).await.unwrap();
+        let (id, a) = (made.credential.id, made.attributes[0].id);
+        let current = SecretText::new(world.recovery.clone());
+        world.vault.replace_recovery_key(world.call(&me), current).await.unwrap();
+        // One that has to take it from the table.
+        let other = world.again().await;
+        let hidden = encrypt(&key, b"hidden");
+        let command = create(id, &[(a, None, hidden.as_str())]);
+        other.vault.create_values(other.call(&me), command, &key).await.unwrap();
+        assert_eq!(world.read(&me, id).await.unwrap(), [Some("hidden".to_owned())]);
     }
 
     async fn values_travel_under_a_transport_key(db: TestDb) {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use coffre_audit_client::{ActivityType, CallRecord, Origin, Outbox, Outcome, Site, Source};
 use coffre_channel::Channel;
+use coffre_crypto::stretch::Cost;
 use coffre_db::{Bind, Connection, Database, DatabaseUrl, Options, Sql};
 use coffre_proto::audit::internal::v1::Segment;
 use coffre_proto::audit::internal::v1::reading_service_server::ReadingServiceServer;
@@ -29,7 +30,7 @@ use coffre_vault::domain::model::{NewAttribute, NewCredential, Traits, View};
 use coffre_vault::domain::patch::CredentialPatch;
 use coffre_vault::domain::values::{CreateValues, ListValues, NewValue, UpdateValue};
 use coffre_vault::vault::{Call, Vault};
-use coffre_vault::{App, Deps, Error};
+use coffre_vault::{App, Deps, Error, KeySettings};
 use diesel::sql_types::{Binary, Text};
 use diesel::{QueryableByName, RunQueryDsl as _};
 use futures_util::stream::Pending;
@@ -126,6 +127,8 @@ pub(crate) struct World {
     pub(crate) audit: FakeAudit,
     pub(crate) app: App,
     pub(crate) vault: Arc<Vault>,
+    /// The recovery key, where the vault was initialised here.
+    pub(crate) recovery: String,
 }
 
 pub(crate) const EXPRESS_KEY: [u8; 32] = [7; 32];
@@ -150,7 +153,14 @@ pub(crate) fn open(db: &TestDb) -> (Arc<FixedClock>, Database, Outbox) {
 impl World {
     pub(crate) async fn new(db: &TestDb) -> Self {
         let (clock, database, outbox) = open(db);
-        coffre_vault::init(database.clone(), &outbox, &express_key()).await.unwrap();
+        let recovery = coffre_vault::init(database.clone(), &outbox, &express_key()).await.unwrap().into_exposed();
+        let world = Self::start(clock, database, outbox, express_key()).await.unwrap();
+        Self { recovery, ..world }
+    }
+
+    /// Starts another process on the same database: a replica, or this one after it ended.
+    pub(crate) async fn again(&self) -> Self {
+        let (clock, database, outbox) = (self.clock.clone(), self.database.clone(), self.outbox.clone());
         Self::start(clock, database, outbox, express_key()).await.unwrap()
     }
 
@@ -160,6 +170,17 @@ impl World {
         outbox: Outbox,
         express_key: SecretBytes,
     ) -> Result<Self, Error> {
+        let keys = KeySettings { cost: Cost::new(8 * 1024, 1).unwrap(), short_master_keys: false };
+        Self::start_with(clock, database, outbox, Some(express_key), keys).await
+    }
+
+    pub(crate) async fn start_with(
+        clock: Arc<FixedClock>,
+        database: Database,
+        outbox: Outbox,
+        express_key: Option<SecretBytes>,
+        keys: KeySettings,
+    ) -> Result<Self, Error> {
         let auth = FakeAuth::default();
         auth.0.lock().unwrap().extend((1..=100).map(|user| (user, Vec::new())));
         let (locker, audit) = (FakeLocker::default(), FakeAudit::default());
@@ -168,6 +189,7 @@ impl World {
             outbox: outbox.clone(),
             clock: clock.clone(),
             express_key,
+            keys,
             auth: Channel::in_process(CallerServiceServer::new(auth.clone())),
             locker: Channel::in_process(SharingServiceServer::new(locker.clone())),
             audit: Channel::in_process(ReadingServiceServer::new(audit.clone())),
@@ -175,7 +197,7 @@ impl World {
         let app = coffre_vault::build(deps).await?;
         let vault = app.vault().clone();
         locker.contents(Channel::in_process(app.parts.internal.clone()));
-        Ok(Self { clock, database, outbox, auth, locker, audit, app, vault })
+        Ok(Self { clock, database, outbox, auth, locker, audit, app, vault, recovery: String::new() })
     }
 
     /// Begins a call.
@@ -326,8 +348,8 @@ impl World {
             );
             self.sql(attributes).await;
             let values = Sql::new(
-                "INSERT INTO attribute_values (credential_id, attribute_id, user_id, sealed, version, \
-                 created_by, created_at, updated_by, updated_at) SELECT a.credential_id, a.id, 0, ",
+                "INSERT INTO attribute_values (credential_id, attribute_id, user_id, term, sealed, version, \
+                 created_by, created_at, updated_by, updated_at) SELECT a.credential_id, a.id, 0, 1, ",
             );
             let values = values.bind(vec![0_u8; 80]).push(
                 ", 0, 99, 0, 99, 0 FROM attributes a WHERE a.created_by = 99 \

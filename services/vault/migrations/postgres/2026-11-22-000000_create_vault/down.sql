@@ -1,10 +1,12 @@
 DROP TABLE outbox_quarantine;
 DROP TABLE outbox_segments;
 DROP TABLE transport_keys;
+DROP TABLE rotation;
+DROP TABLE key_attempts;
 DROP TABLE seal_state;
-DROP TABLE terms;
 DROP TABLE key_slots;
 DROP TABLE departed_users;
 DROP TABLE attribute_values;
+DROP TABLE terms;
 DROP TABLE attributes;
 DROP TABLE credentials;

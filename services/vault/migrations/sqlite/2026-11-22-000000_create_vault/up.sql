@@ -40,6 +40,14 @@ CREATE TABLE attributes (
 );
 CREATE UNIQUE INDEX attributes_name ON attributes (credential_id, name_key);
 
+-- Data keys, wrapped under the root key.
+CREATE TABLE terms (
+    term BIGINT NOT NULL PRIMARY KEY,
+    tenant_id BIGINT NOT NULL DEFAULT 1,
+    wrapped BLOB NOT NULL,
+    created_at BIGINT NOT NULL
+);
+
 -- One standard value an attribute, or one for each user. `user_id` is 0 for a standard value: no user has this id, and one unique index
 -- holds for both kinds on both engines.
 CREATE TABLE attribute_values (
@@ -48,6 +56,7 @@ CREATE TABLE attribute_values (
     credential_id BIGINT NOT NULL REFERENCES credentials (id),
     attribute_id BIGINT NOT NULL REFERENCES attributes (id),
     user_id BIGINT NOT NULL,
+    term BIGINT NOT NULL REFERENCES terms (term),
     sealed BLOB NOT NULL,
     version BIGINT NOT NULL,
     created_by BIGINT NOT NULL,
@@ -58,6 +67,8 @@ CREATE TABLE attribute_values (
 CREATE UNIQUE INDEX attribute_values_user ON attribute_values (attribute_id, user_id);
 CREATE INDEX attribute_values_credential ON attribute_values (credential_id, user_id);
 CREATE INDEX attribute_values_own ON attribute_values (user_id) WHERE user_id <> 0;
+-- How far a re-encryption is; and no term goes while a value is sealed under it.
+CREATE INDEX attribute_values_term ON attribute_values (term, id);
 
 -- Users who leave or have left: nothing can be given to them while they are held. `attempt` is the latest attempt to delete the user that was
 -- heard of; one that was given up stays, not held, so that nothing of it that comes late counts.
@@ -80,14 +91,6 @@ CREATE TABLE key_slots (
 );
 CREATE UNIQUE INDEX key_slots_kind ON key_slots (tenant_id, kind);
 
--- Data keys, wrapped under the root key.
-CREATE TABLE terms (
-    term BIGINT NOT NULL PRIMARY KEY,
-    tenant_id BIGINT NOT NULL DEFAULT 1,
-    wrapped BLOB NOT NULL,
-    created_at BIGINT NOT NULL
-);
-
 -- One row: whether the vault was sealed on purpose, and how often that changed.
 CREATE TABLE seal_state (
     id BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
@@ -95,6 +98,24 @@ CREATE TABLE seal_state (
     generation BIGINT NOT NULL,
     sealed BOOLEAN NOT NULL,
     updated_at BIGINT NOT NULL
+);
+
+-- One row: the wrong keys that were tried lately. A key is counted before it is tried.
+CREATE TABLE key_attempts (
+    id BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
+    tenant_id BIGINT NOT NULL DEFAULT 1,
+    failures BIGINT NOT NULL,
+    failed_at BIGINT NOT NULL,
+    blocked_until BIGINT NOT NULL
+);
+
+-- One row: the last re-encryption of values under the newest term.
+CREATE TABLE rotation (
+    id BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
+    tenant_id BIGINT NOT NULL DEFAULT 1,
+    term BIGINT NOT NULL,
+    started_at BIGINT NOT NULL,
+    ended_at BIGINT
 );
 
 -- RSA keys, the private half sealed under the root key; shared by all replicas.

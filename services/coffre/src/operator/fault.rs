@@ -1,0 +1,164 @@
+//! What went wrong, and the exit code that goes with it.
+
+use std::fmt;
+
+use coffre_error::{Reason, Refusal, code};
+use tonic::Status;
+
+/// Refused, or failed, for a reason that has no code of its own.
+const FAILED: u8 = 1;
+/// A key is wrong or cannot be read (sysexits, EX_DATAERR).
+const BAD_KEY: u8 = 65;
+/// The server cannot be reached (EX_UNAVAILABLE).
+const UNREACHABLE: u8 = 69;
+/// Later it may work (EX_TEMPFAIL).
+const NOT_NOW: u8 = 75;
+/// Not signed in, or not permitted (EX_NOPERM).
+const NOT_PERMITTED: u8 = 77;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    exit: u8,
+    code: &'static str,
+    message: String,
+}
+
+impl Fault {
+    /// Something on this machine.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self { exit: FAILED, code: "failed", message: message.into() }
+    }
+
+    /// A key that cannot be read or cannot be one.
+    pub(crate) fn key(message: impl Into<String>) -> Self {
+        Self { exit: BAD_KEY, code: "key.unreadable", message: message.into() }
+    }
+
+    /// There is nobody to act as.
+    pub(crate) fn nobody(message: impl Into<String>) -> Self {
+        Self { exit: NOT_PERMITTED, code: "not_signed_in", message: message.into() }
+    }
+
+    /// The server refused, or did not answer.
+    pub(crate) fn of(status: &Status, address: &str) -> Self {
+        let refusal = Refusal::from_status(status);
+        // A status without our details comes from the connection, or from whoever listens there instead of us.
+        if status.details().is_empty()
+            && !matches!(status.code(), tonic::Code::DeadlineExceeded | tonic::Code::Cancelled)
+        {
+            return Self {
+                exit: UNREACHABLE,
+                code: "unreachable",
+                message: format!(
+                    "the server at {address} cannot be reached ({:?}): is it running, and is this its gRPC port? Set COFFRE_ADDR or --addr",
+                    status.code()
+                ),
+            };
+        }
+        let reason = refusal.reason();
+        let delay = refusal.delay().map(|delay| format!(" (try again in {} s)", delay.as_secs().max(1)));
+        let message = format!("{}{}", refusal.message(), delay.unwrap_or_default());
+        Self { exit: exit_code(reason), code: code(reason), message }
+    }
+
+    /// Says whether the same call may work a moment later.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self.exit, UNREACHABLE | NOT_NOW)
+    }
+
+    /// Returns the code with which the process ends.
+    pub(crate) fn exit_code(&self) -> u8 {
+        self.exit
+    }
+
+    /// Returns it for programs.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::json!({"code": self.code, "message": self.message})
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+fn exit_code(reason: Reason) -> u8 {
+    match reason {
+        Reason::VaultKeyWrong | Reason::VaultKeyWeak | Reason::RequestInvalid => BAD_KEY,
+        Reason::AuthPasswordChangeRequired
+        | Reason::AuthTokenKind
+        | Reason::AuthRecentSignInRequired
+        | Reason::AuthzPermissionRequired => NOT_PERMITTED,
+        _ => match coffre_error::grpc_code(reason) {
+            tonic::Code::Unauthenticated => NOT_PERMITTED,
+            tonic::Code::Unavailable
+            | tonic::Code::ResourceExhausted
+            | tonic::Code::Aborted
+            | tonic::Code::DeadlineExceeded => NOT_NOW,
+            _ => FAILED,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_of_refusal_has_its_exit_code() {
+        for (exit, reasons) in [
+            (BAD_KEY, &[Reason::VaultKeyWrong, Reason::VaultKeyWeak, Reason::RequestInvalid][..]),
+            (
+                NOT_NOW,
+                &[
+                    Reason::VaultSealed,
+                    Reason::VaultKeyThrottled,
+                    Reason::AuthThrottled,
+                    Reason::VaultKeysChanged,
+                    Reason::AuditUnavailable,
+                    Reason::StoreUnavailable,
+                ],
+            ),
+            (
+                NOT_PERMITTED,
+                &[
+                    Reason::AuthSignInFailed,
+                    Reason::AuthTokenInvalid,
+                    Reason::AuthTokenKind,
+                    Reason::AuthzPermissionRequired,
+                    Reason::AuthRecentSignInRequired,
+                    Reason::AuthPasswordChangeRequired,
+                ],
+            ),
+            (FAILED, &[Reason::VaultModeConflict, Reason::VaultKeyDamaged, Reason::Internal]),
+        ] {
+            for reason in reasons {
+                let fault = Fault::of(&Refusal::new(*reason, "what to do").into(), "http://x");
+                assert_eq!((fault.exit_code(), fault.to_string().as_str()), (exit, "what to do"), "{reason:?}");
+                assert_eq!(fault.json(), serde_json::json!({"code": code(*reason), "message": "what to do"}));
+            }
+        }
+    }
+
+    #[test]
+    fn a_delay_is_told() {
+        let refusal =
+            Refusal::new(Reason::VaultKeyThrottled, "too many wrong keys").retry_after(Duration::from_secs(8));
+        let fault = Fault::of(&refusal.into(), "http://x");
+        assert_eq!(fault.to_string(), "too many wrong keys (try again in 8 s)");
+        assert!(fault.is_passing());
+    }
+
+    #[test]
+    fn a_server_that_is_not_there_is_named() {
+        for status in [Status::unavailable("tcp connect error"), Status::unimplemented("x")] {
+            let fault = Fault::of(&status, "http://127.0.0.1:1");
+            assert_eq!(fault.exit_code(), UNREACHABLE);
+            assert!(fault.to_string().contains("http://127.0.0.1:1"), "{fault}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The modes, and the keys that people type.
+
+use coffre_crypto::keyring::RootKey;
+use coffre_crypto::master::{MasterKey, MasterKeyError};
+use coffre_crypto::recovery::RecoveryKey;
+use coffre_crypto::slot::{Slot, SlotKind};
+use coffre_crypto::{CryptoError, stretch};
+use coffre_secret::SecretText;
+
+use super::error::VaultError;
+
+type Result<T> = std::result::Result<T, VaultError>;
+
+/// Who holds the master key: the mode is which slots there are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// The server.
+    Express,
+    /// Only people.
+    Manual,
+}
+
+impl Mode {
+    /// Returns its name, as callers and the audit know it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Express => "Express",
+            Self::Manual => "Manual",
+        }
+    }
+}
+
+/// What the installation says about keys.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySettings {
+    /// What a guess at a new master key costs. Anything but the standard is for tests.
+    pub cost: stretch::Cost,
+    /// Takes master keys of 6 to 15 characters.
+    pub short_master_keys: bool,
+}
+
+impl Default for KeySettings {
+    fn default() -> Self {
+        Self { cost: stretch::Cost::STANDARD, short_master_keys: false }
+    }
+}
+
+/// Asks for a mode (M2). Keys that were not given are empty.
+#[derive(Debug)]
+pub struct ModeChange {
+    /// The mode.
+    pub mode: Mode,
+    /// For Manual the new master key, for Express the present one.
+    pub private_key: SecretText,
+    /// The present master key.
+    pub current_key: SecretText,
+    /// The recovery key, in its place.
+    pub recovery_key: SecretText,
+}
+
+/// A key that somebody typed, to open a slot with.
+#[derive(Debug)]
+pub enum TypedKey {
+    /// A master key.
+    Master(MasterKey),
+    /// A recovery key.
+    Recovery(RecoveryKey),
+}
+
+impl TypedKey {
+    /// Reads a master key.
+    ///
+    /// # Errors
+    /// `Invalid` where it can be none.
+    pub fn master(field: &str, typed: &SecretText) -> Result<Self> {
+        match MasterKey::new(typed) {
+            Ok(key) => Ok(Self::Master(key)),
+            Err(error) => Err(VaultError::invalid(field, error.to_string())),
+        }
+    }
+
+    /// Reads a recovery key.
+    ///
+    /// # Errors
+    /// `Invalid`, which says where it was mistyped and shows nothing of it.
+    pub fn recovery(field: &str, typed: &SecretText) -> Result<Self> {
+        match RecoveryKey::parse(typed) {
+            Ok(key) => Ok(Self::Recovery(key)),
+            Err(error) => Err(VaultError::invalid(field, error.to_string())),
+        }
+    }
+
+    /// Reads the one of the two that was given.
+    ///
+    /// # Errors
+    /// `Invalid`, also where none or both were given.
+    pub fn one(private_key: &SecretText, recovery_key: &SecretText) -> Result<Self> {
+        match (private_key.expose().is_empty(), recovery_key.expose().is_empty()) {
+            (false, true) => Self::master("private_key", private_key),
+            (true, false) => Self::recovery("recovery_key", recovery_key),
+            (true, true) => Err(VaultError::invalid(
+                "private_key",
+                "is required: send the master key, or the recovery key as recoveryKey",
+            )),
+            (false, false) => {
+                Err(VaultError::invalid("recovery_key", "stands in for the master key: send one of the two"))
+            }
+        }
+    }
+
+    /// Returns whose slot it opens.
+    #[must_use]
+    pub const fn kind(&self) -> SlotKind {
+        match self {
+            Self::Master(_) => SlotKind::Manual,
+            Self::Recovery(_) => SlotKind::Recovery,
+        }
+    }
+
+    /// Opens a slot of its kind. A master key takes seconds: never on an async thread.
+    ///
+    /// # Errors
+    /// As [`Slot::open_manual`].
+    pub fn open(&self, slot: &Slot) -> std::result::Result<RootKey, CryptoError> {
+        match self {
+            Self::Master(key) => slot.open_manual(key),
+            Self::Recovery(key) => slot.open_recovery(key),
+        }
+    }
+}
+
+/// Reads a new master key. Says in the second place whether it is short.
+///
+/// # Errors
+/// `KeyWeak`, or `Invalid` where it is too long.
+pub fn new_master_key(typed: &SecretText, settings: KeySettings) -> Result<(MasterKey, bool)> {
+    let key = MasterKey::new(typed).map_err(|error| match error {
+        MasterKeyError::TooShort => VaultError::KeyWeak { setting: false },
+        MasterKeyError::TooLong => VaultError::invalid("private_key", error.to_string()),
+    })?;
+    let short = key.is_short();
+    if short && !settings.short_master_keys { Err(VaultError::KeyWeak { setting: true }) } else { Ok((key, short)) }
+}
+
+/// Returns the word for a slot, for the audit.
+#[must_use]
+pub const fn slot_word(kind: SlotKind) -> &'static str {
+    match kind {
+        SlotKind::Express => "express",
+        SlotKind::Manual => "manual",
+        SlotKind::Recovery => "recovery",
+    }
+}

@@ -1,0 +1,436 @@
+//! The use cases on the vault's mode and keys.
+//!
+//! Every change is one transaction that compares the generation it began from: all slots, all terms, the transport keys and the entry of the
+//! audit change together or not at all. There is no moment in which no slot works, and of two administrators one is told.
+
+use std::sync::Arc;
+
+use coffre_audit_client::CallRecord;
+use coffre_crypto::CryptoError;
+use coffre_crypto::keyring::{OpenKeyring, RootKey, WrappedTerm};
+use coffre_crypto::master::MasterKey;
+use coffre_crypto::recovery::RecoveryKey;
+use coffre_crypto::rekey::{Holder, RekeyError, Rekeyed};
+use coffre_crypto::slot::{Slot, SlotKind};
+use coffre_crypto::state::Opened;
+use coffre_secret::SecretText;
+use coffre_types::Timestamp;
+
+use super::{Call, Result, Vault};
+use crate::domain::error::VaultError;
+use crate::domain::keys::{Mode, ModeChange, TypedKey, new_master_key, slot_word};
+use crate::keyring::{Changed, blocking, detached};
+use crate::store::Tx;
+use crate::store::keys::{SealRow, SlotRow};
+
+/// What is stored of the keys, at one moment.
+struct Stored {
+    state: SealRow,
+    slots: Vec<SlotRow>,
+    terms: Vec<WrappedTerm>,
+}
+
+impl Stored {
+    fn read(tx: &mut Tx<'_>) -> Result<Self> {
+        let state = tx.seal_state()?.ok_or(VaultError::Sealed)?;
+        Ok(Self { state, slots: tx.slots()?, terms: tx.terms()? })
+    }
+
+    fn row(&self, kind: SlotKind) -> Option<&SlotRow> {
+        self.slots.iter().find(|slot| slot.kind == kind)
+    }
+
+    fn slot(&self, kind: SlotKind) -> Result<Option<Slot>> {
+        let slot = self.row(kind).map(|row| Slot::from_bytes(row.bytes.clone()).map_err(|_| VaultError::KeyDamaged));
+        let slot = slot.transpose()?;
+        if slot.as_ref().is_some_and(|slot| slot.kind() != kind) { Err(VaultError::KeyDamaged) } else { Ok(slot) }
+    }
+
+    fn mode(&self) -> Mode {
+        if self.row(SlotKind::Express).is_some() { Mode::Express } else { Mode::Manual }
+    }
+}
+
+/// Who holds the key of a new slot.
+enum NewHolder {
+    Express,
+    Manual(MasterKey),
+    Recovery(RecoveryKey),
+    Kept(Slot),
+}
+
+/// What a rekey puts in the place of everything.
+struct Next {
+    from: i64,
+    present: Opened,
+    rekeyed: Rekeyed,
+    slots: Vec<(Slot, Timestamp)>,
+    now: Timestamp,
+}
+
+impl Next {
+    /// Stores it.
+    fn store(&self, tx: &mut Tx<'_>) -> Result<Changed> {
+        if !tx.raise_generation(self.from, false, self.now)? {
+            return Err(VaultError::KeysChanged);
+        }
+        tx.replace_slots(&self.slots)?;
+        tx.replace_terms(&self.rekeyed.terms, self.now)?;
+        let (ring, present) = (&self.rekeyed.keyring, self.present.keyring());
+        tx.reseal_transport_keys(|public, sealed| ring.take_over_transport_key(present, public, sealed).ok())?;
+        tx.start_rotation(ring.current().get(), self.now)?;
+        Ok(Changed::Open(self.from.saturating_add(1), ring.reload(&self.rekeyed.terms)?))
+    }
+}
+
+fn begin(record: &CallRecord) {
+    record.clear_changes();
+    record.object("vault", "", "");
+}
+
+impl Vault {
+    /// Reads what is stored of the keys. On an engine whose reads see several moments it reads again until they are one.
+    async fn stored(&self) -> Result<Stored> {
+        for _ in 0..5 {
+            let (stored, after) = self.store.read(|tx| Ok((Stored::read(tx)?, tx.seal_state()?))).await?;
+            if after == Some(stored.state) {
+                return Ok(stored);
+            }
+        }
+        Err(VaultError::KeysChanged)
+    }
+
+    /// Returns the open keyring and what is stored, both of one generation.
+    async fn settled(&self) -> Result<(Opened, Stored)> {
+        for _ in 0..5 {
+            let stored = self.stored().await?;
+            let opened = self.keyring.opened().await?;
+            if opened.generation().0 == stored.state.generation {
+                return Ok((opened, stored));
+            }
+            self.keyring.look().await?;
+        }
+        Err(VaultError::KeysChanged)
+    }
+
+    /// Opens the slot of a key. The key is counted as wrong before it is tried.
+    async fn prove(&self, stored: &Stored, key: TypedKey) -> Result<RootKey> {
+        let kind = key.kind();
+        let slot = stored.slot(kind)?.ok_or(VaultError::ModeConflict(match kind {
+            SlotKind::Recovery => "this vault has no recovery key yet: make one (POST …/keys/recovery, `coffre keys recovery new`)",
+            SlotKind::Express | SlotKind::Manual => {
+                "the mode is Express: there is no master key; the server opens the vault itself, or the recovery key does (recoveryKey)"
+            }
+        }))?;
+        let turn = self.keyring.turn()?;
+        let now = self.clock.now();
+        self.store
+            .write_unaudited(move |tx| {
+                let counted = tx.key_attempts()?.begin(now).map_err(VaultError::KeyThrottled)?;
+                Ok(tx.put_key_attempts(counted)?)
+            })
+            .await?;
+        let opened = blocking(move || {
+            let _turn = turn;
+            Ok(key.open(&slot))
+        });
+        let opened = match opened.await? {
+            Ok(root) => Ok(root),
+            Err(CryptoError::WrongKey) => return Err(VaultError::KeyWrong),
+            Err(CryptoError::Unauthentic | CryptoError::Malformed) => Err(VaultError::KeyDamaged),
+            Err(error) => Err(error.into()),
+        };
+        self.store.write_unaudited(|tx| Ok(tx.forget_key_attempts()?)).await?;
+        opened
+    }
+
+    /// M4: opens the vault with a key, or checks the key where the vault is open.
+    ///
+    /// # Errors
+    /// See `ApplyMasterKey` in the contract.
+    pub async fn apply_key(&self, call: Call, key: TypedKey) -> Result<()> {
+        let stored = self.stored().await?;
+        let kind = key.kind();
+        let root = self.prove(&stored, key).await?;
+        let ring = OpenKeyring::open(&root, &stored.terms).map_err(|_| VaultError::KeyDamaged)?;
+        self.open_with(call, stored.state, ring, Some(slot_word(kind))).await
+    }
+
+    /// Opens the vault with a keyring, and ends a seal on purpose. A seal that came meanwhile wins.
+    async fn open_with(&self, call: Call, from: SealRow, ring: OpenKeyring, key: Option<&'static str>) -> Result<()> {
+        let (keyring, now) = (self.keyring.clone(), self.clock.now());
+        detached(async move {
+            let (record, opened) = (call.record.clone(), keyring.generation_open());
+            let change = move |tx: &mut Tx<'_>| {
+                begin(&call.record);
+                if let Some(key) = key {
+                    call.record.detail("key", key);
+                }
+                let row = tx.seal_state()?.ok_or(VaultError::KeysChanged)?;
+                if row.sealed != from.sealed || (row.sealed && row.generation != from.generation) {
+                    return Err(VaultError::KeysChanged);
+                }
+                // Terms may have come or gone meanwhile; another root key is another matter.
+                let ring = ring.reload(&tx.terms()?).map_err(|_| VaultError::KeysChanged)?;
+                if row.sealed {
+                    tx.raise_generation(row.generation, false, now)?;
+                    call.record.change("sealed", Some("true".to_owned()), Some("false".to_owned()));
+                    return Ok(Changed::Open(row.generation.saturating_add(1), ring));
+                }
+                let known = opened == Some(row.generation);
+                Ok(if known { Changed::Nothing } else { Changed::Open(row.generation, ring) })
+            };
+            keyring.change(&record, change).await
+        })
+        .await
+    }
+
+    /// Proves that a key would open the vault, and changes nothing.
+    ///
+    /// # Errors
+    /// See `DrillKey` in the contract.
+    pub async fn drill_key(&self, call: Call, key: TypedKey) -> Result<SlotKind> {
+        let stored = self.stored().await?;
+        let kind = key.kind();
+        let root = self.prove(&stored, key).await?;
+        OpenKeyring::open(&root, &stored.terms).map_err(|_| VaultError::KeyDamaged)?;
+        let record = call.record.clone();
+        self.store
+            .write(&record, move |_| {
+                begin(&call.record);
+                call.record.detail("key", slot_word(kind));
+                Ok(())
+            })
+            .await?;
+        Ok(kind)
+    }
+
+    /// Closes the vault at once, until somebody opens it again.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn seal(&self, call: Call) -> Result<()> {
+        let (keyring, now) = (self.keyring.clone(), self.clock.now());
+        detached(async move {
+            let record = call.record.clone();
+            let change = move |tx: &mut Tx<'_>| {
+                begin(&call.record);
+                let row = tx.seal_state()?.ok_or(VaultError::Sealed)?;
+                if row.sealed {
+                    return Ok(Changed::Sealed(row.generation));
+                }
+                tx.raise_generation(row.generation, true, now)?;
+                call.record.change("sealed", Some("false".to_owned()), Some("true".to_owned()));
+                Ok(Changed::Sealed(row.generation.saturating_add(1)))
+            };
+            keyring.change(&record, change).await
+        })
+        .await
+    }
+
+    /// Ends a seal on purpose in the mode Express. Where the key file does not open the vault, nothing changes.
+    ///
+    /// # Errors
+    /// See `UnsealVault` in the contract.
+    pub async fn unseal(&self, call: Call) -> Result<()> {
+        let stored = self.stored().await?;
+        let Some(slot) = stored.slot(SlotKind::Express)? else {
+            return Err(VaultError::ModeConflict(
+                "the mode is Manual: the master key opens the vault (PUT …/keys/private), or the recovery key",
+            ));
+        };
+        let root = self.express_root(&slot)?;
+        let ring = OpenKeyring::open(&root, &stored.terms).map_err(|_| VaultError::KeyDamaged)?;
+        self.open_with(call, stored.state, ring, None).await
+    }
+
+    fn express_root(&self, slot: &Slot) -> Result<RootKey> {
+        let key = self.keyring.express_key().ok_or(VaultError::KeyFileWrong)?;
+        slot.open_express(key).map_err(|error| match error {
+            CryptoError::WrongKey => VaultError::KeyFileWrong,
+            CryptoError::Unauthentic | CryptoError::Malformed => VaultError::KeyDamaged,
+            other => other.into(),
+        })
+    }
+
+    /// M2. Says whether the new master key is short.
+    ///
+    /// # Errors
+    /// See `SetMode` in the contract.
+    pub async fn set_mode(&self, call: Call, change: ModeChange) -> Result<bool> {
+        let ModeChange { mode, private_key, current_key, recovery_key } = change;
+        let (present, stored) = self.settled().await?;
+        let was = stored.mode();
+        let given = |key: &SecretText| !key.expose().is_empty();
+        if was == Mode::Express && given(&current_key) {
+            return Err(VaultError::invalid(
+                "current_key",
+                "belongs to the mode Manual: in Express there is no master key yet",
+            ));
+        }
+        // What is wrong with the request is said before a key is counted.
+        let (new, short) = match mode {
+            Mode::Manual if !given(&private_key) => {
+                return Err(VaultError::invalid("private_key", "is required: the new master key"));
+            }
+            Mode::Manual => {
+                let (key, short) = new_master_key(&private_key, self.keys)?;
+                (NewHolder::Manual(key), short)
+            }
+            Mode::Express if self.keyring.express_key().is_none() => {
+                return Err(VaultError::ModeConflict("this server has no key file: give it one and start it again"));
+            }
+            Mode::Express => (NewHolder::Express, false),
+        };
+        if (was, mode) == (Mode::Express, Mode::Express) && !given(&recovery_key) {
+            let slot = stored.slot(SlotKind::Express)?.ok_or(VaultError::KeysChanged)?;
+            // Where this is the key file of the vault the mode is what it shall be.
+            self.express_root(&slot)?;
+            let record = call.record.clone();
+            self.store
+                .write(&record, move |_| {
+                    begin(&call.record);
+                    Ok(())
+                })
+                .await?;
+            return Ok(false);
+        }
+        let typed = match (was, mode) {
+            _ if given(&recovery_key) => Some(TypedKey::recovery("recovery_key", &recovery_key)?),
+            (Mode::Express, _) => None,
+            (Mode::Manual, Mode::Express) if given(&private_key) => {
+                Some(TypedKey::master("private_key", &private_key)?)
+            }
+            (Mode::Manual, _) if given(&current_key) => Some(TypedKey::master("current_key", &current_key)?),
+            (Mode::Manual, Mode::Express) => {
+                return Err(VaultError::invalid(
+                    "private_key",
+                    "is required: the present master key, or the recovery key as recoveryKey",
+                ));
+            }
+            (Mode::Manual, Mode::Manual) => {
+                return Err(VaultError::invalid(
+                    "current_key",
+                    "is required: the present master key, or the recovery key as recoveryKey",
+                ));
+            }
+        };
+        if let Some(typed) = typed {
+            let root = self.prove(&stored, typed).await?;
+            if !present.keyring().is_under(&root) {
+                return Err(VaultError::KeysChanged);
+            }
+        }
+        let mut holders = vec![new];
+        holders.extend(stored.slot(SlotKind::Recovery)?.map(NewHolder::Kept));
+        self.rekey(call, present, stored, holders, move |record| {
+            if was == mode {
+                record.detail(if mode == Mode::Manual { "masterKey" } else { "keyFile" }, "replaced");
+            } else {
+                record.change("mode", Some(was.name().to_owned()), Some(mode.name().to_owned()));
+            }
+        })
+        .await?;
+        Ok(short)
+    }
+
+    /// Replaces the recovery key and returns the new one, which is nowhere else.
+    ///
+    /// # Errors
+    /// See `ReplaceRecoveryKey` in the contract.
+    pub async fn replace_recovery_key(&self, call: Call, current_key: SecretText) -> Result<SecretText> {
+        let (present, stored) = self.settled().await?;
+        let mode = stored.mode();
+        let has_recovery = stored.row(SlotKind::Recovery).is_some();
+        let typed = match (mode, current_key.expose().is_empty()) {
+            (Mode::Express, true) if !has_recovery => None,
+            (Mode::Express, false) => Some(TypedKey::recovery("current_key", &current_key)?),
+            (Mode::Manual, false) => match TypedKey::recovery("current_key", &current_key) {
+                Ok(key) => Some(key),
+                Err(_) => Some(TypedKey::master("current_key", &current_key)?),
+            },
+            (Mode::Express, true) => {
+                return Err(VaultError::invalid("current_key", "is required: the present recovery key"));
+            }
+            (Mode::Manual, true) => {
+                return Err(VaultError::invalid(
+                    "current_key",
+                    "is required: the master key or the present recovery key",
+                ));
+            }
+        };
+        if let Some(typed) = typed {
+            let root = self.prove(&stored, typed).await?;
+            if !present.keyring().is_under(&root) {
+                return Err(VaultError::KeysChanged);
+            }
+        }
+        let recovery = RecoveryKey::generate()?;
+        let text = recovery.to_text();
+        let other = match mode {
+            Mode::Express => NewHolder::Express,
+            Mode::Manual => NewHolder::Kept(stored.slot(SlotKind::Manual)?.ok_or(VaultError::KeysChanged)?),
+        };
+        let words = if has_recovery { "replaced" } else { "made" };
+        let holders = vec![other, NewHolder::Recovery(recovery)];
+        self.rekey(call, present, stored, holders, move |record| record.detail("recoveryKey", words)).await?;
+        Ok(text)
+    }
+
+    /// Makes a new root key for the holders and a new term, and puts them in the place of all that there is.
+    async fn rekey(
+        &self,
+        call: Call,
+        present: Opened,
+        stored: Stored,
+        holders: Vec<NewHolder>,
+        tell: impl Fn(&CallRecord) + Send + 'static,
+    ) -> Result<()> {
+        let turn = self.keyring.turn()?;
+        let (keyring, now, cost) = (self.keyring.clone(), self.clock.now(), self.keys.cost);
+        let next = blocking(move || {
+            let _turn = turn;
+            let express = keyring.express_key();
+            let holders = holders.iter().map(|holder| match holder {
+                NewHolder::Express => express.map(Holder::Express).ok_or(VaultError::KeyFileWrong),
+                NewHolder::Manual(key) => Ok(Holder::Manual(key, cost)),
+                NewHolder::Recovery(key) => Ok(Holder::Recovery(key)),
+                NewHolder::Kept(slot) => Ok(Holder::Kept(slot)),
+            });
+            let holders = holders.collect::<Result<Vec<_>>>()?;
+            let rekeyed = present.keyring().rekey(&holders).map_err(|error| match error {
+                RekeyError::Crypto(CryptoError::Unauthentic | CryptoError::Malformed) => VaultError::KeyDamaged,
+                RekeyError::Crypto(error) => error.into(),
+                RekeyError::NoHolder | RekeyError::TwoOfAKind => VaultError::KeysChanged,
+            })?;
+            let made_at = holders.iter().zip(&rekeyed.slots).map(|(holder, slot)| match holder {
+                Holder::Kept(_) => stored.row(slot.kind()).map_or(now, |row| row.created_at),
+                Holder::Express(_) | Holder::Manual(..) | Holder::Recovery(_) => now,
+            });
+            let slots = rekeyed.slots.iter().cloned().zip(made_at).collect();
+            Ok(Next { from: stored.state.generation, present, rekeyed, slots, now })
+        });
+        let next = next.await?;
+        let keyring = self.keyring.clone();
+        detached(async move {
+            let record: Arc<CallRecord> = call.record.clone();
+            let change = move |tx: &mut Tx<'_>| {
+                begin(&call.record);
+                tell(&call.record);
+                call.record.detail("term", next.rekeyed.keyring.current().to_string());
+                next.store(tx)
+            };
+            keyring.change(&record, change).await
+        })
+        .await
+    }
+
+    /// Lists which keys open the vault, and when each slot was made.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn key_slots(&self) -> Result<Vec<(SlotKind, Timestamp)>> {
+        let slots = self.store.read(|tx| Ok(tx.slots()?)).await?;
+        Ok(slots.into_iter().map(|slot| (slot.kind, slot.created_at)).collect())
+    }
+}

@@ -1,0 +1,195 @@
+//! New terms, and values sealed anew under them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coffre_crypto::slot::SlotKind;
+use coffre_db::Sql;
+use coffre_test_support::on_each_engine;
+use coffre_types::{Caller, CredentialId, Permission};
+use coffre_vault::domain::error::VaultError;
+use coffre_vault::reencryption::{BATCH, GRACE, Meter, Pass, Reencryption};
+use diesel::RunQueryDsl as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{STANDARD, World, caller, create, member, update_of};
+
+fn admin() -> Arc<Caller> {
+    caller(9, &[Permission::ManageSettings])
+}
+
+impl World {
+    fn reencryption(&self) -> Reencryption {
+        let (vault, meter) = (&self.vault, Arc::new(Meter::default()));
+        Reencryption::new(vault.store.clone(), vault.keyring.clone(), self.outbox.site(), self.clock.clone(), meter)
+    }
+
+    async fn rotate(&self) {
+        self.vault.start_rotation(self.call(&admin())).await.unwrap();
+    }
+
+    /// Stores values, fifty in each credential.
+    async fn many(&self, credentials: usize) -> Vec<CredentialId> {
+        let me = member(7);
+        let names: Vec<String> = (0..50).map(|number| format!("a{number:02}")).collect();
+        let attributes: Vec<_> = names.iter().map(|name| (name.as_str(), STANDARD)).collect();
+        let mut ids = Vec::new();
+        for number in 0..credentials {
+            let made = self.create(&me, &format!("c{number}"), &attributes).await.unwrap();
+            let values: Vec<_> = made.attributes.iter().map(|at| (at.id, None, at.name.as_str())).collect();
+            self.vault.create_values(self.call(&me), create(made.credential.id, &values), "").await.unwrap();
+            ids.push(made.credential.id);
+        }
+        ids
+    }
+
+    async fn all_there(&self, ids: &[CredentialId]) {
+        for id in ids {
+            let values = self.read(&member(7), *id).await.unwrap();
+            let expected: Vec<_> = (0..50).map(|number| Some(format!("a{number:02}"))).collect();
+            assert_eq!(values, expected);
+        }
+    }
+
+    async fn terms(&self) -> i64 {
+        self.number(Sql::new("SELECT COUNT(*) AS id FROM terms")).await
+    }
+}
+
+on_each_engine! {
+    async fn a_rotation_that_was_killed_goes_on_where_it_was(db: TestDb) {
+        let world = World::new(&db).await;
+        let ids = world.many(9).await;
+        assert!(!world.vault.rotation().await.unwrap().running);
+        world.rotate().await;
+        let begun = world.vault.rotation().await.unwrap();
+        assert!(begun.running && begun.term == 2 && (begun.done, begun.total) == (0, 450));
+        let mut pass = Pass::default();
+        world.reencryption().batch(0, &mut pass).await.unwrap().unwrap();
+        assert_eq!(i64::try_from(pass.done).unwrap(), BATCH);
+        world.all_there(&ids).await;
+
+        // The process ended here.
+        let world = world.again().await;
+        assert_eq!(world.vault.rotation().await.unwrap().done, BATCH);
+        let (work, stop) = (world.reencryption(), CancellationToken::new());
+        let began = world.now();
+        let rest = work.pass(&stop).await.unwrap();
+        assert_eq!((rest.done, rest.corrupt, rest.overtaken), (250, 0, 0));
+        world.all_there(&ids).await;
+        assert!(!work.finish(began, rest).await.unwrap(), "another replica may not have heard of the term yet");
+        assert_eq!(world.terms().await, 2);
+        world.clock.advance(GRACE);
+        let began = world.now();
+        let last = work.pass(&stop).await.unwrap();
+        assert_eq!(last, Pass::default());
+        assert!(work.finish(began, last).await.unwrap());
+        let ended = world.vault.rotation().await.unwrap();
+        assert!(!ended.running && ended.done == 450 && ended.ended_at.is_some());
+        assert_eq!(world.terms().await, 1);
+        world.all_there(&ids).await;
+        world.again().await.all_there(&ids).await;
+    }
+
+    async fn what_is_sealed_anew_has_its_seal_in_the_audit(db: TestDb) {
+        let world = World::new(&db).await;
+        world.many(1).await;
+        world.rotate().await;
+        world.reencryption().pass(&CancellationToken::new()).await.unwrap();
+        let events = world.waiting().await;
+        let event = events.iter().find(|event| event.event == "vault.value.reencrypted").unwrap();
+        assert_eq!(event.value_seals.len(), 50);
+        assert!(events.iter().any(|event| event.event == "vault.initialised"));
+    }
+
+    async fn callers_and_replicas_at_work_meanwhile_lose_nothing(db: TestDb) {
+        let world = World::new(&db).await;
+        let ids = world.many(6).await;
+        let other = world.again().await;
+        let me = member(7);
+        let made = world.create(&me, "busy", &[("a", STANDARD)]).await.unwrap();
+        let (busy, a) = (made.credential.id, made.attributes[0].id);
+        let value = world.store(&me, busy, a, None, "0").await.unwrap();
+        world.rotate().await;
+        world.clock.advance(Duration::from_secs(1));
+        let stop = CancellationToken::new();
+        let (one, two) = (world.reencryption(), other.reencryption());
+        let writes = async {
+            for number in 1..=30 {
+                world.update_value(&me, update_of(busy, value), &number.to_string()).await.unwrap();
+                assert_eq!(other.read(&me, busy).await.unwrap(), [Some(number.to_string())]);
+            }
+        };
+        let (one, two, ()) = tokio::join!(one.pass(&stop), two.pass(&stop), writes);
+        let (one, two) = (one.unwrap(), two.unwrap());
+        assert!((300..=301).contains(&(one.done + two.done)), "each is done once: {one:?} {two:?}");
+        world.all_there(&ids).await;
+        assert_eq!(world.read(&me, busy).await.unwrap(), [Some("30".to_owned())]);
+        assert_eq!(world.number(Sql::new("SELECT COUNT(*) AS id FROM attribute_values WHERE term < 2")).await, 0);
+    }
+
+    async fn a_value_that_does_not_open_keeps_its_term_and_holds_nothing_up(db: TestDb) {
+        let world = World::new(&db).await;
+        let ids = world.many(1).await;
+        let victim = world.number(Sql::new("SELECT MIN(id) AS id FROM attribute_values")).await;
+        world.sql(Sql::new("UPDATE attribute_values SET version = 5 WHERE id = ").bind(victim)).await;
+        world.rotate().await;
+        world.clock.advance(GRACE);
+        let (work, began) = (world.reencryption(), world.now());
+        let pass = work.pass(&CancellationToken::new()).await.unwrap();
+        assert_eq!((pass.done, pass.corrupt), (49, 1));
+        assert!(work.finish(began, pass).await.unwrap());
+        assert_eq!(world.terms().await, 2, "no term goes while a value is sealed under it");
+        world.sql(Sql::new("UPDATE attribute_values SET version = 0 WHERE id = ").bind(victim)).await;
+        world.all_there(&ids).await;
+        let refused = world.database.write(|tx| Sql::new("DELETE FROM terms WHERE term = 1").execute(tx.conn()).map_err(coffre_db::Error::from)).await;
+        assert!(refused.is_err(), "the database itself refuses");
+        // Mended, it is done with the leftovers.
+        let pass = work.pass(&CancellationToken::new()).await.unwrap();
+        assert_eq!(pass.done, 1);
+        assert!(work.finish(world.now(), pass).await.unwrap());
+        assert_eq!(world.terms().await, 1);
+    }
+
+    async fn a_seal_stops_the_work_and_opening_lets_it_go_on(db: TestDb) {
+        let world = World::new(&db).await;
+        let ids = world.many(1).await;
+        world.rotate().await;
+        world.vault.seal(world.call(&admin())).await.unwrap();
+        let stopped = world.reencryption().pass(&CancellationToken::new()).await;
+        assert!(matches!(stopped, Err(VaultError::Sealed)));
+        assert!(world.vault.rotation().await.unwrap().running);
+        world.vault.unseal(world.call(&admin())).await.unwrap();
+        assert_eq!(world.reencryption().pass(&CancellationToken::new()).await.unwrap().done, 50);
+        world.all_there(&ids).await;
+    }
+
+    async fn the_background_does_it_all(db: TestDb) {
+        let world = World::new(&db).await;
+        let ids = world.many(2).await;
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(world.app.background.clone().run(stop.clone()));
+        let old = world.vault.key_slots().await.unwrap();
+        world.rotate().await;
+        world.rotate().await;
+        let mut ended = None;
+        for _ in 0..300 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            world.clock.advance(Duration::from_millis(100));
+            let progress = world.vault.rotation().await.unwrap();
+            if progress.ended_at.is_some() {
+                ended = Some(progress);
+                break;
+            }
+        }
+        let ended = ended.unwrap();
+        assert_eq!((ended.term, ended.done, ended.total, ended.running), (3, 100, 100, false));
+        assert_eq!(world.terms().await, 1);
+        world.all_there(&ids).await;
+        let slots = world.vault.key_slots().await.unwrap();
+        assert_eq!(slots, old, "a rotation leaves the slots alone");
+        assert_eq!(slots[0].0, SlotKind::Express);
+        stop.cancel();
+        running.await.unwrap();
+    }
+}
