@@ -38,6 +38,9 @@ pub const fn grpc_code(reason: Reason) -> Code {
         | Reason::LockerBeingDeleted
         | Reason::ApiAccessNotBindable
         | Reason::VaultModeConflict
+        | Reason::AuditCut
+        | Reason::AuditLogDamaged
+        | Reason::AuditSearchTooWide
         | Reason::ApiKeyLimit
         | Reason::AttributeHasValues => Code::FailedPrecondition,
         Reason::RequestOverloaded
@@ -60,7 +63,8 @@ pub const fn grpc_code(reason: Reason) -> Code {
         | Reason::CredentialNotInLocker
         | Reason::ApiAccessNotFound
         | Reason::ApiKeyNotFound
-        | Reason::AuditEntryNotFound => Code::NotFound,
+        | Reason::AuditEntryNotFound
+        | Reason::AuditCheckpointNotFound => Code::NotFound,
         Reason::RouteMethodNotAllowed => Code::Unimplemented,
         Reason::AuthTokenRequired
         | Reason::AuthTokenInvalid
@@ -159,6 +163,10 @@ pub const fn code(reason: Reason) -> &'static str {
         Reason::TransportValueTooLong => "transport.value_too_long",
         Reason::TransportKeyPending => "transport.key_pending",
         Reason::AuditEntryNotFound => "audit.entry_not_found",
+        Reason::AuditCheckpointNotFound => "audit.checkpoint_not_found",
+        Reason::AuditCut => "audit.cut",
+        Reason::AuditLogDamaged => "audit.log_damaged",
+        Reason::AuditSearchTooWide => "audit.search_too_wide",
         Reason::AuditUnavailable => "audit.unavailable",
         Reason::StoreConflict => "store.conflict",
         Reason::StoreUnavailable => "store.unavailable",
