@@ -1,11 +1,9 @@
 //! Leaf hashes, the chain of a stream and the MAC of a segment, byte for byte as `intake_service.proto` says.
 
 use aws_lc_rs::{digest, hmac};
+pub use coffre_audit_proof::tree::{Hash, leaf_hash};
 use coffre_proto::audit::internal::v1::Segment;
 use coffre_secret::SecretBytes;
-
-/// A SHA-256 hash or an HMAC-SHA-256.
-pub type Hash = [u8; 32];
 
 /// The name of a stream: 16 random bytes.
 pub type StreamId = [u8; 16];
@@ -17,15 +15,6 @@ const CHAIN_DOMAIN: &[u8] = b"coffre.stream.v1";
 const SEGMENT_DOMAIN: &[u8] = b"coffre.segment.v1";
 const PURPOSE_DOMAIN: &[u8] = b"coffre.audit-purpose.v1";
 const NAME_DOMAIN: &[u8] = b"coffre.unknown-name.v1";
-
-/// Returns the leaf hash of an event, as in RFC 9162 section 2.1.1.
-#[must_use]
-pub fn leaf_hash(event: &[u8]) -> Hash {
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(&[0]);
-    context.update(event);
-    hash(context)
-}
 
 /// Returns the hash of a stream after one more event.
 #[must_use]

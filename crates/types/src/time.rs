@@ -61,6 +61,15 @@ impl Timestamp {
         }
     }
 
+    /// Writes RFC 3339 in UTC with microseconds and `Z`.
+    #[must_use]
+    pub fn to_rfc3339_micros(self) -> String {
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(moment) => format!("{moment:.6}"),
+            Err(_) => "9999-12-31T23:59:59.999999Z".to_owned(),
+        }
+    }
+
     /// Reads RFC 3339 with any offset; `None` where the text is something else.
     #[must_use]
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
@@ -154,6 +163,17 @@ mod tests {
     fn rfc3339_has_milliseconds_and_z() {
         assert_eq!(Timestamp::from_micros(1_531_721_072_905_999).to_rfc3339_millis(), "2018-07-16T06:04:32.905Z");
         assert_eq!(Timestamp::from_micros(0).to_rfc3339_millis(), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn rfc3339_has_microseconds_and_z_and_comes_back() {
+        for (micros, text) in
+            [(1_531_721_072_905_999, "2018-07-16T06:04:32.905999Z"), (0, "1970-01-01T00:00:00.000000Z")]
+        {
+            let moment = Timestamp::from_micros(micros);
+            assert_eq!(moment.to_rfc3339_micros(), text);
+            assert_eq!(Timestamp::parse_rfc3339(text), Some(moment));
+        }
     }
 
     #[test]
