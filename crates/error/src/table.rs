@@ -16,6 +16,7 @@ pub const fn grpc_code(reason: Reason) -> Code {
         | Reason::ListTooLarge
         | Reason::ListFieldUnknown
         | Reason::ListTokenInvalid
+        | Reason::AuditSearchTooWide
         | Reason::AuthTokenConflict
         | Reason::AuthPasswordWeak
         | Reason::OauthGrantInvalid
@@ -40,7 +41,6 @@ pub const fn grpc_code(reason: Reason) -> Code {
         | Reason::VaultModeConflict
         | Reason::AuditCut
         | Reason::AuditLogDamaged
-        | Reason::AuditSearchTooWide
         | Reason::ApiKeyLimit
         | Reason::AttributeHasValues => Code::FailedPrecondition,
         Reason::RequestOverloaded

@@ -18,6 +18,7 @@ pub fn list_refused(error: List, database: &str) -> Refusal {
         List::Invalid { part, message } => Refusal::invalid(part, message),
         List::TooLarge => Refusal::new(Reason::ListTooLarge, text),
         List::TokenInvalid => Refusal::new(Reason::ListTokenInvalid, text),
+        List::TooWide { rows, .. } => Refusal::new(Reason::AuditSearchTooWide, text).with("rows", rows.to_string()),
         List::Store(error) => store_refused(error, database),
     }
 }
@@ -62,6 +63,7 @@ mod tests {
             (list_refused(List::Invalid { part: "skip", message: "is negative".into() }, MINE), Reason::RequestInvalid),
             (list_refused(List::TooLarge, MINE), Reason::ListTooLarge),
             (list_refused(List::TokenInvalid, MINE), Reason::ListTokenInvalid),
+            (list_refused(List::TooWide { rows: 9, advice: "ask for less" }, MINE), Reason::AuditSearchTooWide),
             (list_refused(List::Store(Store::Full), MINE), Reason::StoreUnavailable),
             (store_refused(Store::Retryable, MINE), Reason::StoreConflict),
             (store_refused(Store::Unavailable, MINE), Reason::StoreUnavailable),

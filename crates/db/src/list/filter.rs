@@ -24,6 +24,8 @@ pub(super) enum Condition {
 pub(super) enum Literal {
     /// Compares as it is.
     Value(Bind),
+    /// A key, and the one that most rows have.
+    Key(String, &'static str),
     /// One of the numbers of a [`Kind::Enum`], and the one that most rows have.
     Known(i64, Option<i64>),
     /// A moment: from its first microsecond to before the last.
@@ -140,7 +142,13 @@ fn literal(field: &Field, operator: Operator, value: &str) -> Result<Literal, Er
             _ => Err(invalid(format!("{name} compares with true or false"))),
         },
         Kind::Text => Ok(Literal::Folded(value.to_owned())),
-        Kind::TextWithKey(_) => Ok(Literal::Value(NameKey::of(value).into_string().into())),
+        Kind::TextWithKey(_) => {
+            let key = NameKey::of(value).into_string();
+            Ok(match field.usual_key {
+                Some(usual) => Literal::Key(key, usual),
+                None => Literal::Value(key.into()),
+            })
+        }
         Kind::Enum(names) => {
             let known = names.iter().find(|(known, _)| known.eq_ignore_ascii_case(value.trim()));
             let (_, number) = known.ok_or_else(|| {
@@ -188,6 +196,32 @@ fn key_part(value: &str) -> String {
 }
 
 impl Condition {
+    /// The conditions that all have to hold.
+    pub(super) fn conjuncts(&self) -> Vec<&Self> {
+        match self {
+            Self::Always => Vec::new(),
+            Self::All(operands) => operands.iter().flat_map(Self::conjuncts).collect(),
+            other => vec![other],
+        }
+    }
+
+    /// Says whether it is an equality on a field that an index of the field leads to.
+    pub(super) fn is_equality(&self, name: &str) -> bool {
+        let Self::Test(field, Operator::Equal, literal) = self else { return false };
+        field.name == name
+            && match literal {
+                Literal::Value(_) => true,
+                Literal::Known(number, usual) => *usual != Some(*number),
+                Literal::Key(key, usual) => key != usual,
+                Literal::Moment(..) | Literal::Folded(_) | Literal::Pattern(_) | Literal::KeyPattern(_) => false,
+            }
+    }
+
+    /// Says whether it is a range of a field of times.
+    pub(super) fn is_range(&self, name: &str) -> bool {
+        matches!(self, Self::Test(field, operator, Literal::Moment(..)) if field.name == name && *operator != Operator::NotEqual)
+    }
+
     /// Adds the condition; it is true or false, never NULL.
     pub(super) fn write(&self, engine: Engine, sql: Sql) -> Sql {
         match self {
@@ -261,6 +295,13 @@ fn compare(engine: Engine, sql: Sql, column: &'static str, operator: Operator, l
             sql.push(column).push(collated(engine, operator)).push(sign(operator)).bind(value.clone())
         }
         Literal::Value(value) => sql.push(column).push(sign(operator)).bind(value.clone()),
+        Literal::Key(key, usual) => {
+            let sql = sql.push(column).push(collated(engine, operator)).push(sign(operator)).bind(key.as_str());
+            match operator == Operator::Equal && key != usual {
+                true => sql.push(" AND ").push(column).push(" <> '").push(usual).push("'"),
+                false => sql,
+            }
+        }
     }
 }
 

@@ -22,7 +22,9 @@
 //! # Ok(()) }
 //! ```
 
+mod bounded;
 mod filter;
+mod filtered;
 mod order;
 mod page;
 #[cfg(test)]
@@ -32,6 +34,8 @@ mod token;
 use coffre_proto::query::v1::Query;
 use coffre_proto::query::v1::sort_key::Direction as ProtoDirection;
 
+pub use bounded::{Bound, Index};
+pub use filtered::Filtered;
 pub use page::{Page, Plan};
 pub use token::PageTokens;
 
@@ -80,6 +84,14 @@ pub enum Error {
     /// A page token that is not ours, or belongs to another filter or order, or whose row is gone.
     #[error("the page token belongs to no such list; start again without it")]
     TokenInvalid,
+    /// A bounded list: the page is not found among as many rows as one call looks at.
+    #[error("the search would look at more than {rows} rows, and one call may not: {advice}")]
+    TooWide {
+        /// How many rows one call looks at.
+        rows: i64,
+        /// How to narrow the search.
+        advice: &'static str,
+    },
     /// The database.
     #[error(transparent)]
     Store(#[from] crate::Error),
@@ -139,13 +151,14 @@ pub struct Field {
     pub(crate) kind: Kind,
     pub(crate) nullable: bool,
     pub(crate) usual: Option<i64>,
+    pub(crate) usual_key: Option<&'static str>,
 }
 
 impl Field {
     /// Names the field as queries do, and its column or expression.
     #[must_use]
     pub const fn new(name: &'static str, column: &'static str, kind: Kind) -> Self {
-        Self { name, column, kind, nullable: false, usual: None }
+        Self { name, column, kind, nullable: false, usual: None, usual_key: None }
     }
 
     /// The column may be NULL.
@@ -159,6 +172,12 @@ impl Field {
     #[must_use]
     pub const fn mostly(self, usual: i64) -> Self {
         Self { usual: Some(usual), ..self }
+    }
+
+    /// The same for a [`Kind::TextWithKey`]: most rows have this key, which holds no quote.
+    #[must_use]
+    pub const fn mostly_key(self, usual: &'static str) -> Self {
+        Self { usual_key: Some(usual), ..self }
     }
 }
 
@@ -180,6 +199,7 @@ pub struct Listing {
     pub(crate) fields: &'static [Field],
     pub(crate) default_order: &'static [(&'static str, Direction)],
     pub(crate) count_limit: Option<i64>,
+    pub(crate) bound: Option<Bound>,
 }
 
 impl Listing {
@@ -187,7 +207,7 @@ impl Listing {
     /// its fields. It is ordered by id unless [`Self::ordered`] says otherwise.
     #[must_use]
     pub const fn new(name: &'static str, from: &'static str, id: &'static str, fields: &'static [Field]) -> Self {
-        Self { name, from, id, fields, default_order: &[], count_limit: None }
+        Self { name, from, id, fields, default_order: &[], count_limit: None, bound: None }
     }
 
     /// Sets the order where the query has none.
@@ -200,6 +220,19 @@ impl Listing {
     #[must_use]
     pub const fn counted_to(self, limit: i64) -> Self {
         Self { count_limit: Some(limit), ..self }
+    }
+
+    /// Bounds how many rows a call looks at: for lists of so many rows that a query must be answered from an index. What follows `FROM` is
+    /// one table with an alias then.
+    #[must_use]
+    pub const fn bounded(self, bound: Bound) -> Self {
+        Self { bound: Some(bound), ..self }
+    }
+
+    /// Changes how many rows a call of a bounded list looks at.
+    #[must_use]
+    pub fn looking_at(self, rows: i64) -> Self {
+        Self { bound: self.bound.map(|bound| Bound { rows, ..bound }), ..self }
     }
 
     /// Checks a query.

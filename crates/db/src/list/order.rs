@@ -51,6 +51,11 @@ impl OrderKey {
 }
 
 impl Order {
+    /// Says whether it is the order of one field, which is a number, one way or the other.
+    pub(super) fn is_along(&self, field: &str) -> bool {
+        matches!(self.keys.as_slice(), [key] if key.field.name == field && key.direction == self.id_direction)
+    }
+
     /// Adds the columns of a page's rows: the id, then each key under a name that tells its type.
     pub(super) fn columns(&self, engine: Engine, sql: Sql) -> Sql {
         let mut sql = sql.push(self.id).push(" AS id");

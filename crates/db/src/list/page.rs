@@ -6,6 +6,7 @@ use diesel::deserialize::{self, FromSql, QueryableByName};
 use diesel::row::{Field as _, NamedRow};
 use diesel::sql_types::{BigInt, Text};
 
+use super::bounded::Found;
 use super::filter::Condition;
 use super::order::{Order, Position};
 use super::token::{Binding, PageTokens, Start};
@@ -15,9 +16,9 @@ use crate::{Bind, Connection, Engine, MultiBackend, Sql, dialect};
 /// How much of a list is asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Extent {
-    rows: i64,
-    skip: i64,
-    whole: bool,
+    pub(super) rows: i64,
+    pub(super) skip: i64,
+    pub(super) whole: bool,
 }
 
 impl Extent {
@@ -63,7 +64,7 @@ pub struct Page {
     pub next_page_token: String,
     /// Rows in the scope, where asked for.
     pub total_size: Option<i64>,
-    /// Rows that match the filter, where asked for.
+    /// Rows that match the filter, where asked for; a bounded list leaves it out where it would have to look at too many.
     pub filtered_size: Option<i64>,
 }
 
@@ -79,9 +80,9 @@ impl Page {
     }
 }
 
-struct Row {
-    id: i64,
-    values: Vec<Bind>,
+pub(super) struct Row {
+    pub(super) id: i64,
+    pub(super) values: Vec<Bind>,
 }
 
 impl QueryableByName<MultiBackend> for Row {
@@ -106,7 +107,7 @@ impl Plan {
     /// Finds the page among the rows of a scope. An empty scope is every row.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], [`Error::TokenInvalid`], [`Error::Store`].
+    /// [`Error::TooLarge`], [`Error::TooWide`], [`Error::TokenInvalid`], [`Error::Store`].
     pub fn run(&self, conn: &mut Connection, scope: Scope) -> Result<Page, Error> {
         let engine = dialect::engine(conn);
         let start = match &self.start {
@@ -114,10 +115,15 @@ impl Plan {
             Some(Start::At(position)) => Some(position.clone()),
             Some(Start::Row(id)) => Some(self.look_up(conn, engine, *id)?),
         };
-        let mut rows: Vec<Row> =
-            self.statement(engine, &scope, start.as_ref()).load(conn).map_err(crate::Error::from)?;
         let limit = usize::try_from(self.extent.rows).unwrap_or(usize::MAX);
-        let more = rows.len() > limit;
+        let Found { mut rows, more } = match &self.listing.bound {
+            Some(bound) => self.find_bounded(conn, bound, &scope, start.as_ref())?,
+            None => {
+                let rows: Vec<Row> =
+                    self.statement(engine, &scope, start.as_ref()).load(conn).map_err(crate::Error::from)?;
+                Found { more: rows.len() > limit, rows }
+            }
+        };
         if more && self.extent.whole {
             return Err(Error::TooLarge);
         }
@@ -127,10 +133,16 @@ impl Plan {
             page.next_page_token = self.tokens.seal(&Position { values: last.values, id: last.id }, &self.binding);
         }
         if self.count {
-            let total = self.counted(conn, engine, &scope, false)?;
-            let filtered = if self.filtered { self.counted(conn, engine, &scope, true)? } else { total };
+            let total = match &self.listing.bound {
+                Some(bound) if scope.is_empty() => dialect::id(conn, Sql::new(bound.total))?,
+                _ => self.counted(conn, engine, &scope, false)?,
+            };
             page.total_size = Some(total);
-            page.filtered_size = Some(filtered);
+            page.filtered_size = match &self.listing.bound {
+                _ if !self.filtered => Some(total),
+                Some(bound) => self.count_bounded(conn, bound, &scope)?,
+                None => Some(self.counted(conn, engine, &scope, true)?),
+            };
         }
         Ok(page)
     }

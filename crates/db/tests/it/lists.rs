@@ -14,7 +14,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use crate::support::open;
 
-static THINGS: Listing = Listing::new(
+pub(crate) static THINGS: Listing = Listing::new(
     "things",
     "things t",
     "t.id",
@@ -40,14 +40,14 @@ static THINGS: Listing = Listing::new(
 .ordered(&[("name", Direction::Ascending)]);
 
 #[derive(Clone, Debug)]
-struct Thing {
-    id: i64,
+pub(crate) struct Thing {
+    pub(crate) id: i64,
     name: String,
     note: Option<String>,
     number: Option<i64>,
     active: bool,
-    state: i64,
-    created_at: i64,
+    pub(crate) state: i64,
+    pub(crate) created_at: i64,
 }
 
 fn things(count: usize) -> Vec<Thing> {
@@ -65,7 +65,7 @@ fn things(count: usize) -> Vec<Thing> {
         .collect()
 }
 
-async fn fill(database: &Database, count: usize) -> Vec<Thing> {
+pub(crate) async fn fill(database: &Database, count: usize) -> Vec<Thing> {
     let all = things(count);
     let rows = all.clone();
     let columns = &["id", "name", "name_key", "note", "number", "active", "state", "created_at"];
@@ -90,7 +90,7 @@ async fn fill(database: &Database, count: usize) -> Vec<Thing> {
     all
 }
 
-fn tokens() -> PageTokens {
+pub(crate) fn tokens() -> PageTokens {
     PageTokens::new(&[3; 32])
 }
 
@@ -99,7 +99,7 @@ async fn page(database: &Database, query: Query) -> Result<Page, Error> {
     database.read(move |conn| plan.run(conn, Sql::new("t.id > ").bind(0_i64))).await
 }
 
-fn test(field: &str, operator: comparison::Operator, value: &str) -> Filter {
+pub(crate) fn test(field: &str, operator: comparison::Operator, value: &str) -> Filter {
     let comparison = Comparison { operator: operator.into(), field: field.into(), value: value.into() };
     Filter { condition: Some(Condition::Comparison(comparison)) }
 }
@@ -129,7 +129,7 @@ fn any_test() -> impl Strategy<Value = Filter> {
     ]
 }
 
-fn any_filter() -> impl Strategy<Value = Filter> {
+pub(crate) fn any_filter() -> impl Strategy<Value = Filter> {
     any_test().prop_recursive(3, 12, 3, |inner| {
         let operator = prop::sample::select(vec![junction::Operator::And, junction::Operator::Or]);
         prop_oneof![
@@ -146,7 +146,7 @@ fn any_filter() -> impl Strategy<Value = Filter> {
     })
 }
 
-fn any_order() -> impl Strategy<Value = Vec<SortKey>> {
+pub(crate) fn any_order() -> impl Strategy<Value = Vec<SortKey>> {
     let field = prop::sample::select(vec!["id", "name", "note", "number", "active", "state", "createTime"]);
     let key = (field, any::<bool>()).prop_map(|(field, descending)| SortKey {
         field: field.to_owned(),
@@ -155,7 +155,7 @@ fn any_order() -> impl Strategy<Value = Vec<SortKey>> {
     prop::collection::vec(key, 0..4)
 }
 
-fn holds(thing: &Thing, filter: &Filter) -> bool {
+pub(crate) fn holds(thing: &Thing, filter: &Filter) -> bool {
     match filter.condition.as_ref() {
         None => true,
         Some(Condition::Junction(junction)) => {

@@ -8,6 +8,7 @@
     unreachable_pub
 )]
 
+mod bounded;
 mod faults;
 mod gathered;
 mod journal;

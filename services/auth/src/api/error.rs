@@ -350,6 +350,8 @@ pub(crate) fn of_list(error: ListError) -> Refusal {
         ListError::TokenInvalid => {
             Refusal::new(Reason::ListTokenInvalid, "the page token belongs to no such list; start again without it")
         }
+        // None of ours is bounded.
+        wide @ ListError::TooWide { .. } => Refusal::new(Reason::AuditSearchTooWide, wide.to_string()),
         ListError::Store(error) => store(error),
     }
 }
