@@ -189,16 +189,16 @@ impl Outbox {
             }
         }
         let refused = outcome != Outcome::Successful;
-        let entry = match refused && record.attempted_a_write() {
+        let (id, entry) = match refused && record.attempted_a_write() {
             true => record.entry_beside_a_write(reason, now),
-            false => record.entry(outcome, reason, now),
+            false => (record.id(), record.entry(outcome, reason, now)),
         };
         let stored = match self.database() {
             Ok(database) => database.append(vec![entry]).await,
             Err(error) => Err(error),
         };
         stored.map_err(|error| self.unavailable(record, &error))?;
-        record.mark_recorded();
+        record.mark_recorded_as(id);
         Ok(())
     }
 

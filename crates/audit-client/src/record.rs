@@ -2,8 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use coffre_db::JournalEntry;
 use coffre_error::{Reason, reason_name};
@@ -58,7 +57,7 @@ pub struct CallRecord {
     salt: [u8; 16],
     origin: Origin,
     facts: Mutex<Facts>,
-    recorded: AtomicBool,
+    recorded: OnceLock<EventId>,
     writes: Mutex<Writes>,
     write_ended: Notify,
 }
@@ -196,7 +195,7 @@ impl CallRecord {
             salt,
             origin,
             facts: Mutex::new(facts),
-            recorded: AtomicBool::new(false),
+            recorded: OnceLock::new(),
             writes: Mutex::default(),
             write_ended: Notify::new(),
         }
@@ -319,7 +318,13 @@ impl CallRecord {
     /// Says whether the event is committed.
     #[must_use]
     pub fn is_recorded(&self) -> bool {
-        self.recorded.load(Ordering::Acquire)
+        self.recorded.get().is_some()
+    }
+
+    /// Returns the id under which the event is committed; `None` where it is not, or was only counted.
+    #[must_use]
+    pub fn recorded_as(&self) -> Option<EventId> {
+        self.recorded.get().copied()
     }
 
     /// Hands a change to the database; `None` where the call was given up already, and must change nothing more.
@@ -361,7 +366,12 @@ impl CallRecord {
 
     /// Says that the event is committed.
     pub(crate) fn mark_recorded(&self) {
-        self.recorded.store(true, Ordering::Release);
+        self.mark_recorded_as(self.id);
+    }
+
+    /// Says that the event is committed under an id of its own. The first word counts.
+    pub(crate) fn mark_recorded_as(&self, id: EventId) {
+        let _ = self.recorded.set(id);
     }
 
     /// Returns the time by the clock of the site.
@@ -378,10 +388,11 @@ impl CallRecord {
 
     /// Returns the event of a call whose change did not commit, as far as is known. It has an id of its own: if the connection broke
     /// during the COMMIT, the change may stand after all, with its event, and both must be found.
-    pub(crate) fn entry_beside_a_write(&self, reason: Option<Reason>, now: Timestamp) -> JournalEntry {
+    pub(crate) fn entry_beside_a_write(&self, reason: Option<Reason>, now: Timestamp) -> (EventId, JournalEntry) {
         let in_doubt = reason == Some(Reason::StoreUnavailable);
         let outcome = if in_doubt { Outcome::Unknown } else { Outcome::Unsuccessful };
-        self.entry_as(EventId::now_v7(), outcome, reason, now)
+        let id = EventId::now_v7();
+        (id, self.entry_as(id, outcome, reason, now))
     }
 
     fn entry_as(&self, id: EventId, outcome: Outcome, reason: Option<Reason>, now: Timestamp) -> JournalEntry {

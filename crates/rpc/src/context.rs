@@ -1,5 +1,6 @@
 //! What a handler may ask about the call it answers.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -8,14 +9,18 @@ use coffre_error::{Reason, Refusal};
 use coffre_proto::audit::v1::Source;
 use coffre_types::Caller;
 
+use crate::{Access, Guard};
+
 /// The call that a handler answers.
-#[derive(Debug)]
 pub struct CallContext {
     pub(crate) request_id: Arc<str>,
     pub(crate) client_address: Option<IpAddr>,
     pub(crate) source: Source,
     pub(crate) record: Arc<CallRecord>,
     pub(crate) caller: Option<Arc<Caller>>,
+    /// What let the caller in, for calls that go on: see [`crate::Admission`].
+    pub(crate) guard: Arc<Guard>,
+    pub(crate) access: Access,
 }
 
 impl CallContext {
@@ -61,5 +66,17 @@ impl CallContext {
     #[must_use]
     pub fn source(&self) -> Source {
         self.source
+    }
+}
+
+impl fmt::Debug for CallContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallContext")
+            .field("request_id", &self.request_id)
+            .field("client_address", &self.client_address)
+            .field("source", &self.source)
+            .field("record", &self.record)
+            .field("caller", &self.caller)
+            .finish_non_exhaustive()
     }
 }

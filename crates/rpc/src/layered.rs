@@ -16,14 +16,15 @@ use coffre_error::{Reason, Refusal};
 use coffre_proto::audit::v1::Outcome;
 use coffre_types::Clock;
 use futures_util::FutureExt as _;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use prometheus::IntGauge;
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::{Code, Status};
 use tower::Service;
 use tracing::Instrument as _;
 
-use crate::metadata::{Origin, Peer, bearer};
+use crate::metadata::{Origin, Peer, bearer, header};
 use crate::metrics::Series;
 use crate::{CallContext, Rpc, RpcMetrics, ServiceParts};
 
@@ -58,6 +59,8 @@ pub struct Guard {
     pub metrics: RpcMetrics,
     /// Bounds.
     pub limits: Limits,
+    /// Ends answers that go on, before the process stops.
+    pub stopping: CancellationToken,
 }
 
 /// A service behind its layers. Clones share it.
@@ -69,7 +72,7 @@ struct Inner {
     routes: Routes,
     rpcs: HashMap<&'static str, (Rpc, Series)>,
     outbox: Outbox,
-    guard: Guard,
+    guard: Arc<Guard>,
     in_flight: AtomicUsize,
     gauge: IntGauge,
 }
@@ -89,7 +92,7 @@ impl Layered {
             rpcs,
             outbox: parts.outbox.clone(),
             gauge: guard.metrics.in_flight(parts.name),
-            guard,
+            guard: Arc::new(guard),
             in_flight: AtomicUsize::new(0),
         }))
     }
@@ -234,11 +237,13 @@ impl Inner {
             source: origin.source,
             record: record.clone(),
             caller: None,
+            guard: self.guard.clone(),
+            access: rpc.access,
         };
         let response = self.within_deadline(rpc, request, context).await;
         // A deadline may have left a change in the database's hands: what becomes of it decides what is recorded.
         if record.close().await {
-            return response;
+            return receipted(response, &record);
         }
         let (response, outcome, reason) = match refusal_of(&response) {
             None => (response, Outcome::Successful, None),
@@ -249,7 +254,7 @@ impl Inner {
             }
         };
         match self.outbox.append(&record, outcome, reason).await {
-            Ok(()) => response,
+            Ok(()) => receipted(response, &record),
             Err(refusal) => Status::from(refusal).into_http(),
         }
     }
@@ -327,6 +332,18 @@ impl Drop for Place<'_> {
         self.0.fetch_sub(1, Ordering::Relaxed);
         self.1.dec();
     }
+}
+
+/// Names the entry of the call in its answer, so that whoever got a value can ask for the proof that the audit says so.
+fn receipted(mut response: Response, record: &CallRecord) -> Response {
+    if let Some(id) = record.recorded_as() {
+        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+        let text: &str = id.uuid().hyphenated().encode_lower(&mut text);
+        if let Ok(value) = HeaderValue::from_str(text) {
+            response.headers_mut().insert(header::AUDIT_ID, value);
+        }
+    }
+    response
 }
 
 /// An answer without a message carries its status in the headers (gRPC over HTTP/2, "Trailers-Only").

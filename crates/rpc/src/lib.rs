@@ -13,20 +13,24 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod access;
+mod admission;
 mod context;
 mod front;
 mod layered;
 mod metadata;
 mod metrics;
 mod refusals;
+mod streams;
 
 pub use access::{Access, Rpc, missing, password_change_required, recent_sign_in_required, session_required};
+pub use admission::Admission;
 pub use context::CallContext;
 pub use front::{Front, FrontOptions};
 pub use layered::{Guard, Layered, Limits, ToItsEnd};
 pub use metadata::{Peer, header};
 pub use metrics::RpcMetrics;
 pub use refusals::{list_refused, store_refused};
+pub use streams::{Served, StreamLimits, StreamPlace, Streams};
 
 use coffre_audit_client::Outbox;
 use tonic::service::Routes;

@@ -38,6 +38,8 @@ pub mod header {
     pub const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("x-coffre-client-address");
     /// How the call came; believed from an internal peer only.
     pub const SOURCE: HeaderName = HeaderName::from_static("x-coffre-source");
+    /// In answers: the id of the call's entry in the audit.
+    pub const AUDIT_ID: HeaderName = HeaderName::from_static("x-audit-id");
     /// W3C trace context.
     pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 }

@@ -1,5 +1,6 @@
 //! Wiring the services of one process.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -7,14 +8,16 @@ use coffre_audit_client::Relay;
 use coffre_authn::{Authenticator, Settings as AuthnSettings};
 use coffre_channel::Channel;
 use coffre_config::{Settings, StatusCodes};
+use coffre_db::DatabaseUrl;
 use coffre_gateway::{Channels, Clients, Config as GatewayConfig, Gateway, PublicUrl, Readiness, RestMetrics};
 use coffre_rpc::{Front, FrontOptions, Guard, Layered, Limits, RpcMetrics, ServiceParts};
+use coffre_secret::SecretBytes;
 use coffre_types::SystemClock;
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::keys::Keys;
+use crate::keys::{self, Keys};
 use crate::metrics;
 use crate::stores::Stores;
 
@@ -27,6 +30,36 @@ pub(crate) enum Form {
     Serve,
 }
 
+/// How the audit keeps its log.
+pub(crate) struct AuditKeeping {
+    config: coffre_audit::Config,
+    checkpoint_key: SecretBytes,
+}
+
+impl AuditKeeping {
+    /// Looks for the key and the witness. Beside a data folder there is a witness unless the settings name another.
+    pub(crate) async fn of(
+        settings: &Settings,
+        url: &DatabaseUrl,
+        keys_folder: &Path,
+        stores: &Stores,
+    ) -> anyhow::Result<Self> {
+        let is_signed = coffre_audit::is_signed(&stores.audit.database).await.context("audit's database")?;
+        let beside = |folder: &Path| folder.parent().unwrap_or(folder).join("witness").join("audit.witness");
+        let config = coffre_audit::Config {
+            witness_file: settings.audit_witness_file.clone().or_else(|| url.folder().map(beside)),
+            retention: settings.audit_retention,
+            ..coffre_audit::Config::default()
+        };
+        if config.witness_file.is_none() {
+            tracing::warn!(
+                "the audit's checkpoints go to the log alone, which somebody has to keep: audit_witness_file (COFFRE_AUDIT_WITNESS_FILE) names a file for them"
+            );
+        }
+        Ok(Self { config, checkpoint_key: keys::checkpoint(keys_folder, is_signed)? })
+    }
+}
+
 /// The services of a process, wired.
 pub(crate) struct Process {
     pub(crate) gateway: Gateway,
@@ -34,7 +67,11 @@ pub(crate) struct Process {
     pub(crate) authenticator: Authenticator,
     /// Told by readiness: whether it hears from locker.
     pub(crate) vault: Arc<coffre_vault::App>,
+    /// Looks after the audit log, and says how it stands.
+    pub(crate) audit: coffre_audit::Keeping,
     pub(crate) registry: Registry,
+    /// Ends answers that go on; to be cancelled as soon as the process is to stop.
+    pub(crate) streams: CancellationToken,
     /// Auth works in the background as long as it is held.
     _auth: coffre_auth::App,
 }
@@ -45,6 +82,7 @@ pub(crate) async fn compose(
     form: Form,
     stores: &Stores,
     keys: Keys,
+    keeping: AuditKeeping,
     readiness: Readiness,
     stop: &CancellationToken,
     tasks: &TaskTracker,
@@ -92,6 +130,8 @@ pub(crate) async fn compose(
     locker_is.set(internal(&locker.parts));
     let outboxes = stores.all().map(|(_, store)| store.outbox.clone());
     let audit = coffre_audit::build(coffre_audit::Deps {
+        config: keeping.config,
+        checkpoint_key: keeping.checkpoint_key,
         database: stores.audit.database.clone(),
         outbox: stores.audit.outbox.clone(),
         settle: coffre_audit::settle(outboxes.to_vec()),
@@ -102,6 +142,7 @@ pub(crate) async fn compose(
     tasks.spawn(vault.background.clone().run(stop.clone()));
     tasks.spawn(locker.background.run(stop.clone()));
     audit_is.set(internal(&audit.parts));
+    tasks.spawn(audit.keeping.clone().run(stop.clone()));
     for outbox in outboxes {
         tasks.spawn(Relay::new(outbox, to_audit.clone()).run(stop.clone()));
     }
@@ -118,11 +159,14 @@ pub(crate) async fn compose(
     let vault = Arc::new(vault);
     metrics::register_streams(&registry, &authenticator, &vault)?;
     metrics::register_vault(&registry, &vault)?;
+    metrics::register_audit(&registry, &audit.keeping)?;
+    let streams = CancellationToken::new();
     let guard = Guard {
         authenticator: authenticator.clone(),
         clock,
         metrics: RpcMetrics::register(&registry)?,
         limits: Limits::default(),
+        stopping: streams.clone(),
     };
     let [to_auth, to_vault, to_locker, to_audit] =
         [&auth.parts, &vault.parts, &locker.parts, &audit.parts].map(|parts| Layered::new(parts, guard.clone()));
@@ -138,7 +182,7 @@ pub(crate) async fn compose(
     let options = FrontOptions { reflection: settings.reflection.unwrap_or(form == Form::Dev), drain: settings.drain };
     let front =
         Front::new(vec![to_auth, to_vault, to_locker, to_audit], options).context("reflection cannot be offered")?;
-    Ok(Process { gateway, front, authenticator, vault, registry, _auth: auth })
+    Ok(Process { gateway, front, authenticator, vault, audit: audit.keeping, registry, streams, _auth: auth })
 }
 
 fn internal(parts: &ServiceParts) -> Channel {

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::compose::{Form, compose};
+use crate::compose::{AuditKeeping, Form, compose};
 use crate::health::Watch;
 use crate::stores::Stores;
 use crate::{banner, init, keys, lock, settings as read, stop, stores};
@@ -34,10 +34,11 @@ pub(crate) async fn dev(settings: Settings) -> anyhow::Result<()> {
     keys::make(&folder, stores::is_begun(&url).await?)?;
     let keys = keys::load(&folder)?;
     let opened = Stores::open(&url, &settings.environment, &keys.audit)?;
+    let keeping = AuditKeeping::of(&settings, &url, &folder, &opened).await?;
     let first = init::if_new(&settings, &opened, &keys, Form::Dev, banner::recovery_key).await?;
     let listeners = Listeners::bind(&settings).await?;
     let (http, grpc, management) = listeners.addresses()?;
-    serve(&settings, Form::Dev, opened, keys, listeners, || {
+    serve(&settings, Form::Dev, opened, keys, keeping, listeners, || {
         banner::print(&settings, http, grpc, management, first.as_ref())
     })
     .await
@@ -65,16 +66,18 @@ pub(crate) async fn serve_all(settings: Settings) -> anyhow::Result<()> {
         }
         None => None,
     };
-    let keys = keys::load(&init::keys_folder(&settings)?)?;
+    let folder = init::keys_folder(&settings)?;
+    let keys = keys::load(&folder)?;
     if url.folder().is_some() {
         stores::migrate(&url)?;
     }
     stores::check_schema(&url)?;
     let opened = Stores::open(&url, &settings.environment, &keys.audit)?;
     init::require(&opened).await?;
+    let keeping = AuditKeeping::of(&settings, &url, &folder, &opened).await?;
     let listeners = Listeners::bind(&settings).await?;
     let (http, grpc, management) = listeners.addresses()?;
-    serve(&settings, Form::Serve, opened, keys, listeners, || {
+    serve(&settings, Form::Serve, opened, keys, keeping, listeners, || {
         tracing::info!(%http, %grpc, %management, version = env!("CARGO_PKG_VERSION"), "serving");
     })
     .await
@@ -119,13 +122,14 @@ async fn serve(
     form: Form,
     stores: Stores,
     keys: keys::Keys,
+    keeping: AuditKeeping,
     listeners: Listeners,
     announce: impl FnOnce(),
 ) -> anyhow::Result<()> {
     let stop = stop::on_signal()?;
     let (background, tasks) = (CancellationToken::new(), TaskTracker::new());
     let (health, readiness) = (Health::default(), Readiness::not_yet());
-    let process = compose(settings, form, &stores, keys, readiness.clone(), &background, &tasks).await?;
+    let process = compose(settings, form, &stores, keys, keeping, readiness.clone(), &background, &tasks).await?;
     process.authenticator.ready().await;
 
     let serving = CancellationToken::new();
@@ -134,6 +138,7 @@ async fn serve(
         stores: stores.clone(),
         authenticator: process.authenticator.clone(),
         vault: process.vault.clone(),
+        audit: process.audit.clone(),
         readiness,
         front: process.front.clone(),
     };
@@ -153,8 +158,10 @@ async fn serve(
     let grpc = process.front.serve(listeners.grpc, serving.clone());
     announce();
 
+    let streams = process.streams;
     let draining = async {
         stop.cancelled().await;
+        streams.cancel();
         tokio::time::sleep(LAME_DUCK).await;
         serving.cancel();
     };

@@ -15,6 +15,7 @@ use coffre_proto::vault::v1::attribute_value_service_server::AttributeValueServi
 use coffre_proto::vault::v1::credential_service_server::CredentialServiceServer;
 use coffre_proto::vault::v1::dashboard_service_server::DashboardServiceServer;
 use coffre_proto::vault::v1::key_service_server::KeyServiceServer;
+use coffre_proto::vault::v1::value_seal_service_server::ValueSealServiceServer;
 use coffre_rpc::ServiceParts;
 use coffre_secret::{SecretBytes, SecretText};
 use coffre_types::{Clock, Timestamp};
@@ -22,7 +23,7 @@ use diesel_migrations::EmbeddedMigrations;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-use crate::api::{AttributeValues, Contents, Credentials, Dashboards, Holdings, Keys, RPCS};
+use crate::api::{AttributeValues, Contents, Credentials, Dashboards, Holdings, Keys, RPCS, ValueSeals};
 use crate::audit::Audit;
 use crate::domain::keys::KeySettings;
 use crate::keyring::{self, Keyring, OpenError};
@@ -189,6 +190,7 @@ pub async fn build(deps: Deps) -> Result<App, Error> {
     let public = Routes::new(credentials)
         .add_service(values)
         .add_service(KeyServiceServer::new(Keys(vault.clone())))
+        .add_service(ValueSealServiceServer::new(ValueSeals(vault.clone())))
         .add_service(dashboards);
     let internal = Routes::new(HoldingsServiceServer::new(Holdings { vault: vault.clone(), site }))
         .add_service(ContentsServiceServer::new(Contents(vault.clone())));

@@ -11,6 +11,7 @@ mod holdings;
 mod keys;
 mod lockers;
 mod rotation;
+mod seals;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -43,6 +44,7 @@ use crate::users::Users;
 
 pub use dashboard::Dashboard;
 pub use rotation::Progress;
+pub use seals::StoredSeal;
 
 type Result<T> = std::result::Result<T, VaultError>;
 

@@ -6,14 +6,15 @@ mod world;
 use std::time::Duration;
 
 use coffre_error::{Reason, Refusal};
-use coffre_proto::audit::v1::{Outcome, Source};
+use coffre_proto::audit::v1::audit_service_client::AuditServiceClient;
+use coffre_proto::audit::v1::{Outcome, Source, StreamEntriesRequest, StreamEntriesResponse};
 use coffre_proto::vault::v1::key_service_client::KeyServiceClient;
 use coffre_proto::vault::v1::{GetMasterKeyStatusRequest, GetModeRequest, GetTransportPublicKeyRequest};
 use coffre_types::{Permission, TokenKind};
-use tonic::{Code, Request};
+use tonic::{Code, Request, Status, Streaming};
 use world::{Opened, World};
 
-fn reason(status: &tonic::Status) -> Reason {
+fn reason(status: &Status) -> Reason {
     Refusal::from_status(status).reason()
 }
 
@@ -31,6 +32,115 @@ async fn an_answer_leaves_after_its_record() {
     assert_eq!(events[0].client_address, "203.0.113.9");
     let actor = events[0].actor.clone().unwrap();
     assert_eq!((actor.user_id, actor.user_name.as_str()), (7, "ada"));
+}
+
+fn receipt(metadata: &tonic::metadata::MetadataMap) -> Option<Vec<u8>> {
+    let text = metadata.get("x-audit-id")?.to_str().unwrap();
+    Some(uuid::Uuid::parse_str(text).unwrap().as_bytes().to_vec())
+}
+
+#[tokio::test]
+async fn an_answer_names_its_entry_a_refusal_too() {
+    let world = World::start(&[Permission::ManageSettings]).await;
+    let mut client = KeyServiceClient::new(world.channel());
+    let answer = client.get_mode(world.request(GetModeRequest {})).await.unwrap();
+    assert_eq!(receipt(answer.metadata()).as_ref(), Some(&world.events()[0].id));
+    let refused = client.get_master_key_status(world.request(GetMasterKeyStatusRequest {})).await.unwrap_err();
+    assert_eq!(receipt(refused.metadata()).as_ref(), Some(&world.events()[1].id));
+    world.change_slowly();
+    let mut request = world.request(GetTransportPublicKeyRequest {});
+    request.metadata_mut().insert("grpc-timeout", "20m".parse().unwrap());
+    let refused = client.get_transport_public_key(request).await.unwrap_err();
+    let events = world.events();
+    assert_eq!((events.len(), receipt(refused.metadata()).as_ref()), (3, Some(&events[2].id)), "{events:?}");
+}
+
+#[tokio::test]
+async fn an_answer_without_an_entry_names_none() {
+    let world = World::start(&[Permission::ManageSettings]).await;
+    let mut client = KeyServiceClient::new(world.channel());
+    world.break_journal();
+    let refused = client.get_mode(world.request(GetModeRequest {})).await.unwrap_err();
+    assert_eq!(receipt(refused.metadata()), None);
+    // Beyond the quota of an address, calls without a caller are counted. A minute may turn while they come.
+    let world = World::start(&[]).await;
+    let mut client = KeyServiceClient::new(world.channel());
+    let mut named = 0;
+    for _ in 0..130 {
+        let mut request = Request::new(GetModeRequest {});
+        request.metadata_mut().insert("x-coffre-source", "API".parse().unwrap());
+        let refused = client.get_mode(request).await.unwrap_err();
+        if let Some(id) = receipt(refused.metadata()) {
+            named += 1;
+            assert_eq!(world.events().last().map(|event| &event.id), Some(&id));
+        }
+    }
+    assert_eq!(named, world.events().len());
+    assert!((60..130).contains(&named), "{named}");
+}
+
+async fn opened(world: &World, follow: bool) -> Result<Streaming<StreamEntriesResponse>, Status> {
+    let request = StreamEntriesRequest { follow, ..StreamEntriesRequest::default() };
+    let answer = AuditServiceClient::new(world.channel()).stream_entries(world.request(request)).await?;
+    assert_eq!(receipt(answer.metadata()).as_ref(), world.events().last().map(|event| &event.id));
+    Ok(answer.into_inner())
+}
+
+#[tokio::test]
+async fn a_stream_is_recorded_at_its_opening_and_ends_with_the_right_to_it() {
+    let world = World::start(&[Permission::ManageSettings]).await;
+    // A quiet one ends by itself; one that sends ends before the next message.
+    let (mut quiet, mut busy) = (opened(&world, true).await.unwrap(), opened(&world, false).await.unwrap());
+    assert_eq!(world.events().len(), 2, "recorded before anything is read");
+    for number in 1..10 {
+        assert_eq!(busy.message().await.unwrap().unwrap().next_index, number);
+    }
+    assert_eq!(quiet.message().await.unwrap().unwrap().next_index, 1);
+    world.take_away();
+    let refused = quiet.message().await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused)), (Code::PermissionDenied, Reason::AuthzPermissionRequired));
+    let refused = busy.message().await.unwrap_err();
+    assert_eq!(reason(&refused), Reason::AuthzPermissionRequired, "what was made before it was taken does not leave");
+    assert!(busy.message().await.unwrap().is_none(), "and nothing follows");
+    assert_eq!(world.events().len(), 2, "a stream is one call");
+}
+
+#[tokio::test]
+async fn streams_are_bounded_and_give_their_place_back() {
+    let world = World::start(&[Permission::ManageSettings]).await;
+    let open = (opened(&world, true).await.unwrap(), opened(&world, true).await.unwrap());
+    let refused = opened(&world, true).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused)), (Code::Unavailable, Reason::RequestOverloaded));
+    assert_eq!(world.events()[2].reason, "REQUEST_OVERLOADED");
+    drop(open);
+    // The server learns that nobody reads any more a moment later.
+    while opened(&world, true).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_reads_ends() {
+    let world = World::start(&[Permission::ManageSettings]).await;
+    let mut unread = opened(&world, false).await.unwrap();
+    let other = opened(&world, true).await.unwrap();
+    while opened(&world, true).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let refused = unread.message().await.unwrap_err();
+    assert_eq!(reason(&refused), Reason::RequestTimeout, "it says that it is not at its end");
+    drop(other);
+}
+
+#[tokio::test]
+async fn streams_end_before_the_process_stops() {
+    let world = World::start(&[Permission::ManageSettings]).await;
+    let (mut quiet, mut busy) = (opened(&world, true).await.unwrap(), opened(&world, false).await.unwrap());
+    quiet.message().await.unwrap();
+    world.stop();
+    for refused in [quiet.message().await.unwrap_err(), busy.message().await.unwrap_err()] {
+        assert_eq!((refused.code(), reason(&refused)), (Code::Unavailable, Reason::ServiceUnavailable));
+    }
 }
 
 #[tokio::test]

@@ -12,7 +12,11 @@ use coffre_authn::{Authenticator, Settings};
 use coffre_channel::Channel;
 use coffre_db::{Connection, Database, DatabaseUrl, Error, Journal, JournalEntry, Options};
 use coffre_error::{Reason, Refusal};
-use coffre_proto::audit::v1::Event;
+use coffre_proto::audit::v1::audit_service_server::{AuditService, AuditServiceServer};
+use coffre_proto::audit::v1::{
+    Event, GetEntryRequest, GetEntryResponse, ListEntriesRequest, ListEntriesResponse, StreamEntriesRequest,
+    StreamEntriesResponse,
+};
 use coffre_proto::auth::internal::v1::caller_service_server::{CallerService, CallerServiceServer};
 use coffre_proto::auth::internal::v1::{
     DescribeUsersRequest, DescribeUsersResponse, Heartbeat, LookUpRoleRequest, LookUpRoleResponse, LookUpUserRequest,
@@ -21,15 +25,22 @@ use coffre_proto::auth::internal::v1::{
 };
 use coffre_proto::vault::v1::key_service_server::{KeyService, KeyServiceServer};
 use coffre_proto::vault::v1::{
-    GetMasterKeyStatusRequest, GetMasterKeyStatusResponse, GetModeRequest, GetModeResponse,
-    GetTransportPublicKeyRequest, GetTransportPublicKeyResponse,
+    ApplyMasterKeyRequest, ApplyMasterKeyResponse, DrillKeyRequest, DrillKeyResponse, GetMasterKeyStatusRequest,
+    GetMasterKeyStatusResponse, GetModeRequest, GetModeResponse, GetRotationRequest, GetRotationResponse,
+    GetTransportPublicKeyRequest, GetTransportPublicKeyResponse, ListKeySlotsRequest, ListKeySlotsResponse,
+    ReplaceRecoveryKeyRequest, ReplaceRecoveryKeyResponse, SealVaultRequest, SealVaultResponse, SetModeRequest,
+    SetModeResponse, StartRotationRequest, StartRotationResponse, UnsealVaultRequest, UnsealVaultResponse,
 };
-use coffre_rpc::{Access, CallContext, Guard, Layered, Limits, Rpc, RpcMetrics, ServiceParts};
+use coffre_rpc::{
+    Access, Admission, CallContext, Guard, Layered, Limits, Rpc, RpcMetrics, Served, ServiceParts, StreamLimits,
+    Streams, missing,
+};
 use coffre_secret::SecretBytes;
 use coffre_types::{Clock as _, Permission, SessionId, SystemClock, TokenKind, UserId};
 use futures_util::{Stream, StreamExt as _, stream};
 use jsonwebtoken::EncodingKey;
 use prost::Message as _;
+use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
@@ -40,7 +51,8 @@ const fn row(path: &'static str, access: Access, event: &'static str) -> Rpc {
 
 const SETTINGS: Access = Access::Permission(Permission::ManageSettings);
 
-static RPCS: [Rpc; 3] = [
+static RPCS: [Rpc; 4] = [
+    row("/coffre.audit.v1.AuditService/StreamEntries", SETTINGS, "audit.entry.streamed"),
     row("/coffre.vault.v1.KeyService/GetMode", SETTINGS, "vault.mode.read"),
     row("/coffre.vault.v1.KeyService/GetMasterKeyStatus", SETTINGS, "vault.status.read"),
     row("/coffre.vault.v1.KeyService/GetTransportPublicKey", SETTINGS, "vault.transport_key.read"),
@@ -73,6 +85,8 @@ pub(crate) struct World {
     registry: prometheus::Registry,
     hangs: Arc<AtomicBool>,
     asked: Arc<AtomicUsize>,
+    may_follow: Arc<AtomicBool>,
+    stopping: CancellationToken,
     _folder: tempfile::TempDir,
 }
 
@@ -148,17 +162,26 @@ impl World {
         };
         let token = sign(&identity, "coffre", "k1", &EncodingKey::from_ed_der(pkcs8.as_ref())).unwrap();
 
+        let limits_of_streams = StreamLimits {
+            in_all: 2,
+            look_again: Duration::from_millis(20),
+            patience: Duration::from_millis(200),
+            ..StreamLimits::default()
+        };
+        let (streams, stopping) = (Streams::new(limits_of_streams), CancellationToken::new());
+        let may_follow = Arc::new(AtomicBool::new(true));
         let parts = ServiceParts {
             name: "vault",
-            public: Routes::new(KeyServiceServer::new(Keys { database: database.clone(), slow: kept.slow.clone() })),
+            public: Routes::new(KeyServiceServer::new(Keys { database: database.clone(), slow: kept.slow.clone() }))
+                .add_service(AuditServiceServer::new(Numbers { streams, may_follow: may_follow.clone() })),
             internal: Routes::default(),
             rpcs,
             outbox,
         };
         let registry = prometheus::Registry::new();
         let metrics = RpcMetrics::register(&registry).unwrap();
-        let layered = Layered::new(&parts, Guard { authenticator, clock, metrics, limits });
-        Self { layered, token, kept, registry, hangs, asked, _folder: folder }
+        let layered = Layered::new(&parts, Guard { authenticator, clock, metrics, limits, stopping: stopping.clone() });
+        Self { layered, token, kept, registry, hangs, asked, may_follow, stopping, _folder: folder }
     }
 
     pub(crate) fn channel(&self) -> Channel {
@@ -213,6 +236,16 @@ impl World {
             .filter(|metric| metric.get_label().iter().any(|label| label.name() == "code" && label.value() == code))
             .map(|metric| metric.get_counter().get_value() as u64)
             .sum()
+    }
+
+    /// From now on the caller may follow no stream.
+    pub(crate) fn take_away(&self) {
+        self.may_follow.store(false, Ordering::SeqCst);
+    }
+
+    /// From now on the process is about to stop.
+    pub(crate) fn stop(&self) {
+        self.stopping.cancel();
     }
 
     pub(crate) fn break_journal(&self) {
@@ -276,6 +309,87 @@ impl KeyService for Keys {
             drop(changed);
         }
         std::future::pending().await
+    }
+
+    async fn set_mode(&self, _: Request<SetModeRequest>) -> Result<Response<SetModeResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn apply_master_key(
+        &self,
+        _: Request<ApplyMasterKeyRequest>,
+    ) -> Result<Response<ApplyMasterKeyResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn seal_vault(&self, _: Request<SealVaultRequest>) -> Result<Response<SealVaultResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn unseal_vault(&self, _: Request<UnsealVaultRequest>) -> Result<Response<UnsealVaultResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn start_rotation(
+        &self,
+        _: Request<StartRotationRequest>,
+    ) -> Result<Response<StartRotationResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn get_rotation(&self, _: Request<GetRotationRequest>) -> Result<Response<GetRotationResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn replace_recovery_key(
+        &self,
+        _: Request<ReplaceRecoveryKeyRequest>,
+    ) -> Result<Response<ReplaceRecoveryKeyResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn list_key_slots(&self, _: Request<ListKeySlotsRequest>) -> Result<Response<ListKeySlotsResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn drill_key(&self, _: Request<DrillKeyRequest>) -> Result<Response<DrillKeyResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+}
+
+/// Streams that count: without end, or with `follow` one number and then nothing.
+struct Numbers {
+    streams: Streams,
+    may_follow: Arc<AtomicBool>,
+}
+
+#[tonic::async_trait]
+impl AuditService for Numbers {
+    type StreamEntriesStream = Served<StreamEntriesResponse>;
+
+    async fn stream_entries(
+        &self,
+        request: Request<StreamEntriesRequest>,
+    ) -> Result<Response<Self::StreamEntriesStream>, Status> {
+        let admission = Admission::of(&request)?;
+        let place = self.streams.take(CallContext::of(&request)?.caller()?)?;
+        let quiet = request.into_inner().follow;
+        let may_follow = self.may_follow.clone();
+        let may = move |_: &coffre_types::Caller| {
+            may_follow.load(Ordering::SeqCst).then_some(()).ok_or_else(|| missing(Permission::ViewAllAudit))
+        };
+        let numbers = stream::iter(1..)
+            .map(|next_index| Ok(StreamEntriesResponse { next_index, ..StreamEntriesResponse::default() }));
+        let numbers = if quiet { numbers.take(1).chain(stream::pending()).boxed() } else { numbers.boxed() };
+        Ok(Response::new(place.serve(admission, may, numbers)))
+    }
+
+    async fn list_entries(&self, _: Request<ListEntriesRequest>) -> Result<Response<ListEntriesResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn get_entry(&self, _: Request<GetEntryRequest>) -> Result<Response<GetEntryResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
     }
 }
 

@@ -126,8 +126,13 @@ impl World {
         let authenticator = Authenticator::start(internal, Settings::default(), clock.clone());
         authenticator.ready().await;
         let metrics = RpcMetrics::register(&prometheus::Registry::new()).unwrap();
-        let guard =
-            Guard { authenticator: authenticator.clone(), clock: clock.clone(), metrics, limits: Limits::default() };
+        let guard = Guard {
+            authenticator: authenticator.clone(),
+            clock: clock.clone(),
+            metrics,
+            limits: Limits::default(),
+            stopping: Default::default(),
+        };
         let layered = Layered::new(&app.parts, guard);
         Replica { app, layered, authenticator, database }
     }

@@ -179,6 +179,12 @@ pub const RPCS: &[Rpc] = &[
         ActivityType::CvSetting,
     ),
     row(
+        "/coffre.vault.v1.ValueSealService/ListValueSeals",
+        Access::Permission(Permission::ViewAllAudit),
+        "vault.value_seal.listed",
+        ActivityType::AuditUnsetActivityType,
+    ),
+    row(
         "/coffre.vault.v1.DashboardService/GetDashboard",
         Access::Caller,
         "dashboard.read",

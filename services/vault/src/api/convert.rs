@@ -17,6 +17,7 @@ use crate::domain::patch::{AttributePatch, CredentialPatch};
 use crate::domain::policy::{Action, Rights};
 use crate::domain::values::{CreateValues, ListValues, NewValue, Opened, UpdateValue, Written};
 use crate::store::list::CredentialQuery;
+use crate::vault::StoredSeal;
 
 type Result<T> = std::result::Result<T, VaultError>;
 
@@ -24,6 +25,8 @@ const MAX_VALUES: usize = 100;
 const MAX_NAMES: usize = 1000;
 const MAX_ETAG_CHARACTERS: usize = 1000;
 const MAX_KEY_BYTES: usize = 4096;
+const SEALS: usize = 1000;
+const MAX_SEALS: usize = 10_000;
 
 macro_rules! id_readers {
     ($($name:ident => $id:ident;)*) => {$(
@@ -52,6 +55,24 @@ fn version(field: &str, number: Option<i64>) -> Result<Option<Version>> {
 
 fn name(field: impl Into<String>, text: String) -> Result<Name> {
     Name::parse(text).map_err(|fault| VaultError::invalid(field, fault.to_string()))
+}
+
+/// Reads which seals are asked for: those after a number, and how many.
+pub(super) fn value_seals(asked: &proto::ListValueSealsRequest) -> Result<(i64, usize)> {
+    if asked.after_value_id < 0 {
+        return Err(VaultError::invalid("after_value_id", "is not negative"));
+    }
+    let limit = match usize::try_from(asked.page_size) {
+        Ok(0) => SEALS,
+        Ok(limit) if limit <= MAX_SEALS => limit,
+        _ => return Err(VaultError::invalid("page_size", format!("is from 0 to {MAX_SEALS}"))),
+    };
+    Ok((asked.after_value_id, limit))
+}
+
+pub(super) fn value_seal(seal: StoredSeal) -> proto::StoredValueSeal {
+    let mac = seal.mac.map(Vec::from).unwrap_or_default();
+    proto::StoredValueSeal { value_id: seal.value, version: seal.version, mac }
 }
 
 /// An empty description is none.

@@ -10,6 +10,7 @@ mod error;
 mod explain;
 mod holdings;
 mod keys;
+mod value_seals;
 
 pub use access::RPCS;
 pub(crate) use attribute_values::AttributeValues;
@@ -18,6 +19,7 @@ pub(crate) use credentials::Credentials;
 pub(crate) use dashboard::Dashboards;
 pub(crate) use holdings::Holdings;
 pub(crate) use keys::Keys;
+pub(crate) use value_seals::ValueSeals;
 
 use coffre_error::Refusal;
 use coffre_rpc::CallContext;

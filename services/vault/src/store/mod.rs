@@ -1,7 +1,7 @@
 //! The vault's tables, behind the ports of [`crate::domain::ports`]. It sees sealed bytes only.
 //!
 //! - `schema`: the tables; `rows`: rows and what they become.
-//! - `read`, `write`: the ports. [`list`]: the list of credentials. [`dashboard`]: its counts. [`keys`]: slots, terms, seal state, transport keys. [`rotation`]: their values sealed anew.
+//! - `read`, `write`: the ports. [`list`]: the list of credentials. [`dashboard`]: its counts. [`keys`]: slots, terms, seal state, transport keys. [`rotation`]: their values sealed anew; `seals`: as they are.
 //! - `dialect`: what truly differs between the engines.
 
 pub mod dashboard;
@@ -12,6 +12,7 @@ mod read;
 pub mod rotation;
 mod rows;
 mod schema;
+mod seals;
 mod write;
 
 use std::sync::Arc;

@@ -16,6 +16,7 @@ mod matrix;
 mod modes;
 mod races;
 mod rotation;
+mod seals;
 mod sharing;
 mod values;
 mod world;
