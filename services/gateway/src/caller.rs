@@ -16,6 +16,7 @@ use tonic::metadata::MetadataMap;
 use uuid::Uuid;
 
 use crate::error::Failure;
+use crate::receipts::Receipt;
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_AUTHORIZATION: HeaderName = HeaderName::from_static("x-authorization");
@@ -34,6 +35,8 @@ pub(crate) struct Context {
     pub(crate) traceparent: Option<HeaderValue>,
     /// The client, as the peer or a trusted proxy names it.
     pub(crate) client: Option<Peer>,
+    /// Room for the receipt of the call that the request makes.
+    pub(crate) receipt: Receipt,
 }
 
 /// The other end of a connection, with its text made once a connection.
@@ -71,6 +74,7 @@ impl Context {
             request_id: request_id(headers),
             traceparent: headers.get(TRACEPARENT).filter(|value| is_traceparent(value.as_bytes())).cloned(),
             client: peer.map(|peer| client_address(headers, peer, proxies)),
+            receipt: Receipt::default(),
         }
     }
 
@@ -205,15 +209,22 @@ fn bearer_token(value: &HeaderValue) -> Option<&[u8]> {
 }
 
 /// A caller on its way to a service: the request's context and its token, where it has one. The services decide whether it needs one.
+#[derive(Clone)]
 pub(crate) struct Caller {
     context: Context,
     authorization: Option<HeaderValue>,
 }
 
 impl Caller {
+    /// Returns the same caller for a further call, whose receipt is not that of the request.
+    pub(crate) fn beside(&self) -> Self {
+        let context = Context { receipt: Receipt::default(), ..self.context.clone() };
+        Self { context, authorization: self.authorization.clone() }
+    }
+
     /// Wraps a message with the metadata of the call.
     pub(crate) fn request<T>(self, message: T) -> tonic::Request<T> {
-        let Context { request_id, traceparent, client } = self.context;
+        let Context { request_id, traceparent, client, receipt } = self.context;
         let mut headers = HeaderMap::with_capacity(8);
         if let Some(authorization) = self.authorization {
             headers.insert(AUTHORIZATION, authorization);
@@ -226,7 +237,9 @@ impl Caller {
         if let Some(client) = client {
             headers.insert(CLIENT_ADDRESS, client.text);
         }
-        tonic::Request::from_parts(MetadataMap::from_headers(headers), tonic::Extensions::new(), message)
+        let mut extensions = tonic::Extensions::new();
+        extensions.insert(receipt);
+        tonic::Request::from_parts(MetadataMap::from_headers(headers), extensions, message)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use coffre_channel::Channel;
 use coffre_proto::audit::v1::audit_service_client::AuditServiceClient;
+use coffre_proto::audit::v1::proof_service_client::ProofServiceClient;
 use coffre_proto::auth::v1::api_access_service_client::ApiAccessServiceClient;
 use coffre_proto::auth::v1::api_key_service_client::ApiKeyServiceClient;
 use coffre_proto::auth::v1::authentication_service_client::AuthenticationServiceClient;
@@ -13,6 +14,8 @@ use coffre_proto::vault::v1::attribute_value_service_client::AttributeValueServi
 use coffre_proto::vault::v1::credential_service_client::CredentialServiceClient;
 use coffre_proto::vault::v1::dashboard_service_client::DashboardServiceClient;
 use coffre_proto::vault::v1::key_service_client::KeyServiceClient;
+
+use crate::receipts::receipted;
 
 /// The largest answer of a service: a list of 100 000 rows fits.
 const ANSWER_BYTES: usize = 512 * 1024 * 1024;
@@ -40,7 +43,9 @@ impl Clients {
     /// Calls the services over these channels.
     #[must_use]
     pub fn new(channels: Channels) -> Self {
-        Self(channels)
+        let Channels { auth, vault, locker, audit, intake } = channels;
+        let [auth, vault, locker, audit] = [auth, vault, locker, audit].map(receipted);
+        Self(Channels { auth, vault, locker, audit, intake })
     }
 
     /// Returns where the gateway's own refusals are reported.
@@ -90,6 +95,10 @@ impl Clients {
 
     pub(crate) fn lockers(&self) -> LockerServiceClient<Channel> {
         LockerServiceClient::new(self.0.locker.clone()).max_decoding_message_size(ANSWER_BYTES)
+    }
+
+    pub(crate) fn proofs(&self) -> ProofServiceClient<Channel> {
+        ProofServiceClient::new(self.0.audit.clone())
     }
 
     pub(crate) fn audit(&self) -> AuditServiceClient<Channel> {

@@ -30,6 +30,7 @@ use crate::error::{Failure, Refused};
 use crate::metrics::{RestMetrics, Route, Templates};
 use crate::oauth;
 use crate::places::Places;
+use crate::receipts::X_AUDIT_ID;
 use crate::refusals::{self, Refusals};
 
 /// The whole gateway as a tower service. Clones share everything.
@@ -110,7 +111,10 @@ impl Gateway {
                 None => inner.answer(request, context.clone()).await,
             };
             let answered = if is_oauth { oauth::dressed(answered) } else { answered };
-            let response = finished(answered, context.request_id.clone(), parts.config.status_codes);
+            let mut response = finished(answered, context.request_id.clone(), parts.config.status_codes);
+            if let Some(id) = context.receipt.id() {
+                response.headers_mut().insert(X_AUDIT_ID, id.clone());
+            }
             parts.answered(route, &response, &context, began);
             response
         }

@@ -11,6 +11,7 @@
 //! - `wire.rs`: what stands between a connection and the HTTP parser
 //! - `refusals.rs`: what the gateway refuses itself, on its way to the audit
 //! - `caller.rs`: who is calling, as metadata for the services
+//! - `receipts.rs`: which entry of the audit a call got, as a header of its answer
 //! - `error.rs`: the one table from a refusal to a status and a body
 //! - `json/`: how requests are read and what all answers share
 //! - `oauth/`: forms, clients and refusals as OAuth 2.0 has them, for all under `/oauth/`
@@ -29,6 +30,7 @@ mod metrics;
 mod oauth;
 mod places;
 mod public_url;
+mod receipts;
 mod refusals;
 mod request;
 mod request_line;

@@ -19,7 +19,7 @@ use serde::Serialize;
 use crate::clients::Clients;
 use crate::config::{Config, StatusCodes};
 use crate::error::Failure;
-use crate::json::{Json, Listed, Object, Paged, invalid, parse, plain_id, read_query};
+use crate::json::{Json, Listed, Object, Paged, invalid, parse, plain_id, plain_number, read_query};
 
 /// How much of a body that is too large is still read, so that the client gets to read the answer.
 const DRAINED_BYTES: usize = 8 * 1024 * 1024;
@@ -130,6 +130,18 @@ impl Parameters {
                     invalid(key, "must be an id: a plain decimal number from 1 to 9223372036854775807")
                 })?;
                 Ok(Some(id))
+            }
+        }
+    }
+
+    /// Returns a number from 0.
+    pub(crate) fn count(&self, key: &str) -> Result<Option<i64>, Refusal> {
+        match self.text(key)? {
+            None => Ok(None),
+            Some(text) => {
+                let number = plain_number(text)
+                    .ok_or_else(|| invalid(key, "must be a plain decimal number from 0 to 9223372036854775807"))?;
+                Ok(Some(number))
             }
         }
     }
@@ -354,6 +366,16 @@ mod tests {
         assert_eq!(parameters("userId=%2212%22").id("userId").unwrap(), Some(12));
         for query in ["userId=x", "userId=-1", "userId=0", "userId=9223372036854775808", "userId=1&userId=2"] {
             assert!(parameters(query).id("userId").is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn counts_of_a_query_begin_at_0() {
+        for (query, expected) in [("size=0", Some(0)), ("size=12", Some(12)), ("size=", None), ("", None)] {
+            assert_eq!(parameters(query).count("size").unwrap(), expected, "{query}");
+        }
+        for query in ["size=-1", "size=x", "size=01", "size=1.0", "size=9223372036854775808", "size=1&size=1"] {
+            assert!(parameters(query).count("size").is_err(), "{query}");
         }
     }
 

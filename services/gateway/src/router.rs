@@ -9,8 +9,10 @@ use bytes::Bytes;
 use coffre_error::{Reason, Refusal};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode};
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{Content, Header, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -25,9 +27,9 @@ use crate::oauth;
 use crate::refusals::Refusals;
 use crate::request::App;
 use crate::routes::{
-    api_access, api_access_secret, api_keys, attribute_values, audit, authentication, credential_access, credentials,
-    dashboard, holdings, keys, locker_consumers, locker_credentials, locker_members, lockers, mode, oauth as tokens,
-    oauth_metadata, operations, permissions, roles, rotation, users,
+    api_access, api_access_secret, api_keys, attribute_values, audit, audit_export, audit_proofs, authentication,
+    credential_access, credentials, dashboard, holdings, keys, locker_consumers, locker_credentials, locker_members,
+    lockers, mode, oauth as tokens, oauth_metadata, operations, permissions, roles, rotation, users,
 };
 
 /// What the document says beside its routes.
@@ -39,7 +41,8 @@ use crate::routes::{
                        and goes into `X-Authorization` as it is, or into `Authorization` behind `Bearer `.\n\nOther names of the same paths: `/v1/credentialvault/…` is \
                        `/v2/credentialvault/…`; `/v2/authentication…` is `/v1/authentication…`; under a credential, `attributevalue` and \
                        `values` are `attributevalues`. Repeated slashes and a slash at the end do not matter. Ids may be sent as numbers \
-                       or strings. Every refusal has the shape of `ErrorBody`, and under `/oauth/` of `OAuthError`; every answer carries `X-Request-Id`.\n\nWhere the server \
+                       or strings. Every refusal has the shape of `ErrorBody`, and under `/oauth/` of `OAuthError`; every answer carries `X-Request-Id`, and \
+                       every answer of a call that is in the audit `X-Audit-Id`: the id of its entry, for `GET /v1/audit/messages/{id}/proof`.\n\nWhere the server \
                        is set to the documented status codes, a PUT that changes nothing is answered by 304 instead of 200 with the \
                        resource, and a missing permission by 501 instead of 403.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
@@ -141,6 +144,14 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(keys::transport_key))
         .routes(routes!(audit::list_by_query))
         .routes(routes!(audit::get))
+        .routes(routes!(audit_export::export))
+        .routes(routes!(audit_proofs::proof))
+        .routes(routes!(audit_proofs::latest))
+        .routes(routes!(audit_proofs::consistency))
+        .routes(routes!(audit_proofs::get))
+        .routes(routes!(audit_proofs::create))
+        .routes(routes!(audit_proofs::incidents))
+        .routes(routes!(audit_proofs::cut))
         .routes(routes!(operations::health))
         .routes(routes!(operations::ready))
         .routes(routes!(operations::version))
@@ -155,11 +166,22 @@ pub fn openapi() -> OpenApi {
 /// Paths that the document does not describe.
 const OTHERS: [&str; 3] = ["/openapi.json", "/docs", "/docs/{file}"];
 
+/// Paths that the gateway answers by itself.
+const UNRECORDED: [&str; 4] = ["/healthz", "/readyz", "/version", "/.well-known/oauth-authorization-server"];
+
 const ANY_REFUSAL: &str =
     "Any other refusal: 400, 405, 408, 413, 415, 429 with `Retry-After`, 431, 500, 503 with `Retry-After`";
 
-/// Adds the refusals that every call may give to the document.
+/// What answers of calls that are in the audit carry.
+fn receipt() -> Header {
+    let id = ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::Custom("uuid".to_owned())));
+    HeaderBuilder::new().schema(Some(id)).description(Some("The id of the call's entry in the audit")).build()
+}
+
+/// Adds the refusals that every call may give to the document, and the headers of its answers.
 fn completed(mut document: OpenApi) -> OpenApi {
+    let components = document.components.get_or_insert_default();
+    components.headers.insert("X-Audit-Id".to_owned(), receipt().into());
     for (path, item) in &mut document.paths.paths {
         let shape = if oauth::is_path(path) { "OAuthError" } else { "ErrorBody" };
         let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete];
@@ -167,6 +189,13 @@ fn completed(mut document: OpenApi) -> OpenApi {
             let takes =
                 operation.request_body.is_some() || operation.parameters.as_ref().is_some_and(|all| !all.is_empty());
             let responses = &mut operation.responses.responses;
+            let recorded = !UNRECORDED.contains(&path.as_str());
+            for (status, response) in responses.iter_mut().filter(|_| recorded) {
+                if let (true, RefOr::T(response)) = (status.starts_with('2'), response) {
+                    let receipt = Ref::new("#/components/headers/X-Audit-Id");
+                    response.headers.insert("X-Audit-Id".to_owned(), RefOr::Ref(receipt));
+                }
+            }
             if takes {
                 let description = "Something in the path, the query or the body is not as it should be";
                 responses.entry("400".to_owned()).or_insert_with(|| refusal(description, shape));

@@ -30,7 +30,8 @@ pub(crate) fn plain_id(text: &str) -> Option<i64> {
     plain_number(text).filter(|number| *number > 0)
 }
 
-fn plain_number(text: &str) -> Option<i64> {
+/// Reads a text that is a plain decimal number from 0: no sign, no space, no leading zero.
+pub(crate) fn plain_number(text: &str) -> Option<i64> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
     if plain { text.parse().ok() } else { None }
 }

@@ -5,6 +5,8 @@ pub(crate) mod api_access_secret;
 pub(crate) mod api_keys;
 pub(crate) mod attribute_values;
 pub(crate) mod audit;
+pub(crate) mod audit_export;
+pub(crate) mod audit_proofs;
 pub(crate) mod authentication;
 pub(crate) mod credential_access;
 pub(crate) mod credentials;

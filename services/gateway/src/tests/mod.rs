@@ -4,6 +4,8 @@ mod access;
 mod api_access;
 mod api_keys;
 mod audit;
+mod audit_export;
+mod audit_proofs;
 mod authentication;
 mod conventions;
 mod credentials;

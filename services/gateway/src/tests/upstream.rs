@@ -23,12 +23,13 @@ pub(crate) struct Upstream(Arc<Mutex<Script>>);
 struct Script {
     replies: HashMap<&'static str, Reply>,
     calls: Vec<Call>,
+    receipt: Option<&'static str>,
     gate: Option<Arc<Notify>>,
 }
 
 #[derive(Clone)]
 enum Reply {
-    Message(Vec<u8>),
+    Messages(Vec<Vec<u8>>),
     Refusal(Box<Status>),
     TransportFault,
     Panic,
@@ -52,7 +53,18 @@ impl Call {
 impl Upstream {
     /// From now on the method answers this; the method goes without its package, `KeyService/GetMode`.
     pub(crate) fn reply(&self, method: &'static str, message: &impl Message) -> &Self {
-        self.set(method, Reply::Message(message.encode_to_vec()))
+        self.reply_all(method, std::slice::from_ref(message))
+    }
+
+    /// From now on the method answers these, one after the other.
+    pub(crate) fn reply_all(&self, method: &'static str, messages: &[impl Message]) -> &Self {
+        self.set(method, Reply::Messages(messages.iter().map(Message::encode_to_vec).collect()))
+    }
+
+    /// From now on every answer names this entry of the audit.
+    pub(crate) fn receipt(&self, id: &'static str) -> &Self {
+        self.0.lock().unwrap().receipt = Some(id);
+        self
     }
 
     /// From now on the method refuses.
@@ -136,35 +148,41 @@ impl Answer for Upstream {
             // `/coffre.vault.v1.KeyService/GetMode` is `KeyService/GetMode` here; a message has five bytes before it.
             let method = path.rsplit_once('.').unwrap().1.to_owned();
             let call = Call { method: method.clone(), metadata: parts.headers, message: bytes[5..].to_vec() };
-            let (reply, gate) = {
+            let (reply, gate, receipt) = {
                 let mut script = script.lock().unwrap();
                 script.calls.push(call);
-                (script.replies.get(method.as_str()).cloned(), script.gate.clone())
+                (script.replies.get(method.as_str()).cloned(), script.gate.clone(), script.receipt)
             };
             if let Some(gate) = gate {
                 gate.notified().await;
             }
-            match reply.unwrap_or(Reply::Message(Vec::new())) {
-                Reply::Message(message) => Ok(framed(&message)),
-                Reply::Refusal(status) => Ok(status.into_http()),
-                Reply::TransportFault => Err("tcp connect error 10.0.0.7".into()),
+            let mut response = match reply.unwrap_or_else(|| Reply::Messages(vec![Vec::new()])) {
+                Reply::Messages(messages) => framed(&messages),
+                Reply::Refusal(status) => status.into_http(),
+                Reply::TransportFault => return Err("tcp connect error 10.0.0.7".into()),
                 Reply::Panic => panic!("planted"),
+            };
+            if let Some(id) = receipt {
+                response.headers_mut().insert("x-audit-id", HeaderValue::from_static(id));
             }
+            Ok(response)
         })
     }
 }
 
-/// Puts a message into the frame of gRPC and ends it well.
-fn framed(message: &[u8]) -> Response {
-    let mut frame = BytesMut::with_capacity(message.len() + 5);
-    frame.put_u8(0);
-    frame.put_u32(u32::try_from(message.len()).unwrap());
-    frame.put_slice(message);
+/// Puts messages into the frame of gRPC and ends them well.
+fn framed(messages: &[Vec<u8>]) -> Response {
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
-    let frames = [http_body::Frame::data(frame.freeze()), http_body::Frame::trailers(trailers)];
-    let frames = futures_util::stream::iter(frames.map(Ok::<_, Status>));
-    let mut response = Response::new(Body::new(StreamBody::new(frames)));
+    let frames = messages.iter().map(|message| {
+        let mut frame = BytesMut::with_capacity(message.len() + 5);
+        frame.put_u8(0);
+        frame.put_u32(u32::try_from(message.len()).unwrap());
+        frame.put_slice(message);
+        http_body::Frame::data(frame.freeze())
+    });
+    let frames: Vec<_> = frames.chain([http_body::Frame::trailers(trailers)]).map(Ok::<_, Status>).collect();
+    let mut response = Response::new(Body::new(StreamBody::new(futures_util::stream::iter(frames))));
     response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
     response
 }
