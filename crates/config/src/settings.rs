@@ -42,6 +42,8 @@ pub struct Settings {
     pub database_url: Option<SecretText>,
     /// File that holds the database URL.
     pub database_url_file: Option<PathBuf>,
+    /// What a PostgreSQL database may take, in bytes, where it was said.
+    pub database_limit: Option<u64>,
     /// Name of the first administrator.
     pub admin_username: String,
     /// Password of the first administrator, where it was said here.
@@ -70,6 +72,10 @@ pub struct Settings {
     pub session_life: Duration,
     /// Whether short master keys are taken, where it was said.
     pub short_master_keys: Option<bool>,
+    /// File to which checkpoints of the audit log go, where it was said.
+    pub audit_witness_file: Option<PathBuf>,
+    /// The age at which entries of the audit log are cut off; `None`: never.
+    pub audit_retention: Option<Duration>,
     /// How long open calls may go on after the stop.
     pub drain: Duration,
 }
@@ -93,6 +99,9 @@ impl Settings {
                 .map(|PublicUrl(url)| url),
             database_url: read.secret("database_url"),
             database_url_file: read.optional("database_url_file", "a file"),
+            database_limit: Some(read.between::<u64>("database_limit_gib", 0, 1 << 20))
+                .filter(|gib| *gib > 0)
+                .map(|gib| gib << 30),
             admin_username: read.required("admin_username", "a name"),
             admin_password: read.secret("admin_password"),
             admin_password_file: read.optional("admin_password_file", "a file"),
@@ -113,6 +122,10 @@ impl Settings {
             token_life: Duration::from_secs(read.between("auth.token_life_seconds", 60, 86_400)),
             session_life: Duration::from_secs(read.between("auth.session_life_seconds", 60, 2_592_000)),
             short_master_keys: read.optional("vault.short_master_keys", "true or false"),
+            audit_witness_file: read.optional("audit_witness_file", "a file"),
+            audit_retention: Some(read.between::<u64>("audit_retention_days", 0, 36_500))
+                .filter(|days| *days > 0)
+                .map(|days| Duration::from_secs(days * 24 * 60 * 60)),
             drain: Duration::from_secs(read.between("drain_seconds", 0, 600)),
         };
         if settings.session_life < settings.token_life {
@@ -273,6 +286,16 @@ mod tests {
         assert_eq!(settings.http_addr.port(), 8080);
         assert_eq!(settings.status_codes, StatusCodes::Standard);
         assert_eq!(settings.password_min_length, 12);
+    }
+
+    #[test]
+    fn entries_of_the_audit_are_kept_for_ever_unless_somebody_says_how_long() {
+        const DAYS: &str = "COFFRE_AUDIT_RETENTION_DAYS";
+        assert_eq!(with(&[]).unwrap().audit_retention, None);
+        assert_eq!(with(&[(DAYS, "2")]).unwrap().audit_retention, Some(Duration::from_secs(172_800)));
+        for days in ["-1", "36501", "a year"] {
+            assert!(with(&[(DAYS, days)]).unwrap_err()[0].to_string().contains("audit_retention_days"), "{days}");
+        }
     }
 
     #[test]

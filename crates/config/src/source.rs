@@ -29,7 +29,7 @@ pub const SETTINGS: &[Setting] = &[
     plain(
         "keys_dir",
         "",
-        "Folder of the key files auth.key, express.key and audit.key. In dev: `keys` in the data folder.",
+        "Folder of the key files auth.key, express.key, audit.key and checkpoint.key. In dev: `keys` in the data folder.",
     ),
     plain("http_addr", "127.0.0.1:8080", "Address of the REST port."),
     plain("grpc_addr", "127.0.0.1:50051", "Address of the gRPC port."),
@@ -41,6 +41,11 @@ pub const SETTINGS: &[Setting] = &[
     ),
     secret("database_url", "`sqlite:FOLDER` or `postgres://…`. Absent: SQLite in the data folder."),
     plain("database_url_file", "", "File that holds the database URL."),
+    plain(
+        "database_limit_gib",
+        "0",
+        "What a PostgreSQL database may take, in GiB: at 80 and at 90 % it is told. 0: nobody knows. With SQLite the file system says it.",
+    ),
     plain("admin_username", "admin", "Name of the first administrator."),
     secret("admin_password", "Password of the first administrator, for `dev` only. Absent: generated and shown once."),
     plain("admin_password_file", "", "File that holds the password of the first administrator."),
@@ -74,6 +79,16 @@ pub const SETTINGS: &[Setting] = &[
         "vault.short_master_keys",
         "",
         "`true` or `false`: take master keys of 6 to 15 characters, which can be guessed by whoever has a copy of the database. Absent: yes in dev, no in serve.",
+    ),
+    plain(
+        "audit_witness_file",
+        "",
+        "File to which the audit log's signed checkpoints are appended, best on another disk than the database. Absent: with SQLite `witness/audit.witness` beside the data folder, with PostgreSQL none: then the log lines are the only witness.",
+    ),
+    plain(
+        "audit_retention_days",
+        "0",
+        "Entries of the audit log that are older are cut off, once a day; 0 to 36500. 0: they are kept for ever.",
     ),
     plain("drain_seconds", "10", "How long open calls may go on after the stop, in seconds."),
 ];

@@ -13,7 +13,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use coffre_audit::{Deps, build, migrations, options};
+use coffre_audit::{Config, Deps, build, migrations, options};
 use coffre_audit_client::chain::{GENESIS, next_hash};
 use coffre_audit_client::{ActivityType, CallRecord, Origin, Outbox, Outcome, Site, Source, StreamKey};
 use coffre_channel::Channel;
@@ -44,7 +44,14 @@ async fn main() {
     let outbox = Outbox::new(site.clone(), &key);
     let database = Database::open(options, || outbox.journal()).unwrap();
     outbox.attach(database.clone());
-    let app = build(Deps { database, outbox, settle: coffre_audit::settle(Vec::new()) }).await.unwrap();
+    let deps = Deps {
+        config: Config::default(),
+        checkpoint_key: SecretBytes::new(vec![43; 32]),
+        database,
+        outbox,
+        settle: coffre_audit::settle(Vec::new()),
+    };
+    let app = build(deps).await.unwrap();
     let mut intake = IntakeServiceClient::new(Channel::in_process(app.parts.internal.prepare()));
 
     let stream_key = StreamKey::new(&key);

@@ -3,6 +3,7 @@
 //! - `api` speaks gRPC: [`RPCS`] lists every public call. A handler converts, calls one use case, converts back.
 //! - `domain` decides: where a segment of a stream belongs, who may see an entry, how an event reads as a sentence.
 //! - `store` keeps the log, its search columns, and how far each stream has come.
+//! - `witness` is the file to which checkpoints go, `keeping` works in the background.
 //! - `app` wires them.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
@@ -10,7 +11,13 @@
 mod api;
 mod app;
 mod domain;
+mod keeping;
 mod store;
+#[cfg(test)]
+mod tests;
+mod witness;
 
 pub use api::access::RPCS;
-pub use app::{App, Deps, Error, Settle, build, migrations, options, settle};
+pub use app::{App, Config, Deps, Error, Settle, build, is_signed, migrations, options, settle};
+pub use domain::keeper::Standing;
+pub use keeping::Keeping;

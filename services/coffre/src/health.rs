@@ -48,6 +48,7 @@ pub(crate) struct Watch {
     pub(crate) stores: Stores,
     pub(crate) authenticator: Authenticator,
     pub(crate) vault: Arc<coffre_vault::App>,
+    pub(crate) audit: coffre_audit::Keeping,
     pub(crate) readiness: Readiness,
     pub(crate) front: Front,
 }
@@ -55,8 +56,8 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) async fn run(self, stop: CancellationToken) {
         let databases = self.stores.all().map(|(name, store)| (self.health.component(name), store.clone()));
-        let [sessions, shares, audit, seal] =
-            ["sessions", "shares", "relay", "seal"].map(|name| self.health.component(name));
+        let [sessions, shares, audit, proofs, seal] =
+            ["sessions", "shares", "relay", "proofs", "seal"].map(|name| self.health.component(name));
         if let Some(since) = self.vault.sealed_since() {
             tracing::warn!(
                 since = since.to_rfc3339_millis(),
@@ -83,6 +84,7 @@ impl Watch {
                 true => State::Degraded(format!("the audit log is {} s behind; nothing is lost", behind.as_secs())),
                 false => State::Ready,
             });
+            proofs.set(proofs_state(&self.audit.standing()));
             let sealed_since = self.vault.sealed_since();
             seal.set(seal_state(sealed_since));
             self.readiness.set_vault(match sealed_since {
@@ -102,6 +104,21 @@ impl Watch {
     }
 }
 
+/// A log that was tampered with goes on recording: it is told, and nothing stops.
+fn proofs_state(log: &coffre_audit::Standing) -> State {
+    let why = match log {
+        coffre_audit::Standing { damaged: Some(damage), .. } => {
+            format!("{damage}; nothing is signed until somebody has looked at it")
+        }
+        coffre_audit::Standing { changed: 1.., .. } => {
+            "entries of the audit log are not what they were; its incidents name them".to_owned()
+        }
+        coffre_audit::Standing { witness_fault: Some(fault), .. } => fault.clone(),
+        _ => return State::Ready,
+    };
+    State::Degraded(why)
+}
+
 /// A sealed vault is ready: everything but values works, and nobody can unseal a process to which no request goes.
 fn seal_state(sealed_since: Option<Timestamp>) -> State {
     match sealed_since {
@@ -116,6 +133,22 @@ fn seal_state(sealed_since: Option<Timestamp>) -> State {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_with_the_audit_log_is_told_and_the_worst_first() {
+        let told = |log: &coffre_audit::Standing| match proofs_state(log) {
+            State::Degraded(why) => why,
+            other => panic!("{other:?}"),
+        };
+        let mut log = coffre_audit::Standing::default();
+        assert_eq!(proofs_state(&log), State::Ready);
+        log.witness_fault = Some("the witness file x cannot be written".to_owned());
+        assert!(told(&log).contains("cannot be written"));
+        log.changed = 1;
+        assert!(told(&log).contains("not what they were"));
+        log.damaged = Some("the log was put back".to_owned());
+        assert!(told(&log).starts_with("the log was put back; nothing is signed"));
+    }
 
     #[test]
     fn a_sealed_vault_is_ready_and_says_since_when() {

@@ -5,6 +5,7 @@
 //! | `auth.key` | password hashes, signing keys at rest, hashed names |
 //! | `express.key` | the vault's express slot; in the mode Manual it may be away |
 //! | `audit.key` | the MACs of the audit's streams |
+//! | `checkpoint.key` | the signatures of the audit's checkpoints |
 
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{Read as _, Write as _};
@@ -24,15 +25,17 @@ pub(crate) struct Keys {
     pub(crate) audit: SecretBytes,
 }
 
-const FILES: [&str; 3] = ["auth.key", EXPRESS, "audit.key"];
+const FILES: [&str; 4] = ["auth.key", EXPRESS, "audit.key", CHECKPOINT];
 const EXPRESS: &str = "express.key";
+const CHECKPOINT: &str = "checkpoint.key";
 
 /// Makes the files that are not there yet, for a store that has not begun. A store that has begun needs the keys that it was begun with:
 /// none is made for it. Whether it needs the express key is for the vault to say: people may hold its key, or the recovery key.
 pub(crate) fn make(folder: &Path, begun: bool) -> anyhow::Result<()> {
     if begun {
-        let missing: Vec<&str> =
-            FILES.into_iter().filter(|name| *name != EXPRESS && !folder.join(name).exists()).collect();
+        // Whether it needs the checkpoint key, its log says ([`checkpoint`]): older ones were begun without.
+        let needed = |name: &&str| ![EXPRESS, CHECKPOINT].contains(name);
+        let missing: Vec<&str> = FILES.into_iter().filter(needed).filter(|name| !folder.join(name).exists()).collect();
         if !missing.is_empty() {
             bail!(
                 "{} is missing in {}, and this store was begun with it: put back the file that was there",
@@ -48,14 +51,35 @@ pub(crate) fn make(folder: &Path, begun: bool) -> anyhow::Result<()> {
         if path.exists() {
             continue;
         }
-        let mut key = [0_u8; KEY_BYTES];
-        aws_lc_rs::rand::fill(&mut key).context("the system gave no random bytes")?;
-        let mut file = private_file(&path).with_context(|| format!("{} cannot be written", path.display()))?;
-        file.write_all(&key)?;
-        file.sync_all()?;
+        make_one(&path)?;
     }
     fs::File::open(folder)?.sync_all()?;
     Ok(())
+}
+
+fn make_one(path: &Path) -> anyhow::Result<()> {
+    let mut key = [0_u8; KEY_BYTES];
+    aws_lc_rs::rand::fill(&mut key).context("the system gave no random bytes")?;
+    let mut file = private_file(path).with_context(|| format!("{} cannot be written", path.display()))?;
+    file.write_all(&key)?;
+    file.sync_all()?;
+    Ok(())
+}
+
+/// Reads the key that signs the audit's checkpoints. A log that was never signed gets one; one that was needs the key that signed it.
+pub(crate) fn checkpoint(folder: &Path, is_signed: bool) -> anyhow::Result<SecretBytes> {
+    let path = folder.join(CHECKPOINT);
+    if !path.try_exists().context("the folder of the keys cannot be read")? {
+        if is_signed {
+            bail!(
+                "{CHECKPOINT} is missing in {}, and the audit log was signed with it: put back the file that was there",
+                folder.display()
+            );
+        }
+        make_one(&path)?;
+        fs::File::open(folder)?.sync_all()?;
+    }
+    read(&path)
 }
 
 /// Reads the keys.
@@ -134,6 +158,21 @@ mod tests {
         let refused = make(folder.path(), true).unwrap_err().to_string();
         assert!(refused.contains("audit.key") && refused.contains("put back"), "{refused}");
         assert!(!folder.path().join("audit.key").exists());
+    }
+
+    #[test]
+    fn a_log_that_was_never_signed_gets_a_key_and_one_that_was_keeps_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = checkpoint(folder.path(), true).err().unwrap().to_string();
+        assert!(refused.contains("checkpoint.key") && refused.contains("put back"), "{refused}");
+        let made = checkpoint(folder.path(), false).unwrap();
+        assert_eq!(checkpoint(folder.path(), true).unwrap().expose(), made.expose());
+        assert_eq!(checkpoint(folder.path(), false).unwrap().expose(), made.expose());
+        fs::remove_file(folder.path().join(CHECKPOINT)).unwrap();
+        make(folder.path(), false).unwrap();
+        fs::remove_file(folder.path().join(CHECKPOINT)).unwrap();
+        make(folder.path(), true).unwrap();
+        assert!(!folder.path().join(CHECKPOINT).exists(), "the log says whether it needs one");
     }
 
     #[test]

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use coffre_audit::Standing;
 use coffre_audit_client::Lag;
 use coffre_authn::Authenticator;
-use coffre_types::Timestamp;
+use coffre_types::{Clock as _, SystemClock, Timestamp};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, IntGauge, Opts, Registry};
@@ -48,6 +49,28 @@ const RESERVATIONS: (&str, &str) =
     ("coffre_reservations_waiting", "Places in lockers that are reserved for credentials which are about to enter.");
 const DELETIONS: (&str, &str) =
     ("coffre_deletions_pending", "Deletions of users, roles or lockers that have begun and not ended.");
+
+type LookAtLog = fn(&Standing, Timestamp) -> f64;
+
+/// Name, help, and how it is read from how the audit log stands.
+const LOG: [(&str, &str, LookAtLog); 5] = [
+    ("coffre_audit_log_entries", "Entries of the audit log, those that were cut off included.", |log, _| {
+        as_f64(log.size)
+    }),
+    ("coffre_audit_checkpoint_age_seconds", "Age of the latest checkpoint; 0 where nothing came since.", |log, now| {
+        let made = log.checkpoint_time.filter(|_| log.size > log.checkpoint_size);
+        made.map_or(0.0, |made| now.since(made).as_secs_f64())
+    }),
+    ("coffre_audit_unwitnessed_entries", "Entries of the audit log that no witnessed checkpoint covers.", |log, _| {
+        as_f64(log.size.saturating_sub(log.witnessed_size).max(0))
+    }),
+    ("coffre_audit_incidents", "What was found wrong with the audit's record, ever.", |log, _| as_f64(log.incidents)),
+    (
+        "coffre_audit_log_damaged",
+        "1 while the audit log is not the one that was signed, and nothing is signed.",
+        |log, _| f64::from(u8::from(log.damaged.is_some())),
+    ),
+];
 
 /// How often what is pending is counted.
 const COUNTED_EVERY: Duration = Duration::from_secs(5);
@@ -138,6 +161,17 @@ fn register_seal(
     registry.register(Box::new(readings))
 }
 
+/// Adds how the audit log stands.
+pub(crate) fn register_audit(registry: &Registry, keeping: &coffre_audit::Keeping) -> Result<(), prometheus::Error> {
+    let mut readings = Readings::default();
+    for (name, help, read) in LOG {
+        let keeping = keeping.clone();
+        let opts = Opts::new(name, help).const_label("service", "audit");
+        readings.add(opts, move || read(&keeping.standing(), SystemClock.now()))?;
+    }
+    registry.register(Box::new(readings))
+}
+
 /// What other services take part in, and what is not finished yet.
 pub(crate) struct Pending {
     reservations: IntGauge,
@@ -189,7 +223,8 @@ mod tests {
     #[test]
     fn the_page_has_a_line_for_each() {
         let page = include_str!("../../../docs/metrics.md");
-        let named = GAUGES.iter().map(|(name, help, _)| (*name, *help)).chain([
+        let log = LOG.iter().map(|(name, help, _)| (*name, *help));
+        let named = GAUGES.iter().map(|(name, help, _)| (*name, *help)).chain(log).chain([
             STREAM_AGE,
             SEALED,
             SEALED_SINCE,
@@ -202,6 +237,22 @@ mod tests {
                 "docs/metrics.md lacks {name}: {help}"
             );
         }
+    }
+
+    #[test]
+    fn a_checkpoint_is_old_only_where_something_came_since() {
+        let read = |name: &str, log: &Standing| {
+            let (.., read) = LOG.iter().find(|(known, ..)| *known == name).expect("a gauge");
+            read(log, Timestamp::from_seconds(1_000_090))
+        };
+        let made = Some(Timestamp::from_seconds(1_000_000));
+        let mut log = Standing { size: 10, checkpoint_size: 10, checkpoint_time: made, ..Standing::default() };
+        let age = "coffre_audit_checkpoint_age_seconds";
+        assert!(read(age, &log).abs() < f64::EPSILON);
+        log.size = 11;
+        assert!((read(age, &log) - 90.0).abs() < f64::EPSILON);
+        log.witnessed_size = 4;
+        assert!((read("coffre_audit_unwitnessed_entries", &log) - 7.0).abs() < f64::EPSILON);
     }
 
     #[test]

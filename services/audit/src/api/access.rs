@@ -2,8 +2,10 @@
 
 use coffre_proto::audit::v1::ActivityType;
 use coffre_rpc::{Access, Rpc};
+use coffre_types::Permission;
 
-/// One row for each public RPC. Which entries a caller sees is decided in `domain::visibility`.
+/// One row for each public RPC. Which entries a caller sees is decided in `domain::visibility`; a cut asks for *View everyone's audit log
+/// actions*, too.
 pub const RPCS: &[Rpc] = &[
     Rpc {
         path: "/coffre.audit.v1.AuditService/ListEntries",
@@ -16,5 +18,53 @@ pub const RPCS: &[Rpc] = &[
         access: Access::Caller,
         event: "audit.entry.read",
         activity: ActivityType::AuditUnsetActivityType,
+    },
+    Rpc {
+        path: "/coffre.audit.v1.AuditService/StreamEntries",
+        access: Access::Caller,
+        event: "audit.entry.streamed",
+        activity: ActivityType::AuditUnsetActivityType,
+    },
+    Rpc {
+        path: "/coffre.audit.v1.ProofService/GetLatestCheckpoint",
+        access: Access::Caller,
+        event: "audit.checkpoint.read",
+        activity: ActivityType::AuditUnsetActivityType,
+    },
+    Rpc {
+        path: "/coffre.audit.v1.ProofService/GetCheckpoint",
+        access: Access::Caller,
+        event: "audit.checkpoint.read",
+        activity: ActivityType::AuditUnsetActivityType,
+    },
+    Rpc {
+        path: "/coffre.audit.v1.ProofService/CreateCheckpoint",
+        access: Access::Permission(Permission::ViewAllAudit),
+        event: "audit.checkpoint.created",
+        activity: ActivityType::AuditUnsetActivityType,
+    },
+    Rpc {
+        path: "/coffre.audit.v1.ProofService/GetConsistencyProof",
+        access: Access::Caller,
+        event: "audit.consistency.proved",
+        activity: ActivityType::AuditUnsetActivityType,
+    },
+    Rpc {
+        path: "/coffre.audit.v1.ProofService/GetInclusionProof",
+        access: Access::Caller,
+        event: "audit.entry.proved",
+        activity: ActivityType::AuditUnsetActivityType,
+    },
+    Rpc {
+        path: "/coffre.audit.v1.ProofService/ListIncidents",
+        access: Access::Permission(Permission::ViewAllAudit),
+        event: "audit.incident.listed",
+        activity: ActivityType::AuditUnsetActivityType,
+    },
+    Rpc {
+        path: "/coffre.audit.v1.ProofService/CutLog",
+        access: Access::RecentPermission(Permission::ManageSettings),
+        event: "audit.cut",
+        activity: ActivityType::EditSettings,
     },
 ];

@@ -5,14 +5,21 @@ use std::time::Duration;
 
 use coffre_audit_client::chain::{Hash, StreamId};
 use coffre_audit_client::{ActivityType, CallRecord, Origin, Site, Source};
+use coffre_audit_proof::checkpoint::StreamHead as StreamHeadOfCheckpoint;
 use coffre_error::{Reason, Refusal};
 use coffre_proto::audit::internal::v1::append_segments_response::Disposition as ProtoDisposition;
 use coffre_proto::audit::internal::v1::{RefusedRequest, StreamHead};
-use coffre_proto::audit::v1::Entry as ProtoEntry;
+use coffre_proto::audit::v1::incident::Kind as ProtoKind;
+use coffre_proto::audit::v1::{
+    Checkpoint as ProtoCheckpoint, CheckpointStreamHead, CutLogResponse, Entry as ProtoEntry, Incident as ProtoIncident,
+};
 use coffre_types::{EventId, Timestamp};
 use uuid::Uuid;
 
+use crate::domain::checkpoint::Checkpoint;
+use crate::domain::cut::Cut;
 use crate::domain::entry::Entry;
+use crate::domain::incident::{self, Incident};
 use crate::domain::intake::{Disposition, ReportedHead};
 
 pub(super) fn entry(entry: Entry) -> ProtoEntry {
@@ -25,7 +32,14 @@ pub(super) fn entry(entry: Entry) -> ProtoEntry {
         leaf_hash: entry.leaf_hash,
         detail: entry.detail,
         event: Some(entry.event),
+        canonical: Vec::new(),
     }
+}
+
+/// The same with the canonical form of the event.
+pub(super) fn whole_entry(mut given: Entry) -> ProtoEntry {
+    let canonical = std::mem::take(&mut given.canonical);
+    ProtoEntry { canonical, ..entry(given) }
 }
 
 /// Reads an id; what is no UUID names no entry.
@@ -83,4 +97,46 @@ pub(super) fn refused(
     let told = Timestamp::from_micros(request.time_us);
     let believable = now.minus(MAX_AGE) <= told && told <= now.plus(MAX_AGE);
     (record, if believable { told } else { now }, reason)
+}
+
+pub(super) fn hashes(hashes: &[Hash]) -> Vec<Vec<u8>> {
+    hashes.iter().map(|hash| hash.to_vec()).collect()
+}
+
+pub(super) fn checkpoint(checkpoint: Checkpoint) -> ProtoCheckpoint {
+    let head = |head: StreamHeadOfCheckpoint| CheckpointStreamHead {
+        service: head.service,
+        stream_id: head.stream_id.to_vec(),
+        last_sequence: head.sequence,
+        head_hash: head.hash.to_vec(),
+    };
+    ProtoCheckpoint {
+        size: checkpoint.size,
+        root_hash: checkpoint.root.to_vec(),
+        create_time: Some(checkpoint.created_at.to_proto()),
+        note: checkpoint.note,
+        heads: checkpoint.heads.into_iter().map(head).collect(),
+        witness_time: checkpoint.witnessed_at.map(Timestamp::to_proto),
+    }
+}
+
+pub(super) fn incident(incident: Incident) -> ProtoIncident {
+    let kind = match incident.kind {
+        incident::Kind::Gap => ProtoKind::Gap,
+        incident::Kind::Forged => ProtoKind::Forged,
+        incident::Kind::RolledBack => ProtoKind::RolledBack,
+        incident::Kind::Changed => ProtoKind::Changed,
+    };
+    ProtoIncident {
+        kind: kind.into(),
+        find_time: Some(incident.found_at.to_proto()),
+        service: incident.service,
+        stream_id: incident.stream_id,
+        first: incident.first,
+        last: incident.last,
+    }
+}
+
+pub(super) fn cut(cut: Cut, holds_it: Option<Checkpoint>) -> CutLogResponse {
+    CutLogResponse { first_kept: cut.first_kept, removed: cut.removed, checkpoint: holds_it.map(checkpoint) }
 }

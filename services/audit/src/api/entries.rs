@@ -4,29 +4,76 @@ use std::sync::Arc;
 
 use coffre_error::{Reason, Refusal};
 use coffre_proto::audit::v1::audit_service_server::AuditService;
-use coffre_proto::audit::v1::{GetEntryRequest, GetEntryResponse, ListEntriesRequest, ListEntriesResponse};
-use coffre_rpc::CallContext;
+use coffre_proto::audit::v1::{
+    GetEntryRequest, GetEntryResponse, ListEntriesRequest, ListEntriesResponse, StreamEntriesRequest,
+    StreamEntriesResponse,
+};
+use coffre_rpc::{Admission, CallContext, Served, Streams, missing};
+use coffre_types::{Caller, Permission};
+use tokio::sync::Notify;
 use tonic::{Request, Response, Status};
 
+use super::streaming::Reader;
 use super::{convert, error};
 use crate::app::Settle;
-use crate::domain::ports::ReadEntries;
+use crate::domain::ports::{ReadEntries, ReadStretches};
 use crate::domain::visibility::Visibility;
 
 /// Answers the public calls.
 pub(crate) struct Entries {
     entries: Arc<dyn ReadEntries>,
+    log: Arc<dyn ReadStretches>,
     settle: Settle,
+    appended: Arc<Notify>,
+    streams: Streams,
 }
 
 impl Entries {
-    pub(crate) fn new(entries: Arc<dyn ReadEntries>, settle: Settle) -> Self {
-        Self { entries, settle }
+    pub(crate) fn new<S>(store: Arc<S>, settle: Settle, appended: Arc<Notify>, streams: Streams) -> Self
+    where
+        S: ReadEntries + ReadStretches + 'static,
+    {
+        Self { entries: store.clone(), log: store, settle, appended, streams }
     }
 }
 
 #[tonic::async_trait]
 impl AuditService for Entries {
+    type StreamEntriesStream = Served<StreamEntriesResponse>;
+
+    async fn stream_entries(
+        &self,
+        request: Request<StreamEntriesRequest>,
+    ) -> Result<Response<Self::StreamEntriesStream>, Status> {
+        let (call, admission) = (CallContext::of(&request)?, Admission::of(&request)?);
+        let visibility = Visibility::of(call.caller()?);
+        let StreamEntriesRequest { filter, from_index, follow, canonical, from_end } = request.into_inner();
+        call.record().object("audit", "", "");
+        call.record().detail("follow", follow.to_string());
+        if from_index < 0 {
+            return Err(Refusal::invalid("from_index", "a position is not negative").into());
+        }
+        if from_end && from_index > 0 {
+            return Err(
+                Refusal::invalid("from_end", "a stream from the end has no from_index; leave one of them out").into()
+            );
+        }
+        let filter = self.log.filtered(filter.as_ref()).map_err(error::listing)?;
+        let place = self.streams.take(call.caller()?)?;
+        (self.settle)().await;
+        let ends = self.log.ends().await.map_err(error::store)?;
+        let next = if from_end { ends.size } else { ends.begin(from_index).map_err(error::cut)? };
+        call.record().detail("from", next.to_string());
+        let until = (!follow).then_some(ends.size);
+        let (log, appended) = (self.log.clone(), self.appended.clone());
+        let reader = Reader { log, appended, filter, visibility, next, until, canonical };
+        let may = move |caller: &Caller| match visibility.allows(Visibility::of(caller)) {
+            true => Ok(()),
+            false => Err(missing(Permission::ViewAllAudit)),
+        };
+        Ok(Response::new(place.serve(admission, may, reader.messages())))
+    }
+
     async fn list_entries(
         &self,
         request: Request<ListEntriesRequest>,

@@ -10,6 +10,7 @@ use coffre_proto::audit::internal::v1::{
     ReportRefusalsResponse,
 };
 use coffre_types::Clock;
+use tokio::sync::Notify;
 use tonic::{Request, Response, Status};
 
 use super::{convert, error};
@@ -25,12 +26,14 @@ pub(crate) struct Intake {
     key: StreamKey,
     clock: Arc<dyn Clock>,
     outbox: Outbox,
+    /// Wakes who follows the log.
+    appended: Arc<Notify>,
     /// Where the gateway's refusals happened.
     gateway: Arc<Site>,
 }
 
 impl Intake {
-    pub(crate) fn new(log: Arc<dyn WriteLog>, outbox: Outbox) -> Self {
+    pub(crate) fn new(log: Arc<dyn WriteLog>, outbox: Outbox, appended: Arc<Notify>) -> Self {
         let site = outbox.site();
         let gateway = Site {
             service: "gateway",
@@ -38,7 +41,7 @@ impl Intake {
             environment_name: site.environment_name.clone(),
             clock: site.clock.clone(),
         };
-        Self { log, key: outbox.key().clone(), clock: site.clock.clone(), outbox, gateway: Arc::new(gateway) }
+        Self { log, key: outbox.key().clone(), clock: site.clock.clone(), outbox, appended, gateway: Arc::new(gateway) }
     }
 }
 
@@ -56,6 +59,7 @@ impl IntakeService for Intake {
         });
         let arrivals = checked.await.map_err(|error| Refusal::internal(&error))?;
         let dispositions = self.log.append(service, arrivals, self.clock.now()).await.map_err(error::store)?;
+        self.appended.notify_waiters();
         let dispositions = dispositions.into_iter().map(convert::disposition).collect();
         Ok(Response::new(AppendSegmentsResponse { dispositions }))
     }

@@ -38,6 +38,7 @@ impl NewEntry {
         let event_id = event.id.as_slice().try_into().ok()?;
         let (description, detail) = (sentence(&event), detail(&event));
         let key = |text: &str| NameKey::of(text).into_string();
+        let indexed = |text: &str| shortened(key(text));
         let actor = event.actor.unwrap_or_default();
         let object = event.object.unwrap_or_default();
         Some(Self {
@@ -48,20 +49,29 @@ impl NewEntry {
             activity: event.activity_type.into(),
             status: event.outcome.into(),
             source: event.source.into(),
-            event: key(&event.event),
+            event: indexed(&event.event),
             user_id: actor.user_id,
-            user_name_key: key(&actor.user_name),
-            object_type: key(&object.r#type),
-            object_id: key(&object.id),
+            user_name_key: indexed(&actor.user_name),
+            object_type: indexed(&object.r#type),
+            object_id: indexed(&object.id),
             object_name_key: key(&object.name),
-            request_id: key(&event.request_id),
+            request_id: indexed(&event.request_id),
             host_name: key(&event.host_name),
             environment_name: key(&event.environment_name),
-            client_address: key(&event.client_address),
+            client_address: indexed(&event.client_address),
             description,
             detail,
         })
     }
+}
+
+/// The longest text that goes into an index, in bytes: PostgreSQL takes no more than 2 700, and an event that cannot be stored would hold up
+/// all that follow. No name is so long; whoever writes a longer one is found by its other fields, and it stays whole in the event.
+const LONGEST_INDEXED: usize = 1_200;
+
+fn shortened(mut key: String) -> String {
+    key.truncate(key.floor_char_boundary(LONGEST_INDEXED));
+    key
 }
 
 /// An entry as it is read.
@@ -69,6 +79,7 @@ impl NewEntry {
 pub(crate) struct Entry {
     pub(crate) log_index: i64,
     pub(crate) event: Event,
+    pub(crate) canonical: Vec<u8>,
     pub(crate) leaf_hash: Vec<u8>,
     pub(crate) description: String,
     pub(crate) detail: String,

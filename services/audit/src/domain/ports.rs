@@ -1,11 +1,24 @@
 //! What the domain needs from a store.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use coffre_proto::query::v1::{PageInfo, Query};
+use coffre_audit_client::CallRecord;
+use coffre_audit_client::chain::StreamId;
+use coffre_audit_proof::checkpoint::LogId;
+use coffre_audit_proof::tree::Hash;
+use coffre_db::list::Filtered;
+use coffre_proto::query::v1::{Filter, PageInfo, Query};
 use coffre_types::{EventId, Timestamp};
 
+use super::check::Finding;
+use super::checkpoint::{Checkpoint, Known, Signer};
+use super::cut::Cut;
 use super::entry::Entry;
+use super::incident::{Incident, Kind};
 use super::intake::{Arrival, Disposition, ReportedHead};
+use super::stretch::{Ends, Stretch};
 use super::visibility::Visibility;
 
 /// Reads the log.
@@ -22,6 +35,25 @@ pub(crate) trait ReadEntries: Send + Sync {
     async fn get(&self, id: EventId, visibility: Visibility) -> Result<Entry, coffre_db::Error>;
 }
 
+/// Reads the log in its own order.
+#[async_trait]
+pub(crate) trait ReadStretches: Send + Sync {
+    /// Checks a filter.
+    fn filtered(&self, filter: Option<&Filter>) -> Result<Filtered, coffre_db::list::Error>;
+
+    /// Returns where the log begins and ends.
+    async fn ends(&self) -> Result<Ends, coffre_db::Error>;
+
+    /// Reads on from a position: at least one entry further and not beyond the end that is given, and bounded in work and in size.
+    async fn stretch(
+        &self,
+        from: i64,
+        to: i64,
+        filter: Filtered,
+        visibility: Visibility,
+    ) -> Result<Stretch, coffre_db::Error>;
+}
+
 /// Adds to the log.
 #[async_trait]
 pub(crate) trait WriteLog: Send + Sync {
@@ -35,4 +67,135 @@ pub(crate) trait WriteLog: Send + Sync {
 
     /// Keeps how far the streams of a service have come by their writers' word.
     async fn report(&self, service: String, heads: Vec<ReportedHead>, now: Timestamp) -> Result<(), coffre_db::Error>;
+}
+
+/// How the log stands to what was signed of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Comparison {
+    /// It continues what was signed.
+    Same,
+    /// It is another one, or lies behind: from the first to the last of these entries.
+    RolledBack { first: i64, last: i64 },
+    /// A hash of the tree is missing or does not fit the others: above these entries.
+    Changed { first: i64, last: i64 },
+}
+
+/// Why a run of leaves has no hash.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum Unprovable {
+    /// Its entries were cut off.
+    #[error("entries below {first_kept} were cut off")]
+    Cut { first_kept: i64 },
+    /// What it is computed from is missing, though it was never cut off.
+    #[error("the hashes of the entries {first} to {last} are missing")]
+    Missing { first: i64, last: i64 },
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] coffre_db::Error),
+}
+
+/// An entry in its place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Located {
+    pub(crate) log_index: i64,
+    pub(crate) canonical: Vec<u8>,
+}
+
+/// Reads the tree.
+#[async_trait]
+pub(crate) trait ReadTree: Send + Sync {
+    /// Returns an entry in its canonical form; `NotFound` where there is none or it is not visible.
+    async fn locate(&self, id: EventId, visibility: Visibility) -> Result<Located, coffre_db::Error>;
+
+    /// Returns the hashes of runs of leaves, as proofs consist of them.
+    async fn runs(&self, runs: Vec<Range<u64>>) -> Result<Vec<Hash>, Unprovable>;
+
+    /// Looks at 256 entries and at the nodes that they complete; `None` beyond the end of the log.
+    async fn check(&self, block: u64) -> Result<Option<Vec<Finding>>, coffre_db::Error>;
+}
+
+/// Keeps checkpoints.
+#[async_trait]
+pub(crate) trait KeepCheckpoints: Send + Sync {
+    /// Returns the log's name; a log without one takes this.
+    async fn log_id(&self, fresh: LogId) -> Result<LogId, coffre_db::Error>;
+
+    /// Says whether signatures of the log are checked with this key; a log that was never signed takes it.
+    async fn knows_verifier(&self, key: String) -> Result<bool, coffre_db::Error>;
+
+    /// Brings the tree nearer to the end of the log, where an older binary wrote; says whether there is more to do.
+    async fn grow(&self) -> Result<bool, coffre_db::Error>;
+
+    /// Compares the log with what was signed of it, the newest first.
+    async fn compare(&self, known: Vec<Known>) -> Result<Comparison, coffre_db::Error>;
+
+    /// Signs the log as it is, or returns the latest checkpoint where nothing came since.
+    async fn sign(&self, signer: Arc<Signer>, now: Timestamp) -> Result<Checkpoint, coffre_db::Error>;
+
+    /// Keeps when a witness had the checkpoint of a size.
+    async fn witnessed(&self, size: i64, at: Timestamp) -> Result<(), coffre_db::Error>;
+
+    /// Returns the latest checkpoint.
+    async fn latest(&self) -> Result<Option<Checkpoint>, coffre_db::Error>;
+
+    /// Returns the checkpoint of a size.
+    async fn at(&self, size: i64) -> Result<Option<Checkpoint>, coffre_db::Error>;
+
+    /// Returns the largest size that a witness had.
+    async fn witnessed_size(&self) -> Result<i64, coffre_db::Error>;
+}
+
+/// Keeps what was found wrong.
+#[async_trait]
+pub(crate) trait KeepIncidents: Send + Sync {
+    /// Records, once, what is wrong with entries of the log.
+    async fn record(&self, kind: Kind, first: i64, last: i64, now: Timestamp) -> Result<(), coffre_db::Error>;
+
+    /// Returns the newest, and how many there are in all.
+    async fn incidents(&self, limit: i64) -> Result<(Vec<Incident>, i64), coffre_db::Error>;
+}
+
+/// Cuts off the beginning of the log.
+#[async_trait]
+pub(crate) trait CutLog: Send + Sync {
+    /// Says what would go: entries that a checkpoint of before that moment covers.
+    async fn plan(&self, before: Timestamp) -> Result<Cut, coffre_db::Error>;
+
+    /// Decides it: one transaction with the event of the call. What is below the cut already stays so.
+    async fn cut(&self, record: &Arc<CallRecord>, first_kept: i64) -> Result<Cut, coffre_db::Error>;
+
+    /// Removes some of the entries that were cut off; says whether there are more.
+    async fn sweep(&self) -> Result<bool, coffre_db::Error>;
+}
+
+/// A stream whose writer says that it is further than the log has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Lagging {
+    pub(crate) service: String,
+    pub(crate) stream_id: StreamId,
+    pub(crate) next_sequence: i64,
+    pub(crate) reported_sequence: i64,
+}
+
+/// Watches over streams.
+#[async_trait]
+pub(crate) trait WatchStreams: Send + Sync {
+    /// Returns the streams that lag behind the word of their writers.
+    async fn lagging(&self) -> Result<Vec<Lagging>, coffre_db::Error>;
+
+    /// Records that the end of a stream never came.
+    async fn lost(&self, stream: Lagging, now: Timestamp) -> Result<(), coffre_db::Error>;
+}
+
+/// Has checkpoints where nobody who can write to the database can change them.
+#[async_trait]
+pub(crate) trait Witness: Send + Sync {
+    /// Returns the last notes that it has, the oldest of them first.
+    async fn notes(&self) -> std::io::Result<Vec<String>>;
+
+    /// Takes a note; it is on stable storage afterwards.
+    async fn take(&self, note: String) -> std::io::Result<()>;
+
+    /// Names it, for the log.
+    fn name(&self) -> String;
 }

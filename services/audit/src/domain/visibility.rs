@@ -22,4 +22,25 @@ impl Visibility {
     pub(crate) fn only(self) -> Option<UserId> {
         self.0
     }
+
+    /// Says whether who reads by this visibility may go on where it would be given that one now.
+    pub(crate) fn allows(self, now: Self) -> bool {
+        now.0.is_none() || now == self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_reads_everything_goes_on_only_while_everything_is_visible() {
+        let (all, mine) = (Visibility(None), Visibility::own(UserId::from_trusted(7)));
+        let theirs = Visibility::own(UserId::from_trusted(8));
+        for (reading, now, expected) in
+            [(all, all, true), (all, mine, false), (mine, all, true), (mine, mine, true), (mine, theirs, false)]
+        {
+            assert_eq!(reading.allows(now), expected, "{reading:?} {now:?}");
+        }
+    }
 }

@@ -63,45 +63,52 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Adds entries from a position on, and returns how many were new. An event that is in the log comes once more only after a commit in
-/// doubt, so nobody looks for it before its key turns out to be taken.
+/// Adds entries from a position on, and returns those that were new, in their order. An event that is in the log comes once more only after
+/// a commit in doubt, so nobody looks for it before its key turns out to be taken.
 ///
 /// SQLite runs a statement a row: one for many rows would keep every page as it was before, in case a row fails. PostgreSQL pays for each
 /// round trip.
-pub(super) fn insert(conn: &mut Connection, from: i64, new: &[&NewEntry]) -> Result<i64> {
+pub(super) fn insert<'e>(conn: &mut Connection, from: i64, new: Vec<&'e NewEntry>) -> Result<Vec<&'e NewEntry>> {
     match conn {
         Connection::Sqlite(conn) => insert_one_by_one(conn, from, new),
-        Connection::Postgres(_) => match conn.transaction(|conn| insert_together(conn, from, new)) {
+        Connection::Postgres(_) => match conn.transaction(|conn| insert_together(conn, from, &new)) {
+            Ok(()) => Ok(new),
             Err(Error::Unique(key)) if key.covers(KEY) => {
-                let known = known(conn, new)?;
-                let new: Vec<_> =
-                    new.iter().copied().filter(|entry| !known.contains(entry.event_id.as_slice())).collect();
-                insert_together(conn, from, &new)
+                let known = known(conn, &new)?;
+                let mut new = new;
+                new.retain(|entry| !known.contains(entry.event_id.as_slice()));
+                insert_together(conn, from, &new)?;
+                Ok(new)
             }
-            outcome => outcome,
+            Err(error) => Err(error),
         },
     }
 }
 
 const KEY: &str = "event_id";
 
-fn insert_one_by_one(conn: &mut SqliteConnection, from: i64, new: &[&NewEntry]) -> Result<i64> {
-    let mut added = 0;
+fn insert_one_by_one<'e>(conn: &mut SqliteConnection, from: i64, new: Vec<&'e NewEntry>) -> Result<Vec<&'e NewEntry>> {
+    let mut added = Vec::with_capacity(new.len());
+    let mut log_index = from;
     for entry in new {
-        match InsertRow(Row::of(from + added, entry)).execute(conn).map_err(Error::from) {
+        match InsertRow(Row::of(log_index, entry)).execute(conn).map_err(Error::from) {
             Err(Error::Unique(key)) if key.covers(KEY) => {}
-            outcome => added += outcome.map(|_| 1)?,
+            Err(error) => return Err(error),
+            Ok(_) => {
+                added.push(entry);
+                log_index += 1;
+            }
         }
     }
     Ok(added)
 }
 
-fn insert_together(conn: &mut Connection, from: i64, new: &[&NewEntry]) -> Result<i64> {
+fn insert_together(conn: &mut Connection, from: i64, new: &[&NewEntry]) -> Result<()> {
     let rows: Vec<Row<'_>> = (from..).zip(new).map(|(log_index, entry)| Row::of(log_index, entry)).collect();
     if let Connection::Postgres(conn) = conn {
         InsertArrays::of(&rows).execute(conn)?;
     }
-    Ok(i64::try_from(rows.len()).unwrap_or(i64::MAX))
+    Ok(())
 }
 
 /// The statement that adds one entry on SQLite. Its type names it, so that the prepared statement is found without the text: Diesel would

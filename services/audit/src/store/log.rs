@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use coffre_audit_client::chain::StreamId;
-use coffre_db::{Connection, Error, Result, Sql, dialect};
+use coffre_db::{Connection, Error, Result};
 use coffre_types::Timestamp;
-use diesel::prelude::*;
 
-use super::streams::{Incident, Place};
-use super::{Store, entries, streams};
+use super::tree::{Growth, Head};
+use super::{Store, entries, incidents, streams};
 use crate::domain::entry::NewEntry;
+use crate::domain::incident::{Kind, Place};
 use crate::domain::intake::{Arrival, Disposition, NewSegment, ReportedHead};
 use crate::domain::ports::WriteLog;
 use crate::domain::position::{self, Placement, Position};
@@ -24,7 +24,11 @@ const REPORT_AGAIN: Duration = Duration::from_secs(30);
 #[async_trait]
 impl WriteLog for Store {
     async fn append(&self, service: String, arrivals: Vec<Arrival>, now: Timestamp) -> Result<Vec<Disposition>> {
-        self.database.write(move |tx| append(tx.conn(), &service, &arrivals, now)).await
+        let appended = self.database.write(move |tx| append(tx.conn(), &service, &arrivals, now)).await;
+        match appended {
+            Err(Error::Unique(key)) if key.covers("log_index") => self.taken(now).await,
+            outcome => outcome,
+        }
     }
 
     async fn report(&self, service: String, heads: Vec<ReportedHead>, now: Timestamp) -> Result<()> {
@@ -44,6 +48,23 @@ impl WriteLog for Store {
 }
 
 impl Store {
+    /// The place behind the last entry is taken: by a row that did not arrive. Nothing is thrown away, neither that row nor what waits in
+    /// the outboxes; the log goes on once the row is gone.
+    async fn taken(&self, now: Timestamp) -> Result<Vec<Disposition>> {
+        let place = self.database.write(move |tx| {
+            let conn = tx.conn();
+            let end = Head::lock(conn)?.size;
+            incidents::record(conn, Kind::Changed, Place::log(end, end), now)?;
+            Ok::<_, Error>(end)
+        });
+        let log_index = place.await?;
+        tracing::error!(
+            log_index,
+            "a row that never arrived lies behind the end of the audit log, and nothing can be appended; look at it and remove it"
+        );
+        Err(Error::Unavailable)
+    }
+
     fn news(&self, heads: Vec<ReportedHead>, now: Timestamp) -> Vec<ReportedHead> {
         let reported = self.reported.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let is_news = |head: &ReportedHead| {
@@ -54,7 +75,7 @@ impl Store {
 }
 
 fn append(conn: &mut Connection, service: &str, arrivals: &[Arrival], now: Timestamp) -> Result<Vec<Disposition>> {
-    let size = lock(conn)?;
+    let head = Head::lock(conn)?;
     let ids: HashSet<StreamId> = arrivals
         .iter()
         .filter_map(|arrival| match arrival {
@@ -71,24 +92,20 @@ fn append(conn: &mut Connection, service: &str, arrivals: &[Arrival], now: Times
 
     let mut seen = HashSet::with_capacity(candidates.len());
     let new: Vec<&NewEntry> = candidates.into_iter().filter(|entry| seen.insert(entry.event_id)).collect();
-    let added = entries::insert(conn, size, &new)?;
+    let added = entries::insert(conn, head.size, new)?;
     for stream_id in &moved {
         if let Some(position) = positions.get(stream_id) {
             streams::advance(conn, service, stream_id, position, now)?;
         }
     }
-    let size = size.saturating_add(added);
-    Sql::new("UPDATE log_head SET size = ").bind(size).push(" WHERE id = 1").cached().execute(conn)?;
+    if !added.is_empty() {
+        let mut growth = Growth::take_up(conn, &head)?;
+        for entry in &added {
+            growth.append(entry.leaf_hash);
+        }
+        growth.store(conn, head.size.saturating_add(i64::try_from(added.len()).unwrap_or(i64::MAX)))?;
+    }
     Ok(dispositions)
-}
-
-/// Locks the log and returns how many entries it has.
-fn lock(conn: &mut Connection) -> Result<i64> {
-    let query = Sql::new("SELECT size AS id FROM log_head WHERE id = 1").push(dialect::for_update(conn)).cached();
-    dialect::id(conn, query).map_err(|error| match error {
-        Error::NotFound => Error::Bug("the log has no head row".to_owned()),
-        error => error,
-    })
 }
 
 /// The segments of one request, one after the other.
@@ -124,17 +141,17 @@ impl<'a> Round<'a> {
                 let missing = Place {
                     service: self.service,
                     stream_id: &segment.stream_id,
-                    first_sequence: at.next_sequence,
-                    last_sequence: segment.span.first_sequence - 1,
+                    first: at.next_sequence,
+                    last: segment.span.first_sequence - 1,
                 };
-                let found = streams::incident(self.conn, Incident::Gap, missing, self.now)?;
+                let found = incidents::record(self.conn, Kind::Gap, missing, self.now)?;
                 if self.now.since(found) < GAP_PATIENCE {
                     return Ok(Disposition::Gap);
                 }
                 tracing::error!(
                     service = self.service,
-                    from = missing.first_sequence,
-                    to = missing.last_sequence,
+                    from = missing.first,
+                    to = missing.last,
                     "events of a stream never came; it goes on without them"
                 );
                 self.take(segment, &at, true)
@@ -153,8 +170,8 @@ impl<'a> Round<'a> {
     }
 
     fn forged(&mut self, stream_id: &[u8], first_sequence: i64, last_sequence: i64) -> Result<Disposition> {
-        let place = Place { service: self.service, stream_id, first_sequence, last_sequence };
-        streams::incident(self.conn, Incident::Forged, place, self.now)?;
+        let place = Place { service: self.service, stream_id, first: first_sequence, last: last_sequence };
+        incidents::record(self.conn, Kind::Forged, place, self.now)?;
         tracing::error!(
             service = self.service,
             first_sequence,

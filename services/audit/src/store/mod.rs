@@ -1,11 +1,17 @@
 //! The log in the database.
 
+mod checkpoints;
+mod cut;
 mod entries;
+mod incidents;
 mod list;
 mod log;
+mod proofs;
 mod streams;
+mod stretch;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -34,6 +40,11 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn new(database: Database, tokens: PageTokens) -> Self {
         Self { database, tokens, reported: Arc::default() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
     }
 
     /// Says whether a key is the one under which the log was begun; a log that has not begun takes it.

@@ -1,15 +1,20 @@
-//! The tables `streams` and `incidents`.
+//! The table `streams`.
 
 use std::collections::HashMap;
 
+use async_trait::async_trait;
 use coffre_audit_client::chain::{GENESIS, StreamId};
+use coffre_audit_proof::checkpoint::StreamHead;
 use coffre_db::dialect::Insert;
-use coffre_db::{Connection, Result, Sql};
+use coffre_db::{Connection, Error, Result, Sql};
 use coffre_types::Timestamp;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Binary};
+use diesel::sql_types::{BigInt, Binary, Text};
 
+use super::{Store, incidents};
+use crate::domain::incident::{Kind, Place};
 use crate::domain::intake::ReportedHead;
+use crate::domain::ports::{Lagging, WatchStreams};
 use crate::domain::position::Position;
 
 #[derive(QueryableByName)]
@@ -32,7 +37,7 @@ pub(super) fn positions(conn: &mut Connection, ids: &[StreamId]) -> Result<HashM
         .load(conn)?;
     let mut positions = HashMap::with_capacity(rows.len());
     for row in rows {
-        let broken = || coffre_db::Error::Bug("a stream's row has an id or a hash of another length".to_owned());
+        let broken = || Error::Bug("a stream's row has an id or a hash of another length".to_owned());
         let stream_id = StreamId::try_from(row.stream_id).map_err(|_| broken())?;
         let head = row.head_hash.try_into().map_err(|_| broken())?;
         positions.insert(stream_id, Position { next_sequence: row.next_sequence, head, gaps: row.gaps });
@@ -94,64 +99,74 @@ pub(super) fn report(conn: &mut Connection, service: &str, head: &ReportedHead, 
     Ok(())
 }
 
-/// What is wrong with a stream.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Incident {
-    /// Events did not come.
-    Gap,
-    /// Somebody without the key wrote a segment, or its stream has two histories.
-    Forged,
+#[derive(QueryableByName)]
+struct HeadRow {
+    #[diesel(sql_type = Text)]
+    service: String,
+    #[diesel(sql_type = Binary)]
+    stream_id: Vec<u8>,
+    #[diesel(sql_type = BigInt)]
+    next_sequence: i64,
+    #[diesel(sql_type = Binary)]
+    head_hash: Vec<u8>,
 }
 
-impl Incident {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Gap => "gap",
-            Self::Forged => "forged",
-        }
+/// Takes the heads of the streams that moved since they were taken before, for a checkpoint that names them.
+pub(super) fn take_moved(conn: &mut Connection) -> Result<Vec<StreamHead>> {
+    const MOVED: &str = " WHERE next_sequence - 1 > covered_sequence";
+    let query = Sql::new("SELECT service, stream_id, next_sequence, head_hash FROM streams").push(MOVED);
+    let rows: Vec<HeadRow> = query.push(" ORDER BY stream_id").load(conn)?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
     }
-}
-
-/// Where an incident is.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'a> {
-    pub(super) service: &'a str,
-    pub(super) stream_id: &'a [u8],
-    pub(super) first_sequence: i64,
-    pub(super) last_sequence: i64,
+    Sql::new("UPDATE streams SET covered_sequence = next_sequence - 1").push(MOVED).execute(conn)?;
+    let head = |row: HeadRow| {
+        Some(StreamHead {
+            service: row.service,
+            stream_id: row.stream_id.try_into().ok()?,
+            sequence: row.next_sequence - 1,
+            hash: row.head_hash.try_into().ok()?,
+        })
+    };
+    let heads: Option<Vec<StreamHead>> = rows.into_iter().map(head).collect();
+    heads.ok_or_else(|| Error::Bug("a stream's row has an id or a hash of another length".to_owned()))
 }
 
 #[derive(QueryableByName)]
-struct Found {
+struct LaggingRow {
+    #[diesel(sql_type = Text)]
+    service: String,
+    #[diesel(sql_type = Binary)]
+    stream_id: Vec<u8>,
     #[diesel(sql_type = BigInt)]
-    found_at: i64,
+    next_sequence: i64,
+    #[diesel(sql_type = BigInt)]
+    reported_sequence: i64,
 }
 
-/// Records an incident once, and returns when it was first found.
-pub(super) fn incident(
-    conn: &mut Connection,
-    incident: Incident,
-    place: Place<'_>,
-    now: Timestamp,
-) -> Result<Timestamp> {
-    const COLUMNS: &[&str] = &["kind", "service", "stream_id", "first_sequence", "last_sequence", "found_at"];
-    Insert::into("incidents", COLUMNS)
-        .row([
-            incident.word().into(),
-            place.service.into(),
-            place.stream_id.into(),
-            place.first_sequence.into(),
-            place.last_sequence.into(),
-            now.micros().into(),
-        ])
-        .or_ignore(&["kind", "stream_id", "first_sequence"])
-        .execute(conn)?;
-    let found: Found = Sql::new("SELECT found_at FROM incidents WHERE kind = ")
-        .bind(incident.word())
-        .push(" AND stream_id = ")
-        .bind(place.stream_id)
-        .push(" AND first_sequence = ")
-        .bind(place.first_sequence)
-        .get_result(conn)?;
-    Ok(Timestamp::from_micros(found.found_at))
+#[async_trait]
+impl WatchStreams for Store {
+    async fn lagging(&self) -> Result<Vec<Lagging>> {
+        let query = "SELECT service, stream_id, next_sequence, reported_sequence FROM streams WHERE reported_sequence >= next_sequence";
+        let rows: Vec<LaggingRow> = self.database.read(move |conn| Ok::<_, Error>(Sql::new(query).load(conn)?)).await?;
+        let lagging = |row: LaggingRow| {
+            let LaggingRow { service, stream_id, next_sequence, reported_sequence } = row;
+            Some(Lagging { service, stream_id: stream_id.try_into().ok()?, next_sequence, reported_sequence })
+        };
+        Ok(rows.into_iter().filter_map(lagging).collect())
+    }
+
+    async fn lost(&self, stream: Lagging, now: Timestamp) -> Result<()> {
+        self.database
+            .write(move |tx| {
+                let place = Place {
+                    service: &stream.service,
+                    stream_id: &stream.stream_id,
+                    first: stream.next_sequence,
+                    last: stream.reported_sequence,
+                };
+                incidents::record(tx.conn(), Kind::Gap, place, now).map(|_| ())
+            })
+            .await
+    }
 }

@@ -100,13 +100,17 @@ fn events() -> Vec<Event> {
 }
 
 async fn store(db: &TestDb) -> Store {
+    store_of(db, events()).await
+}
+
+async fn store_of(db: &TestDb, events: Vec<Event>) -> Store {
     let options = Options::new(DatabaseUrl::parse(db.url()).unwrap(), "audit");
     migrate(&options, SQLITE, POSTGRES).unwrap();
     let database = Database::open(options, || Box::new(NoJournal)).unwrap();
     let store = Store::new(database, PageTokens::new(&[5; 32]));
     let key = StreamKey::new(&vec![1; 32].into());
     let (stream, genesis) = ([8; 16], coffre_audit_client::chain::GENESIS);
-    let events: Vec<Vec<u8>> = events().iter().map(Event::encode_to_vec).collect();
+    let events: Vec<Vec<u8>> = events.iter().map(Event::encode_to_vec).collect();
     let head = (1..)
         .zip(&events)
         .fold(genesis, |head, (number, event)| coffre_audit_client::chain::next_hash(&stream, number, &head, event));
@@ -220,6 +224,120 @@ on_each_engine! {
         assert!(matches!(store.list(query.clone(), everything()).await, Err(Error::TokenInvalid)));
         query.filter = Some(compare("password", Operator::Equal, "x"));
         assert!(matches!(store.list(query, everything()).await, Err(Error::FieldUnknown { .. })));
+    }
+
+    async fn whatever_a_text_holds_is_found_as_it_is(db: TestDb) {
+        use Operator::{Equal, NotEqual, Substring};
+        let long = format!("{}\u{fb03} the end", "long ".repeat(13_000));
+        let names = ["a\nline\r\n\u{7}bell", "\u{202e}gnp.exe\u{200f}", "100%_off!", "100 percent off", "=HYPERLINK(\"x\")", &long];
+        let mut events = events();
+        for (event, name) in events.iter_mut().zip(names) {
+            event.object = Some(Object { r#type: "credential".into(), id: "7".into(), name: name.into() });
+            event.changes = vec![Change { field: "name".into(), old_value: Some(name.into()), new_value: None }];
+        }
+        let store = store_of(&db, events).await;
+        for (field, operator, value, expected) in [
+            ("objectName", Equal, names[0], vec![9]),
+            ("objectName", Substring, "line\r\n\u{7}", vec![9]),
+            ("eventDescription", Substring, "a\nline", vec![9]),
+            ("objectName", Substring, "\u{202e}GNP", vec![0]),
+            ("eventDescription", Substring, "\u{202e}GNP", vec![0]),
+            ("objectName", Substring, "0%_", vec![1]),
+            ("detail", Substring, "0%_off!", vec![1]),
+            ("objectName", Substring, "___", vec![]),
+            ("eventDescription", Substring, "%%%", vec![]),
+            ("objectName", Equal, "=hyperlink(\"X\")", vec![3]),
+            ("objectName", Substring, " the END", vec![4]),
+            ("eventDescription", Substring, " the END", vec![4]),
+            ("objectName", NotEqual, "x", vec![9, 8, 7, 6, 5, 4, 3, 2, 1, 0]),
+        ] {
+            assert_eq!(filtered(&store, field, operator, value).await, expected, "{field} {operator:?} {value:?}");
+        }
+        for wrong in ["a\0b", &"x".repeat(1001), &long] {
+            for field in ["objectName", "eventDescription", "requestId"] {
+                let query = Query { filter: Some(compare(field, Equal, wrong)), ..Query::default() };
+                assert!(matches!(store.list(query, everything()).await, Err(Error::Invalid { part: "filter", .. })));
+            }
+        }
+    }
+
+    async fn an_event_with_a_text_that_is_too_long_for_an_index_is_kept(db: TestDb) {
+        // Nothing that a database could compress.
+        let long: String = (0..13_000_u32).map(|n| format!("{:x}é", n.wrapping_mul(2_654_435_761))).collect();
+        let mut events = events();
+        events[5] = Event {
+            event: long.clone(),
+            actor: Some(Actor { user_id: 1, user_name: long.clone(), ..Actor::default() }),
+            object: Some(Object { r#type: long.clone(), id: long.clone(), name: long.clone() }),
+            request_id: long.clone(),
+            client_address: long.clone(),
+            ..events[5].clone()
+        };
+        let store = store_of(&db, events.clone()).await;
+        let entry = store.get(EventId::new(Uuid::from_u128(5)), everything()).await.unwrap();
+        assert_eq!(entry.event, events[5]);
+        assert_eq!(days(&store, Query::default(), everything()).await, [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
+    }
+
+    async fn an_event_from_a_clock_that_is_off_stands_where_its_clock_says(db: TestDb) {
+        const HOUR: i64 = DAY / 24;
+        let mut events = events();
+        // The fourth to arrive is of the second day, from a clock an hour ahead; the fifth, from one an hour behind.
+        events[3].time_us += HOUR;
+        events[4].time_us -= HOUR;
+        let store = store_of(&db, events).await;
+        let hours = async |query: Query| {
+            let (entries, page) = store.list(query, everything()).await.unwrap();
+            let hours = entries.iter().map(|entry| (entry.event.time_us - START) / HOUR).collect::<Vec<_>>();
+            (hours, page.next_page_token)
+        };
+        let mut query = Query { page_size: 4, ..Query::default() };
+        let mut found = Vec::new();
+        for _ in 0..3 {
+            let (hours, next) = hours(query.clone()).await;
+            found.extend(hours);
+            query.page_token = next;
+        }
+        assert_eq!(found, [216, 192, 168, 144, 120, 96, 71, 49, 24, 0]);
+        let before = Timestamp::from_micros(START + 3 * DAY).to_rfc3339_millis();
+        let filter = Some(compare("createdOn", Operator::Less, &before));
+        assert_eq!(hours(Query { filter, ..Query::default() }).await.0, [71, 49, 24, 0]);
+    }
+
+    async fn a_search_that_no_index_answers_looks_at_so_many_entries_and_says_so(db: TestDb) {
+        let store = store(&db).await;
+        let find = async |filter: Filter| {
+            let query = Query { filter: Some(filter), page_size: 1, count: true, ..Query::default() };
+            store.list_within(4, &query, everything()).await
+        };
+        let (found, page) = find(compare("eventDescription", Operator::Substring, "login 8")).await.unwrap();
+        assert_eq!(found[0].log_index, 9, "among the newest");
+        assert_eq!((page.total_size, page.filtered_size), (Some(10), None));
+        let wide = find(compare("eventDescription", Operator::Substring, "login 2")).await.unwrap_err();
+        assert!(matches!(wide, Error::TooWide { rows: 4, .. }));
+        for word in ["4 rows", "createdOn", "objectId with objectType", "userName", "requestId"] {
+            assert!(wide.to_string().contains(word), "{wide}");
+        }
+        // What an index leads to is found wherever it is.
+        for (field, value, expected) in [
+            ("id", Uuid::from_u128(1).to_string(), 0),
+            ("requestId", "REQ-0".to_owned(), 0),
+            ("objectId", "11".to_owned(), 1),
+            ("createdBy", "1".to_owned(), 8),
+            ("userName", "zoë".to_owned(), 8),
+            ("event", "credential.update".to_owned(), 9),
+            ("activityType", "UPDATE_CREDENTIAL".to_owned(), 9),
+            ("status", "Unsuccessful".to_owned(), 7),
+            ("clientAddress", "192.0.2.7".to_owned(), 9),
+        ] {
+            let (found, _) = find(compare(field, Operator::Equal, &value)).await.unwrap();
+            assert_eq!((found[0].event.time_us - START) / DAY, expected, "{field}");
+        }
+        // One's own, however many others have.
+        let query = Query { filter: Some(compare("detail", Operator::Substring, "färb")), ..Query::default() };
+        let mine = Visibility::own(UserId::from_trusted(2));
+        assert!(matches!(store.list_within(4, &query, mine).await, Err(Error::TooWide { .. })));
+        assert_eq!(store.list_within(5, &query, mine).await.unwrap().0.len(), 1);
     }
 
     async fn without_the_permission_one_sees_the_entries_of_ones_own_calls(db: TestDb) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use coffre_audit::{Deps, build, migrations};
+use coffre_audit::{Config, Deps, build, migrations};
 use coffre_audit_client::chain::{GENESIS, Hash, StreamId, next_hash};
 use coffre_audit_client::{ActivityType, Outbox, Outcome, Site, Source, StreamKey};
 use coffre_channel::Channel;
@@ -20,6 +20,7 @@ use prost::Message as _;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 const KEY: [u8; 32] = [42; 32];
+const CHECKPOINT_KEY: [u8; 32] = [43; 32];
 
 pub(crate) fn key() -> SecretBytes {
     SecretBytes::new(KEY.to_vec())
@@ -51,7 +52,10 @@ pub(crate) async fn replica(db: &TestDb) -> House {
     let database = Database::open(options, || outbox.journal()).unwrap();
     outbox.attach(database.clone());
     let settle = coffre_audit::settle(vec![outbox.clone()]);
-    let app = build(Deps { database: database.clone(), outbox: outbox.clone(), settle }).await.unwrap();
+    let checkpoint_key = SecretBytes::new(CHECKPOINT_KEY.to_vec());
+    let deps =
+        Deps { config: Config::default(), checkpoint_key, database: database.clone(), outbox: outbox.clone(), settle };
+    let app = build(deps).await.unwrap();
     let intake = Channel::in_process(app.parts.internal.prepare());
     House { database, outbox, intake, clock }
 }

@@ -25,12 +25,14 @@ CREATE TABLE entries (
     detail TEXT COLLATE "C" NOT NULL
 );
 CREATE UNIQUE INDEX entries_event_id ON entries (event_id);
--- Each serves "this, newest first", alone and with a range of time. Most events are successful reads of values: those are left out where
--- an index could not tell them apart (src/store/list.rs says which value is the usual one).
+-- Each serves "this, newest first", alone and with a range of time, from the index alone. Most events are successful reads of values: those
+-- are left out where an index could not tell them apart (src/store/list.rs says which value is the usual one, and which indexes there are).
 CREATE INDEX entries_created ON entries (created_at, log_index);
 CREATE INDEX entries_user ON entries (user_id, created_at, log_index);
 CREATE INDEX entries_user_name ON entries (user_name_key, created_at, log_index);
-CREATE INDEX entries_object ON entries (object_type, object_id, created_at, log_index);
+CREATE INDEX entries_object ON entries (object_id, object_type, created_at, log_index);
+CREATE INDEX entries_client ON entries (client_address, created_at, log_index);
+CREATE INDEX entries_event ON entries (event, created_at, log_index) WHERE event <> 'credential.value.read';
 CREATE INDEX entries_activity ON entries (activity, created_at, log_index) WHERE activity <> 5;
 CREATE INDEX entries_status ON entries (status, created_at, log_index) WHERE status <> 1;
 CREATE INDEX entries_request ON entries (request_id);

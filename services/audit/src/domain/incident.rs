@@ -1,0 +1,60 @@
+//! What was found wrong with the record.
+
+use coffre_types::Timestamp;
+
+/// What is wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Kind {
+    /// Events of a stream did not come.
+    Gap,
+    /// Somebody without the key wrote a segment, or its stream has two histories.
+    Forged,
+    /// The log is not the one that a witness saw.
+    RolledBack,
+    /// An entry, or a hash above it, is not what it was.
+    Changed,
+}
+
+impl Kind {
+    /// Returns the word under which it is stored.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Gap => "gap",
+            Self::Forged => "forged",
+            Self::RolledBack => "rolled_back",
+            Self::Changed => "changed",
+        }
+    }
+
+    /// Reads the word.
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        [Self::Gap, Self::Forged, Self::RolledBack, Self::Changed].into_iter().find(|kind| kind.word() == word)
+    }
+}
+
+/// Where it is: events of a stream, or entries of the log where service and stream are empty.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) stream_id: &'a [u8],
+    pub(crate) first: i64,
+    pub(crate) last: i64,
+}
+
+impl Place<'_> {
+    /// Entries of the log.
+    pub(crate) const fn log(first: i64, last: i64) -> Self {
+        Place { service: "", stream_id: &[], first, last }
+    }
+}
+
+/// Something that was found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Incident {
+    pub(crate) kind: Kind,
+    pub(crate) service: String,
+    pub(crate) stream_id: Vec<u8>,
+    pub(crate) first: i64,
+    pub(crate) last: i64,
+    pub(crate) found_at: Timestamp,
+}
