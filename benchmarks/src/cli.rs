@@ -43,6 +43,10 @@ pub(crate) enum Measure {
     Oauth(Options),
     /// Start to first answer, and resident memory of an idle server
     Start(Options),
+    /// Read of a value, beside the same read in a build that records nothing
+    Audit(Options),
+    /// Searches in audits of so many entries, beside the same searches among the fewest; and a backlog that is carried while calls go on
+    AuditScale(Options),
 }
 
 impl Measure {
@@ -56,7 +60,9 @@ impl Measure {
             | Self::Scale(options)
             | Self::SignIn(options)
             | Self::Oauth(options)
-            | Self::Start(options) => options,
+            | Self::Start(options)
+            | Self::Audit(options)
+            | Self::AuditScale(options) => options,
         }
     }
 }
@@ -85,6 +91,12 @@ pub(crate) struct Options {
     /// How many lockers `scale` puts beside the caller's ten, with those credentials in them
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) lockers: u32,
+    /// How many entries the audit has when `audit-scale` searches it, one size after the other
+    #[arg(long, value_name = "COUNTS", value_delimiter = ',', default_values_t = [10_000, 1_000_000, 10_000_000], value_parser = clap::value_parser!(u32).range(1_000..=100_000_000))]
+    pub(crate) entries: Vec<u32>,
+    /// The `coffre` without an audit that `audit` compares with (`--features null-audit`); otherwise cargo builds it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) null_binary: Option<PathBuf>,
     /// One JSON object a line on standard output; the table goes to standard error
     #[arg(long)]
     pub(crate) json: bool,

@@ -8,9 +8,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use coffre_db::DatabaseUrl;
 use coffre_test_support::PostgresServer;
 use diesel::connection::SimpleConnection as _;
-use diesel::{Connection as _, PgConnection, QueryResult, SqliteConnection};
+use diesel::sql_types::BigInt;
+use diesel::{Connection as _, PgConnection, QueryResult, QueryableByName, RunQueryDsl as _, SqliteConnection};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cases::Load;
@@ -130,6 +132,36 @@ impl Coffre {
         Ok(())
     }
 
+    /// Where its databases are.
+    pub(crate) fn database_url(&self) -> Result<DatabaseUrl> {
+        match &self.postgres {
+            None => Ok(DatabaseUrl::sqlite(&self.data)),
+            Some(postgres) => Ok(DatabaseUrl::parse(&postgres.url())?),
+        }
+    }
+
+    /// The key of the audit's streams: whoever has it may write events beside the server.
+    pub(crate) fn audit_key(&self) -> Result<Vec<u8>> {
+        let folder = self.data.parent().unwrap_or(&self.data);
+        let file = if self.postgres.is_some() { folder.join("keys") } else { self.data.join("keys") }.join("audit.key");
+        fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))
+    }
+
+    /// Bytes on disk of the database of a service.
+    pub(crate) fn size_of(&self, service: &str) -> Result<i64> {
+        if let Some(postgres) = &self.postgres {
+            let mut conn = PgConnection::establish(&postgres.url())?;
+            let size = diesel::sql_query(format!(
+                "SELECT COALESCE(SUM(pg_total_relation_size(c.oid)), 0)::BIGINT AS size FROM pg_class c
+                   JOIN pg_namespace n ON n.oid = c.relnamespace
+                  WHERE n.nspname = 'coffre_{service}' AND c.relkind = 'r'"
+            ));
+            return Ok(size.get_result::<Size>(&mut conn)?.size);
+        }
+        let length = |name: String| fs::metadata(self.data.join(name)).map_or(0, |file| file.len());
+        Ok(i64::try_from(length(format!("{service}.db")) + length(format!("{service}.db-wal")))?)
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -207,6 +239,25 @@ fn log_of(installation: &Installation<'_>) -> String {
 /// Somebody may take the port before the server does; then its start says so.
 fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+#[derive(QueryableByName)]
+struct Size {
+    #[diesel(sql_type = BigInt)]
+    size: i64,
+}
+
+/// The release binary whose records end in nothing. It is built in a folder of its own, so that nobody takes it for the product.
+pub(crate) fn build_without_audit() -> Result<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/null-audit");
+    eprintln!("building coffre without an audit (release) …");
+    let mut command = Command::new("cargo");
+    command.args(["build", "--release", "--package", "coffre", "--features", "null-audit", "--target-dir"]);
+    let status = command.arg(&folder).current_dir(env!("CARGO_MANIFEST_DIR")).status();
+    if !status.context("cargo did not start; name a binary with --null-binary")?.success() {
+        bail!("coffre without an audit could not be built");
+    }
+    Ok(folder.join("release/coffre"))
 }
 
 /// The release binary, brought up to date by cargo.

@@ -1,6 +1,9 @@
 //! What is measured, and in which order.
 
+mod audit;
+mod audit_scale;
 mod crowd;
+mod flood;
 mod list;
 mod locker;
 mod oauth;
@@ -60,6 +63,8 @@ pub(crate) fn run(measure: Measure) -> Result<()> {
             Measure::Oauth(_) => bench.on_one_server(engine, &[oauth::run])?,
             Measure::Scale(_) => scale::run(&mut bench, engine)?,
             Measure::Start(_) => start::run(&mut bench, engine)?,
+            Measure::Audit(_) => audit::run(&mut bench, engine)?,
+            Measure::AuditScale(_) => audit_scale::run(&mut bench, engine)?,
         }
     }
     bench.flush("after")?;
@@ -71,6 +76,8 @@ pub(crate) fn run(measure: Measure) -> Result<()> {
 struct Bench {
     options: Options,
     binary: PathBuf,
+    /// The build without an audit, once it was needed.
+    null_binary: Option<PathBuf>,
     scratch: TempDir,
     servers: u32,
     report: Report,
@@ -110,7 +117,7 @@ impl Bench {
         if cfg!(debug_assertions) {
             report.say("WARNING: this is a debug build; run it with --release");
         }
-        Ok(Self { options, binary, scratch, servers: 0, report })
+        Ok(Self { options, binary, null_binary: None, scratch, servers: 0, report })
     }
 
     fn flush(&mut self, when: &str) -> Result<()> {
@@ -130,6 +137,18 @@ impl Bench {
     /// A server with an empty store.
     fn serve(&mut self, engine: Engine) -> Result<Served> {
         Ok(Served { engine, coffre: Coffre::start(&self.installation(engine))? })
+    }
+
+    /// The same of the build whose records end in nothing.
+    fn serve_without_audit(&mut self, engine: Engine) -> Result<Served> {
+        let binary = match (&self.null_binary, &self.options.null_binary) {
+            (Some(built), _) => built.clone(),
+            (None, Some(named)) => std::path::absolute(named)?,
+            (None, None) => server::build_without_audit()?,
+        };
+        self.null_binary = Some(binary.clone());
+        let installation = Installation { binary: &binary, ..self.installation(engine) };
+        Ok(Served { engine, coffre: Coffre::start(&installation)? })
     }
 
     /// The same while no compiler runs.

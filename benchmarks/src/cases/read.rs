@@ -5,13 +5,14 @@ use anyhow::{Result, bail};
 use crate::bare::Bare;
 use crate::cases::{Bench, Contender, Served, at};
 use crate::cli::Engine;
-use crate::http;
+use crate::http::{self, Answer};
 use crate::work::{Cycle, Expected};
 
 /// Reads go round so many credentials.
 const CREDENTIALS: usize = 1000;
 
-pub(super) fn run(bench: &mut Bench, served: &Served) -> Result<()> {
+/// Reads of so many values, and the answer of the first.
+pub(super) fn calls(served: &Served) -> Result<(Vec<(Vec<u8>, Expected)>, Answer)> {
     let mut api = served.user("reader")?;
     let stored = api.add_values("read", CREDENTIALS)?;
     let mut calls = Vec::with_capacity(stored.len());
@@ -26,6 +27,11 @@ pub(super) fn run(bench: &mut Bench, served: &Served) -> Result<()> {
         first.get_or_insert(answer);
     }
     let Some(answer) = first else { bail!("there is nothing to read") };
+    Ok((calls, answer))
+}
+
+pub(super) fn run(bench: &mut Bench, served: &Served) -> Result<()> {
+    let (calls, answer) = calls(served)?;
     let bare = Bare::start(bench.scratch.path(), &answer, false)?;
     let same = calls.iter().map(|(request, _)| (request.clone(), Expected::Body(200, answer.body.clone()))).collect();
     let case = format!("read of a value, {} B answer", answer.body.len());

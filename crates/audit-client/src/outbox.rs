@@ -188,6 +188,10 @@ impl Outbox {
                 return Ok(());
             }
         }
+        if cfg!(feature = "null-sink") {
+            record.mark_recorded();
+            return Ok(());
+        }
         let refused = outcome != Outcome::Successful;
         let (id, entry) = match refused && record.attempted_a_write() {
             true => record.entry_beside_a_write(reason, now),
