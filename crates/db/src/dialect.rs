@@ -71,6 +71,21 @@ pub fn id(conn: &mut Connection, query: Sql) -> Result<i64, Error> {
     Ok(query.get_result::<IdRow>(conn)?.id)
 }
 
+/// Returns how many bytes the database of the service takes, with its indexes.
+///
+/// # Errors
+/// What the database says.
+pub fn size_bytes(conn: &mut Connection) -> Result<i64, Error> {
+    let query = match engine(conn) {
+        Engine::Sqlite => "SELECT page_count * page_size AS id FROM pragma_page_count(), pragma_page_size()",
+        Engine::Postgres => {
+            "SELECT COALESCE(SUM(pg_total_relation_size(c.oid)), 0)::BIGINT AS id FROM pg_class c
+               JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = current_schema() AND c.relkind = 'r'"
+        }
+    };
+    id(conn, Sql::new(query))
+}
+
 /// Deletes rows that hold no secret: SQLite, which overwrites what is deleted, then leaves pages alone that become free as a whole, and
 /// does not write them once more.
 ///

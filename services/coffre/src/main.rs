@@ -2,6 +2,7 @@
 //!
 //! - `cli` names the commands, `settings` reads what they are told.
 //! - `keys`, `lock` and `stores` hold what an installation has on disk.
+//! - `disk` watches the room that is left.
 //! - `compose` wires the services of a process; `run` serves them until the stop; `init` makes a new installation.
 //! - `operator` holds the commands that call a running server.
 
@@ -11,6 +12,7 @@
 mod banner;
 mod cli;
 mod compose;
+mod disk;
 mod health;
 mod init;
 mod keys;

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::compose::{AuditKeeping, Form, compose};
 use crate::health::Watch;
 use crate::stores::Stores;
-use crate::{banner, init, keys, lock, settings as read, stop, stores};
+use crate::{banner, disk, init, keys, lock, settings as read, stop, stores};
 
 /// How long a load balancer gets to see that the process is about to stop.
 const LAME_DUCK: Duration = Duration::from_millis(250);
@@ -146,6 +146,9 @@ async fn serve(
         front: process.front.clone(),
     };
     tasks.spawn(watch.run(stop.clone()));
+    let url = read::database(settings, form == Form::Serve)?;
+    let room = disk::Watch::new(&stores, url.folder(), settings.database_limit, &health, &process.registry)?;
+    tasks.spawn(room.run(background.clone()));
     tasks.spawn({
         let (registry, background) = (process.registry.clone(), background.clone());
         async move {
