@@ -38,6 +38,12 @@ pub(crate) fn provide_open_value(workspace: &Workspace) -> Result<PathBuf> {
     provide(workspace, "open-value", what, "crates/crypto/tests/independent", &["go.mod", "main.go"])
 }
 
+/// The program of `crates/audit-proof/tests/independent`, built where it is not there or older than its source.
+pub(crate) fn provide_check_audit(workspace: &Workspace) -> Result<PathBuf> {
+    let what = "the second implementation of the audit's proofs";
+    provide(workspace, "check-audit", what, "crates/audit-proof/tests/independent", &["go.mod", "main.go"])
+}
+
 fn provide(workspace: &Workspace, name: &str, what: &str, source: &str, files: &[&str]) -> Result<PathBuf> {
     let source = workspace.root.join(source);
     let built = workspace.tools().join(name).join(name);

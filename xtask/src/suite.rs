@@ -10,6 +10,7 @@
 //! | `COFFRE_TEST_GRPCURL` | the program `grpcurl` |
 //! | `COFFRE_TEST_OAUTH_CLIENT` | the client of `tests/e2e/clients/go` |
 //! | `COFFRE_TEST_OPEN_VALUE` | the program of `crates/crypto/tests/independent` |
+//! | `COFFRE_TEST_CHECK_AUDIT` | the program of `crates/audit-proof/tests/independent` |
 
 use std::env;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -97,6 +98,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCo
     }
     if selected("coffre-crypto") {
         environment.push(("COFFRE_TEST_OPEN_VALUE", go::provide_open_value(workspace)?.display().to_string()));
+    }
+    if selected("coffre-audit-proof") {
+        environment.push(("COFFRE_TEST_CHECK_AUDIT", go::provide_check_audit(workspace)?.display().to_string()));
     }
     // Kept until the end of this function: dropping it stops the server.
     let mut server = None;

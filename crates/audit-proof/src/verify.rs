@@ -22,7 +22,7 @@ mod walk;
 
 use coffre_types::Timestamp;
 
-pub use self::file::{Asked, ExportFile, NotAnExport, Position};
+pub use self::file::{Asked, ExportFile, NotAnExport, Position, unopened};
 pub use self::finding::{Finding, MAX_FINDINGS};
 pub use self::picked::Picked;
 pub(crate) use self::walk::BLOCK_LEVEL;

@@ -5,14 +5,15 @@ use std::io::{self, BufRead, Read as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use coffre_proto::audit::v1::Event;
+use coffre_types::Timestamp;
 
 use super::finding::Finding;
 use super::{Picked, Report, Walk};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, LogId, Refused};
 use crate::export::{Entry, Header, Mark, VERSION, parse_hash};
 use crate::note::VerifierKey;
 use crate::seals::LastSeals;
-use crate::tree::{Frontier, Hash};
+use crate::tree::{EMPTY_ROOT, Frontier, Hash};
 use crate::witness::Witness;
 
 /// A longer line is no line of an export.
@@ -91,7 +92,7 @@ impl<R: BufRead> ExportFile<R> {
         let checkpoint = match Checkpoint::open(&self.header.checkpoint, key) {
             Ok(checkpoint) => checkpoint,
             Err(refused) => {
-                return Ok(unopened(Finding::of_note("the checkpoint of the file", &refused), key, witness));
+                return Ok(unopened("the checkpoint of the file", &refused, key, witness));
             }
         };
         let mut checker = match (&self.header.filter, self.header.frontier()) {
@@ -99,7 +100,7 @@ impl<R: BufRead> ExportFile<R> {
             (None, Some(before)) => Checker::Walk(Box::new(Walk::new(before, checkpoint, witness))),
             (None, None) => {
                 let finding = Finding::Line { line: 1, why: "names hashes before its first entry that are no tree" };
-                return Ok(unopened(finding, key, witness));
+                return Ok(hopeless(finding, key, witness));
             }
         };
         let (mut faults, mut entries, mut whole) = (Vec::new(), 0, false);
@@ -205,13 +206,19 @@ impl Checker {
     }
 }
 
-/// The report of a file that says nothing that the key vouches for.
-fn unopened(finding: Finding, key: &VerifierKey, witness: Option<Witness>) -> Report {
+/// Returns the report of a record whose checkpoint is not one that the key vouches for.
+#[must_use]
+pub fn unopened(place: &str, refused: &Refused, key: &VerifierKey, witness: Option<Witness>) -> Report {
+    hopeless(Finding::of_note(place, refused), key, witness)
+}
+
+/// The report of a record that says nothing that the key vouches for.
+fn hopeless(finding: Finding, key: &VerifierKey, witness: Option<Witness>) -> Report {
     let empty = Checkpoint {
-        log_id: crate::checkpoint::LogId::new([0; 16]),
+        log_id: LogId::new([0; 16]),
         size: 0,
-        root: crate::tree::EMPTY_ROOT,
-        time: coffre_types::Timestamp::default(),
+        root: EMPTY_ROOT,
+        time: Timestamp::default(),
         heads: [0; 32],
         cut: 0,
     };

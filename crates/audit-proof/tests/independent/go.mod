@@ -1,0 +1,3 @@
+module coffre.example/check-audit
+
+go 1.19
