@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::operator::KeysArgs;
+use crate::operator::{AuditArgs, KeysArgs};
 
 /// An open credential vault for automation.
 #[derive(Debug, Parser)]
@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Healthcheck(Flags),
     /// Look after the keys of a running vault: status, apply, mode, seal, unseal, rotate, recovery, drill, slots
     Keys(KeysArgs),
+    /// Read and prove the record of every call: list, show, follow, export, verify, checkpoint, incidents, cut, key
+    Audit(AuditArgs),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -14,7 +14,7 @@ use crate::compose::{Form, auth_config};
 use crate::keys::{self, Keys};
 use crate::password::{self, FirstPassword};
 use crate::stores::{self, Stores};
-use crate::{banner, lock, settings as read};
+use crate::{banner, lock, recorded, settings as read};
 
 /// The key files. `serve` wants them outside of the data folder, so that a copy of the data is not a copy of the keys.
 pub(crate) fn keys_folder(settings: &Settings) -> anyhow::Result<PathBuf> {
@@ -40,13 +40,14 @@ pub(crate) async fn command(settings: Settings, recovery_key_out: Option<&Path>)
         None => None,
     };
     let folder = keys_folder(&settings)?;
-    stores::migrate(&url)?;
+    let migration = recorded::migrate(&settings, &url, None).await?;
     if stores::is_begun(&url).await? {
         bail!("this store is initialised already; nothing was changed");
     }
     keys::make(&folder, false)?;
     let keys = keys::load(&folder)?;
     let opened = Stores::open(&url, &settings.environment, &keys.audit)?;
+    migration.record(&opened).await?;
     // Before anything is made: a key that cannot be written would be lost.
     let file = match recovery_key_out {
         Some(path) => {
@@ -110,11 +111,19 @@ pub(crate) async fn migrate(settings: Settings) -> anyhow::Result<()> {
         }
         None => None,
     };
-    let ran = stores::migrate(&url)?;
-    if ran.is_empty() {
+    // A store that has begun has its keys, and its audit is told.
+    let keys =
+        settings.keys_dir.is_some().then(|| keys_folder(&settings).and_then(|folder| keys::load(&folder))).transpose();
+    let audit_key = keys.as_ref().ok().and_then(Option::as_ref).map(|keys| &keys.audit);
+    let migration = recorded::migrate(&settings, &url, audit_key).await?;
+    if migration.ran.is_empty() {
         println!("The schema is up to date.");
+    } else if audit_key.is_none() && stores::is_begun(&url).await? {
+        eprintln!(
+            "coffre: the audit does not tell of this migration: its key was not found in the folder of the keys (COFFRE_KEYS_DIR)"
+        );
     }
-    for version in ran {
+    for version in migration.ran {
         println!("migrated: {version}");
     }
     Ok(())

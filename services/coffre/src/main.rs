@@ -4,6 +4,7 @@
 //! - `keys`, `lock` and `stores` hold what an installation has on disk.
 //! - `disk` watches the room that is left.
 //! - `compose` wires the services of a process; `run` serves them until the stop; `init` makes a new installation.
+//! - `recorded` tells the audit what the process does by itself.
 //! - `operator` holds the commands that call a running server.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
@@ -20,6 +21,7 @@ mod lock;
 mod metrics;
 mod operator;
 mod password;
+mod recorded;
 #[cfg(test)]
 mod rpcs;
 mod run;
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::Migrate(flags) => with_settings(flags, init::migrate),
         Command::Healthcheck(flags) => with_settings(flags, health::check),
         Command::Keys(args) => return operator::run(&args),
+        Command::Audit(args) => return operator::run_audit(&args),
     };
     ended.unwrap_or_else(|code| code)
 }

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::compose::{AuditKeeping, Form, compose};
 use crate::health::Watch;
 use crate::stores::Stores;
-use crate::{banner, disk, init, keys, lock, settings as read, stop, stores};
+use crate::{banner, disk, init, keys, lock, recorded, settings as read, stop, stores};
 
 /// How long a load balancer gets to see that the process is about to stop.
 const LAME_DUCK: Duration = Duration::from_millis(250);
@@ -30,10 +30,12 @@ pub(crate) async fn dev(settings: Settings) -> anyhow::Result<()> {
     let _lock = lock::take(&settings.data_dir)?;
     let url = read::database(&settings, false)?;
     let folder = settings.keys_dir.clone().unwrap_or_else(|| settings.data_dir.join("keys"));
-    stores::migrate(&url)?;
+    let known = keys::load(&folder).ok();
+    let migration = recorded::migrate(&settings, &url, known.as_ref().map(|keys| &keys.audit)).await?;
     keys::make(&folder, stores::is_begun(&url).await?)?;
     let keys = keys::load(&folder)?;
     let opened = Stores::open(&url, &settings.environment, &keys.audit)?;
+    migration.record(&opened).await?;
     let keeping = AuditKeeping::of(&settings, &url, &folder, &opened).await?;
     let first = init::if_new(&settings, &opened, &keys, Form::Dev, banner::recovery_key).await?;
     let listeners = Listeners::bind(&settings).await?;
@@ -69,7 +71,7 @@ pub(crate) async fn serve_all(settings: Settings) -> anyhow::Result<()> {
     let folder = init::keys_folder(&settings)?;
     let keys = keys::load(&folder)?;
     if url.folder().is_some() {
-        stores::migrate(&url)?;
+        recorded::migrate(&settings, &url, Some(&keys.audit)).await?;
     }
     stores::check_schema(&url)?;
     let opened = Stores::open(&url, &settings.environment, &keys.audit)?;
@@ -162,6 +164,7 @@ async fn serve(
         async move { serving.cancelled().await }
     });
     let grpc = process.front.serve(listeners.grpc, serving.clone());
+    recorded::start(&stores, form).await;
     announce();
 
     let streams = process.streams;
@@ -172,6 +175,7 @@ async fn serve(
         serving.cancel();
     };
     let (rest, grpc, ()) = tokio::join!(rest, grpc, draining);
+    recorded::stop(&stores).await;
     for (_, store) in stores.all() {
         store.outbox.flush(Duration::from_secs(5)).await;
     }

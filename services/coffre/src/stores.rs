@@ -30,6 +30,19 @@ pub(crate) fn migrate(url: &DatabaseUrl) -> anyhow::Result<Vec<String>> {
     Ok(ran)
 }
 
+/// Returns the versions that [`migrate`] would run, each with its service before it.
+pub(crate) fn missing(url: &DatabaseUrl) -> anyhow::Result<Vec<String>> {
+    let mut all = Vec::new();
+    for (service, (sqlite, postgres)) in services() {
+        let state = coffre_db::schema_state(&Options::new(url.clone(), service), sqlite, postgres)
+            .with_context(|| format!("the schema of {service} cannot be read"))?;
+        if let SchemaState::Behind { missing } = state {
+            all.extend(missing.into_iter().map(|version| format!("{service} {version}")));
+        }
+    }
+    Ok(all)
+}
+
 /// Says whether somebody initialised the store before: its users are there, and so are its keys.
 pub(crate) async fn is_begun(url: &DatabaseUrl) -> anyhow::Result<bool> {
     let database = Database::open(Options::new(url.clone(), "auth"), || Box::new(NoJournal))
@@ -76,23 +89,7 @@ pub(crate) struct Stores {
 impl Stores {
     /// Opens them.
     pub(crate) fn open(url: &DatabaseUrl, environment: &str, audit_key: &SecretBytes) -> anyhow::Result<Self> {
-        let open = |service: &'static str| {
-            let site = Arc::new(Site {
-                service,
-                host_name: host_name(),
-                environment_name: environment.to_owned(),
-                clock: Arc::new(SystemClock),
-            });
-            let outbox = Outbox::new(site, audit_key);
-            let options = match service {
-                "audit" => coffre_audit::options(url.clone()),
-                _ => Options::new(url.clone(), service),
-            };
-            let database = Database::open(options, || outbox.journal())
-                .with_context(|| format!("the database of {service} cannot be opened"))?;
-            outbox.attach(database.clone());
-            anyhow::Ok(Store { database, outbox })
-        };
+        let open = |service| open(url, environment, audit_key, service);
         Ok(Self { auth: open("auth")?, vault: open("vault")?, locker: open("locker")?, audit: open("audit")? })
     }
 
@@ -107,6 +104,30 @@ impl Stores {
             store.database.stop();
         }
     }
+}
+
+/// Opens the database of one service.
+pub(crate) fn open(
+    url: &DatabaseUrl,
+    environment: &str,
+    audit_key: &SecretBytes,
+    service: &'static str,
+) -> anyhow::Result<Store> {
+    let site = Arc::new(Site {
+        service,
+        host_name: host_name(),
+        environment_name: environment.to_owned(),
+        clock: Arc::new(SystemClock),
+    });
+    let outbox = Outbox::new(site, audit_key);
+    let options = match service {
+        "audit" => coffre_audit::options(url.clone()),
+        _ => Options::new(url.clone(), service),
+    };
+    let database = Database::open(options, || outbox.journal())
+        .with_context(|| format!("the database of {service} cannot be opened"))?;
+    outbox.attach(database.clone());
+    Ok(Store { database, outbox })
 }
 
 fn host_name() -> String {

@@ -7,7 +7,9 @@ use tonic::Status;
 
 /// Refused, or failed, for a reason that has no code of its own.
 const FAILED: u8 = 1;
-/// A key is wrong or cannot be read (sysexits, EX_DATAERR).
+/// Nothing wrong was found in a record, and nobody vouches for all of it.
+const NOT_ANCHORED: u8 = 3;
+/// A key is wrong or cannot be read, or something else that was given is not as it should be (sysexits, EX_DATAERR).
 const BAD_KEY: u8 = 65;
 /// The server cannot be reached (EX_UNAVAILABLE).
 const UNREACHABLE: u8 = 69;
@@ -33,6 +35,21 @@ impl Fault {
     /// A key that cannot be read or cannot be one.
     pub(crate) fn key(message: impl Into<String>) -> Self {
         Self { exit: BAD_KEY, code: "key.unreadable", message: message.into() }
+    }
+
+    /// Something that was given on the command line or in a file is not as it should be.
+    pub(crate) fn given(message: impl Into<String>) -> Self {
+        Self { exit: BAD_KEY, code: "invalid", message: message.into() }
+    }
+
+    /// A record is not the one that was written.
+    pub(crate) fn damaged(message: impl Into<String>) -> Self {
+        Self { exit: FAILED, code: "audit.damaged", message: message.into() }
+    }
+
+    /// Nothing wrong was found in a record, and nobody vouches for all of it.
+    pub(crate) fn not_anchored(message: impl Into<String>) -> Self {
+        Self { exit: NOT_ANCHORED, code: "audit.not_anchored", message: message.into() }
     }
 
     /// There is nobody to act as.
@@ -62,6 +79,11 @@ impl Fault {
         Self { exit: exit_code(reason), code: code(reason), message }
     }
 
+    /// Says whether the token is not taken any more.
+    pub(crate) fn is_signed_out(&self) -> bool {
+        self.code == code(Reason::AuthTokenInvalid)
+    }
+
     /// Says whether the same call may work a moment later.
     pub(crate) fn is_passing(&self) -> bool {
         matches!(self.exit, UNREACHABLE | NOT_NOW)
@@ -86,7 +108,11 @@ impl fmt::Display for Fault {
 
 fn exit_code(reason: Reason) -> u8 {
     match reason {
-        Reason::VaultKeyWrong | Reason::VaultKeyWeak | Reason::RequestInvalid => BAD_KEY,
+        Reason::VaultKeyWrong
+        | Reason::VaultKeyWeak
+        | Reason::RequestInvalid
+        | Reason::ListFieldUnknown
+        | Reason::AuditSearchTooWide => BAD_KEY,
         Reason::AuthPasswordChangeRequired
         | Reason::AuthTokenKind
         | Reason::AuthRecentSignInRequired

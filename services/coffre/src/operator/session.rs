@@ -5,9 +5,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use coffre_channel::{Answer, Channel, Request, ResponseFuture};
+use coffre_proto::audit::v1::audit_service_client::AuditServiceClient;
+use coffre_proto::audit::v1::proof_service_client::ProofServiceClient;
 use coffre_proto::auth::v1::authentication_service_client::AuthenticationServiceClient;
 use coffre_proto::auth::v1::{RefreshTokenRequest, SignInRequest, SignOutRequest};
 use coffre_proto::vault::v1::key_service_client::KeyServiceClient;
+use coffre_proto::vault::v1::value_seal_service_client::ValueSealServiceClient;
 use coffre_secret::SecretText;
 use coffre_types::{Clock as _, SystemClock, Timestamp};
 use tonic::metadata::MetadataValue;
@@ -21,6 +24,8 @@ use crate::settings::read_secret;
 
 /// How long a call may take: a key that people type is stretched for a second, and others may wait before us.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// The largest answer that is taken: a list of as many entries as one may ask for.
+const ANSWER_BYTES: usize = 512 * 1024 * 1024;
 /// After this a token is renewed whose life is not known; it lives at least a minute.
 const RENEWED_AFTER: Duration = Duration::from_secs(45);
 
@@ -75,14 +80,40 @@ impl Session {
         KeyServiceClient::new(self.channel.clone())
     }
 
+    /// Returns the client of the audit's entries.
+    pub(crate) fn audit(&self) -> AuditServiceClient<Channel> {
+        AuditServiceClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES)
+    }
+
+    /// Returns the client of the audit's proofs.
+    pub(crate) fn proofs(&self) -> ProofServiceClient<Channel> {
+        ProofServiceClient::new(self.channel.clone())
+    }
+
+    /// Returns the client of the stored values' seals.
+    pub(crate) fn value_seals(&self) -> ValueSealServiceClient<Channel> {
+        ValueSealServiceClient::new(self.channel.clone())
+    }
+
+    /// Returns when the token is to be renewed: whoever waits for longer calls [`Self::keep`] then.
+    pub(crate) fn renew_at(&self) -> Instant {
+        self.renew_at
+    }
+
     /// Wraps a message with the token.
     pub(crate) fn request<T>(&self, message: T) -> Result<tonic::Request<T>, Fault> {
+        let mut request = self.lasting_request(message)?;
+        request.set_timeout(DEADLINE);
+        Ok(request)
+    }
+
+    /// The same for an answer that goes on.
+    pub(crate) fn lasting_request<T>(&self, message: T) -> Result<tonic::Request<T>, Fault> {
         let mut value = MetadataValue::try_from(format!("Bearer {}", self.token.expose()))
             .map_err(|_| Fault::nobody("the token is not one of ours: sign in again"))?;
         value.set_sensitive(true);
         let mut request = tonic::Request::new(message);
         request.metadata_mut().insert("authorization", value);
-        request.set_timeout(DEADLINE);
         Ok(request)
     }
 

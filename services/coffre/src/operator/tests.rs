@@ -73,7 +73,7 @@ impl Typed for Fake {
 
 /// A server that keeps what it was asked.
 #[derive(Clone, Default)]
-struct Server(Arc<Mutex<Script>>);
+pub(super) struct Server(Arc<Mutex<Script>>);
 
 #[derive(Default)]
 struct Script {
@@ -82,12 +82,18 @@ struct Script {
 }
 
 impl Server {
-    fn reply(&self, method: &'static str, message: &impl Message) -> &Self {
+    /// Leads to it.
+    pub(super) fn channel(&self) -> Channel {
+        Channel::new(self.clone())
+    }
+
+    /// From now on the method answers this.
+    pub(super) fn reply(&self, method: &'static str, message: &impl Message) -> &Self {
         self.0.lock().unwrap().replies.insert(method, Ok(message.encode_to_vec()));
         self
     }
 
-    fn refuse(&self, method: &'static str, reason: Reason) -> &Self {
+    pub(super) fn refuse(&self, method: &'static str, reason: Reason) -> &Self {
         let status = Refusal::new(reason, "what was wrong and what to do").into();
         self.0.lock().unwrap().replies.insert(method, Err(status));
         self
@@ -101,12 +107,12 @@ impl Server {
     }
 
     /// Returns the methods that were called, in their order.
-    fn methods(&self) -> Vec<String> {
+    pub(super) fn methods(&self) -> Vec<String> {
         self.0.lock().unwrap().calls.iter().map(|(method, ..)| method.clone()).collect()
     }
 
     /// Returns what a method was last asked.
-    fn asked<M: Message + Default>(&self, method: &str) -> M {
+    pub(super) fn asked<M: Message + Default>(&self, method: &str) -> M {
         let script = self.0.lock().unwrap();
         let call = script.calls.iter().rev().find(|(name, ..)| name == method);
         M::decode(call.expect(method).2.as_slice()).unwrap()

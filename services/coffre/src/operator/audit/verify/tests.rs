@@ -1,0 +1,224 @@
+//! Files, and a server that answers what a test tells it to.
+
+use std::path::Path;
+
+use clap::Parser as _;
+use coffre_audit_proof::checkpoint::LogId;
+use coffre_audit_proof::export::{Entry, Lines};
+use coffre_audit_proof::note::SigningKey;
+use coffre_audit_proof::tree::leaf_hash;
+use coffre_audit_proof::witness;
+use coffre_proto::audit::v1::{
+    CreateCheckpointResponse, Event, GetLatestCheckpointResponse, ListIncidentsResponse, ValueSeal,
+};
+use coffre_proto::auth::v1::SignInResponse;
+use coffre_proto::vault::v1::{ListValueSealsResponse, StoredValueSeal};
+use coffre_secret::SecretBytes;
+use coffre_types::Timestamp;
+use prost::Message as _;
+use serde_json::Value;
+
+use super::super::super::tests::{Fake, Server};
+use super::super::AuditArgs;
+use super::*;
+use crate::cli::{Cli, Command};
+
+const SIZE: u64 = 300;
+
+fn signing() -> SigningKey {
+    SigningKey::from_seed(&LogId::new([1; 16]).origin(), &SecretBytes::new(vec![1; 32])).unwrap()
+}
+
+fn entry(index: u64) -> v1::Entry {
+    let seal = ValueSeal { value_id: 1 + i64::try_from(index % 5).unwrap(), version: 3, mac: vec![9; 32] };
+    let event =
+        Event { id: vec![7; 16], salt: index.to_be_bytes().to_vec(), value_seals: vec![seal], ..Event::default() };
+    let canonical = event.encode_to_vec();
+    v1::Entry {
+        log_index: i64::try_from(index).unwrap(),
+        leaf_hash: leaf_hash(&canonical).to_vec(),
+        canonical,
+        event: Some(event),
+        ..v1::Entry::default()
+    }
+}
+
+fn note(size: u64) -> String {
+    let mut tree = Frontier::default();
+    (0..size).for_each(|index| tree.push(leaf_hash(&entry(index).canonical), |_, _| {}));
+    let (root, time, heads) = (tree.root(), Timestamp::from_seconds(1_795_320_000), heads_digest(&[]));
+    Checkpoint { log_id: LogId::new([1; 16]), size, root, time, heads, cut: 0 }.sign(&signing()).unwrap()
+}
+
+fn export() -> String {
+    let header = Header { checkpoint: note(SIZE), verifier_key: signing().verifier().to_string(), ..Header::default() };
+    let (mut lines, mut text) = Lines::begin(header).unwrap();
+    for index in 0..SIZE {
+        text.push_str(&lines.entry(&Entry::of(&entry(index)).unwrap()).unwrap());
+    }
+    text + &lines.end().unwrap()
+}
+
+fn parsed(line: &str) -> Option<AuditArgs> {
+    let words = ["coffre", "audit", "verify"].into_iter().chain(line.split_whitespace());
+    match Cli::try_parse_from(words).ok()?.command {
+        Command::Audit(args) => Some(args),
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+/// Runs the command on a file; nobody can be asked for a password, so that a server would be a fault.
+fn verify(folder: &Path, line: &str) -> (Result<(), Fault>, Value) {
+    let line = line.replace("@", &format!("{}/", folder.display()));
+    let args = parsed(&format!("{line} --json")).unwrap();
+    let mut out = Vec::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let done = runtime.block_on(super::super::command(&args, &mut Fake::piped(b""), &mut out));
+    (done, serde_json::from_slice(&out).unwrap_or_default())
+}
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("log", &export());
+    write("witness", &[100, SIZE].map(|size| witness::entry(&note(size))).concat());
+    write("key", &format!("{}\n", signing().verifier()));
+    folder
+}
+
+#[test]
+fn the_exit_code_says_whether_a_file_is_whole_anchored_or_damaged() {
+    let folder = folder();
+    let (done, told) = verify(folder.path(), "@log --witness @witness --key @key");
+    done.unwrap();
+    assert_eq!((&told["verdict"], &told["keyGiven"]), (&"whole".into(), &true.into()));
+    assert_eq!((&told["anchored"], &told["entries"]), (&"300".into(), &300.into()));
+
+    let (done, told) = verify(folder.path(), "@log");
+    assert_eq!((done.unwrap_err().exit_code(), &told["verdict"]), (3, &"notAnchored".into()));
+
+    let text = export();
+    let cut = text.len() / 2;
+    std::fs::write(folder.path().join("log"), &text[..cut]).unwrap();
+    let (done, told) = verify(folder.path(), "@log --witness @witness");
+    let fault = done.unwrap_err();
+    assert_eq!((fault.exit_code(), &told["verdict"]), (1, &"damaged".into()));
+    assert_eq!(told["findings"][0]["kind"], "truncated");
+    assert!(fault.to_string().contains("1 finding"), "{fault}");
+}
+
+#[test]
+fn what_cannot_be_read_is_no_verdict() {
+    let folder = folder();
+    std::fs::write(folder.path().join("other"), "hello\n").unwrap();
+    for (line, said) in [
+        ("@absent", "absent"),
+        ("@other", "coffre audit export"),
+        ("@log --witness @absent", "absent"),
+        ("@log --key @absent", "--key"),
+        ("@log --key @other", "holds no key"),
+    ] {
+        let (done, told) = verify(folder.path(), line);
+        let fault = done.unwrap_err();
+        assert_eq!((fault.exit_code(), told), (65, Value::Null), "{line}");
+        assert!(fault.to_string().contains(said), "{line}: {fault}");
+    }
+}
+
+#[test]
+fn a_key_of_another_log_is_named() {
+    let folder = folder();
+    let other = SigningKey::from_seed(signing().verifier().name(), &SecretBytes::new(vec![2; 32])).unwrap();
+    let (done, told) = verify(folder.path(), &format!("@log --key {}", other.verifier()));
+    assert_eq!((done.unwrap_err().exit_code(), &told["findings"][0]["kind"]), (1, &"wrongKey".into()));
+}
+
+#[test]
+fn either_a_file_or_the_server_is_verified() {
+    for line in ["", "log --server", "--server --older", "log --values"] {
+        assert!(parsed(line).is_none(), "{line}");
+    }
+    assert!(parsed("--server --values --witness w --key k").is_some());
+}
+
+fn told(size: u64) -> v1::Checkpoint {
+    v1::Checkpoint { size: i64::try_from(size).unwrap(), note: note(size), ..v1::Checkpoint::default() }
+}
+
+/// A server with a log, whose stream sends everything at once.
+fn server_with(entries: Vec<v1::Entry>, everything: bool) -> Server {
+    let server = Server::default();
+    server.reply("SignIn", &SignInResponse { token: "a.b.c".into(), ..SignInResponse::default() });
+    let verifier_key = signing().verifier().to_string();
+    server.reply("GetLatestCheckpoint", &GetLatestCheckpointResponse { checkpoint: Some(told(100)), verifier_key });
+    server.reply("CreateCheckpoint", &CreateCheckpointResponse { checkpoint: Some(told(SIZE)) });
+    server.reply("ListIncidents", &ListIncidentsResponse { total_size: 2, ..ListIncidentsResponse::default() });
+    let (next_index, size) = (entries.len() as i64, entries.len() as i64);
+    server.reply("StreamEntries", &StreamEntriesResponse { entries, next_index, size, everything });
+    server
+}
+
+async fn verify_server(server: &Server, line: &str) -> (Result<(), Fault>, Value) {
+    let args = parsed(&format!("--server --user e --json {line}")).unwrap();
+    let (mut typed, mut out) = (Fake::at_terminal(&["pw"]), Vec::new());
+    let session = Session::over(server.channel(), &args.connection, &mut typed).await.unwrap();
+    let done = super::super::in_session(session, &args, &mut typed, &mut out).await;
+    (done, serde_json::from_slice(&out).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn a_server_is_verified_up_to_a_checkpoint_of_now() {
+    let folder = folder();
+    let witness = format!("--witness {}/witness", folder.path().display());
+    let mut entries: Vec<_> = (0..SIZE + 5).map(entry).collect();
+    let (done, told) = verify_server(&server_with(entries.clone(), true), &witness).await;
+    done.unwrap();
+    assert_eq!((&told["verdict"], &told["entries"], &told["incidents"]), (&"whole".into(), &300.into(), &2.into()));
+
+    entries[7].canonical = entry(8).canonical;
+    let (done, told) = verify_server(&server_with(entries.clone(), true), &witness).await;
+    assert_eq!((done.unwrap_err().exit_code(), &told["findings"][0]["kind"]), (1, &"changed".into()));
+
+    entries.truncate(200);
+    let (_, told) = verify_server(&server_with(entries, true), &witness).await;
+    assert_eq!(told["findings"][1]["kind"], "cutTail");
+}
+
+#[tokio::test]
+async fn a_part_of_a_log_is_no_log() {
+    let (done, told) = verify_server(&server_with((0..3).map(entry).collect(), false), "").await;
+    let fault = done.unwrap_err();
+    assert_eq!((fault.exit_code(), told), (77, Value::Null));
+    assert!(fault.to_string().contains("View everyone's audit log actions"), "{fault}");
+}
+
+#[tokio::test]
+async fn heads_that_were_not_signed_are_named() {
+    let server = server_with((0..SIZE).map(entry).collect(), true);
+    let head = v1::CheckpointStreamHead { stream_id: vec![1; 16], head_hash: vec![1; 32], ..Default::default() };
+    let checkpoint = v1::Checkpoint { heads: vec![head], ..told(SIZE) };
+    server.reply("CreateCheckpoint", &CreateCheckpointResponse { checkpoint: Some(checkpoint) });
+    let (done, told) = verify_server(&server, "").await;
+    assert_eq!((done.unwrap_err().exit_code(), &told["findings"][0]["kind"]), (1, &"changed".into()));
+}
+
+#[tokio::test]
+async fn stored_values_are_compared_with_their_last_seals() {
+    let server = server_with((0..SIZE).map(entry).collect(), true);
+    let stored = |version: i64| {
+        let seals = (1..=5).map(|value_id| StoredValueSeal { value_id, version: 3, mac: vec![9; 32] });
+        let mut seals: Vec<_> = seals.collect();
+        seals[2].version = version;
+        ListValueSealsResponse { seals, more: false }
+    };
+    server.reply("ListValueSeals", &stored(3));
+    let (done, told) = verify_server(&server, "--values").await;
+    assert_eq!((done.unwrap_err().exit_code(), &told["verdict"]), (3, &"notAnchored".into()));
+    assert_eq!((&told["values"]["compared"], &told["values"]["totalFindings"]), (&5.into(), &0.into()));
+
+    server.reply("ListValueSeals", &stored(2));
+    let (done, told) = verify_server(&server, "--values").await;
+    assert_eq!((done.unwrap_err().exit_code(), &told["verdict"]), (1, &"damaged".into()));
+    assert_eq!(told["values"]["findings"][0]["kind"], "rolledBack");
+    assert_eq!(told["values"]["totalFindings"], 1);
+}

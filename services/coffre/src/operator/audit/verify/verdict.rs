@@ -1,0 +1,148 @@
+//! How the answer looks, and the exit code that goes with it.
+
+use std::io::Write;
+
+use coffre_audit_proof::verify::{Report, Verdict};
+use serde_json::{Value, json};
+
+use super::super::super::fault::Fault;
+use super::super::super::shown::Shown;
+use super::super::plain::plain;
+use super::values::Values;
+
+/// What was checked.
+pub(super) struct Checked {
+    pub(super) report: Report,
+    /// The key was given, and is not the log's own word.
+    pub(super) key_given: bool,
+    pub(super) values: Option<Values>,
+    /// How many incidents the server tells of.
+    pub(super) incidents: i64,
+}
+
+impl Checked {
+    /// Prints what came out; anything but a whole record is a fault, so that the exit code says it.
+    pub(super) fn tell(&self, out: &mut impl Write, as_json: bool) -> Result<(), Fault> {
+        Shown { text: self.text(), json: self.json() }.print_plain(out, as_json)?;
+        match self.verdict() {
+            Verdict::Whole => Ok(()),
+            Verdict::NotAnchored => Err(Fault::not_anchored(self.headline())),
+            Verdict::Damaged => Err(Fault::damaged(self.headline())),
+        }
+    }
+
+    fn verdict(&self) -> Verdict {
+        match &self.values {
+            Some(values) if values.total > 0 => Verdict::Damaged,
+            _ => self.report.verdict(),
+        }
+    }
+
+    fn total(&self) -> u64 {
+        self.report.total_findings + self.values.as_ref().map_or(0, |values| values.total)
+    }
+
+    /// One sentence.
+    fn headline(&self) -> String {
+        let Report { entries, size, anchored, unproven, picked, witnessed, .. } = &self.report;
+        match self.verdict() {
+            Verdict::Damaged if self.total() == 1 => "the record is damaged: 1 finding".to_owned(),
+            Verdict::Damaged => format!("the record is damaged: {} findings", self.total()),
+            Verdict::Whole if *picked => {
+                format!("the {entries} entries are recorded ones; that none is missing among them cannot be proved")
+            }
+            Verdict::Whole => format!("the record of {entries} entries is whole, and a witness vouches for it"),
+            Verdict::NotAnchored if *unproven > 0 => {
+                format!("not proved: {unproven} of {entries} entries bring no proof (a part of the log can be verified only entry by entry)")
+            }
+            Verdict::NotAnchored if witnessed.is_none() => {
+                "not anchored: nothing wrong was found, but no witness vouches for it (--witness): whoever holds the server and its key could have written it anew".to_owned()
+            }
+            Verdict::NotAnchored => format!(
+                "not anchored: nothing wrong was found, but the witness vouches for the first {anchored} of {size} entries only"
+            ),
+        }
+    }
+
+    fn text(&self) -> String {
+        let report = &self.report;
+        let mut lines = vec![self.headline(), format!("entries     {} were checked", report.entries)];
+        if let Some(time) = report.time {
+            lines.push(format!("checkpoint  {} of {} entries", time.to_rfc3339_micros(), report.size));
+        }
+        if report.cut > 0 {
+            lines.push(format!("cut         the entries below {} were removed by a cut that is signed", report.cut));
+        }
+        if let Some(sizes) = report.witnessed {
+            lines.push(format!(
+                "witness     saw {sizes} checkpoints and vouches for the first {} entries",
+                report.anchored
+            ));
+        }
+        if report.half_notes > 0 {
+            lines.push(format!(
+                "            {} notes were not written to their end; that is no damage",
+                report.half_notes
+            ));
+        }
+        if report.foreign_notes > 0 {
+            lines.push(format!("            {} notes are of other logs", report.foreign_notes));
+        }
+        let word = if self.key_given { "" } else { " (the log's own word: compare it with yours, or give --key)" };
+        lines.push(format!("key         {}{word}", report.key));
+        if let Some(values) = &self.values {
+            lines.push(format!("values      {} were compared with their seals", values.compared));
+        }
+        if self.incidents > 0 {
+            lines.push(format!("incidents   the server tells of {}: coffre audit incidents", self.incidents));
+        }
+        lines.extend(report.findings.iter().map(|finding| format!("- {finding}")));
+        lines.extend(self.values.iter().flat_map(|values| &values.findings).map(|finding| format!("- {finding}")));
+        let kept = report.findings.len() + self.values.as_ref().map_or(0, |values| values.findings.len());
+        if self.total() > kept as u64 {
+            lines.push(format!("- and {} more", self.total() - kept as u64));
+        }
+        lines.iter().map(|line| plain(line)).collect::<Vec<_>>().join("\n")
+    }
+
+    fn json(&self) -> Value {
+        let report = &self.report;
+        let findings: Vec<Value> = report
+            .findings
+            .iter()
+            .map(|finding| json!({"kind": finding.kind(), "message": finding.to_string()}))
+            .collect();
+        let values = self.values.as_ref().map(|values| {
+            let findings: Vec<Value> = values
+                .findings
+                .iter()
+                .map(|finding| json!({"kind": finding.kind(), "message": finding.to_string()}))
+                .collect();
+            json!({"compared": values.compared, "findings": findings, "totalFindings": values.total})
+        });
+        json!({
+            "verdict": match self.verdict() {
+                Verdict::Whole => "whole",
+                Verdict::NotAnchored => "notAnchored",
+                Verdict::Damaged => "damaged",
+            },
+            "message": self.headline(),
+            "entries": report.entries,
+            "size": report.size.to_string(),
+            "cut": report.cut.to_string(),
+            "checkpointOn": report.time.map(|time| time.to_rfc3339_micros()),
+            "picked": report.picked,
+            "unproven": report.unproven,
+            "anchored": report.anchored.to_string(),
+            "witnessed": report.witnessed,
+            "halfNotes": report.half_notes,
+            "foreignNotes": report.foreign_notes,
+            "verifierKey": report.key,
+            "keyGiven": self.key_given,
+            "findings": findings,
+            "totalFindings": report.total_findings,
+            "values": values,
+            "incidents": self.incidents,
+        })
+    }
+}
