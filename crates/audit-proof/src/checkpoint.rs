@@ -189,7 +189,7 @@ pub struct StreamHead {
 #[must_use]
 pub fn heads_digest(heads: &[StreamHead]) -> Hash {
     let mut heads: Vec<&StreamHead> = heads.iter().collect();
-    heads.sort_by(|one, other| one.stream_id.cmp(&other.stream_id));
+    heads.sort_by_key(|head| head.stream_id);
     let mut bytes = HEADS_DOMAIN.to_vec();
     bytes.extend((heads.len() as u64).to_be_bytes());
     for head in heads {

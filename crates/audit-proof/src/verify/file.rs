@@ -96,7 +96,7 @@ impl<R: BufRead> ExportFile<R> {
             }
         };
         let mut checker = match (&self.header.filter, self.header.frontier()) {
-            (Some(_), _) => Checker::Picked(Picked::new(checkpoint, witness)),
+            (Some(_), _) => Checker::Picked(Box::new(Picked::new(checkpoint, witness))),
             (None, Some(before)) => Checker::Walk(Box::new(Walk::new(before, checkpoint, witness))),
             (None, None) => {
                 let finding = Finding::Line { line: 1, why: "names hashes before its first entry that are no tree" };
@@ -164,7 +164,7 @@ struct Unended;
 /// The one or the other way of going through entries.
 enum Checker {
     Walk(Box<Walk>),
-    Picked(Picked),
+    Picked(Box<Picked>),
 }
 
 impl Checker {
