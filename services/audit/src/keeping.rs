@@ -15,8 +15,10 @@ use crate::domain::keeper::{Fault, Keeper, Standing};
 const LOOKS_EVERY: Duration = Duration::from_secs(5);
 /// How often streams are looked after.
 const STREAMS_EVERY: Duration = Duration::from_secs(60);
-/// How often it looks whether entries are old enough to go.
-const RETAINS_EVERY: Duration = Duration::from_secs(60 * 60);
+/// How often it looks whether entries are old enough to go, where the last look ended well.
+const RETAINS_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often what could not be done is tried again.
+const RETAINS_AGAIN: Duration = Duration::from_secs(60 * 60);
 /// Blocks of 256 entries that are looked at again in a second: one part in a hundred of a core.
 const CHECKS_PER_SECOND: u64 = 4;
 /// The whole log is not looked at again more often than that.
@@ -58,6 +60,8 @@ impl Keeping {
         let mut tick = interval(LOOKS_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut next, mut next_streams) = (Instant::now(), Instant::now());
+        // A log that was put back to a checkpoint of its own looks as if nothing came.
+        tell(self.keeper.look().await);
         loop {
             tick.tick().await;
             let news = match self.keeper.observe().await {
@@ -82,6 +86,7 @@ impl Keeping {
     /// Goes through the log again and again. It begins somewhere else at each start, so that a process which never runs for long sees all of
     /// it in time.
     async fn checks(&self) {
+        tell(self.keeper.observe().await.map(|_| ()));
         let blocks = u64::try_from(self.keeper.standing().size).unwrap_or(0) / 256;
         let mut block = u64::try_from(self.clock.now().seconds()).unwrap_or(0) % (blocks + 1);
         let mut begun = Instant::now();
@@ -107,16 +112,21 @@ impl Keeping {
     }
 
     async fn cuts(&self) {
-        let mut tick = interval(RETAINS_EVERY);
+        let mut tick = interval(RETAINS_AGAIN);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut retained: Option<Instant> = None;
         loop {
             // The first time at once: a process that was killed may have left rows that were cut off.
             tokio::select! {
                 _ = tick.tick() => {}
                 () = self.was_cut.notified() => {}
             }
-            if let Some(age) = self.retention {
-                tell(self.cutter.retain(age).await);
+            if let Some(age) = self.retention
+                && retained.is_none_or(|at| at.elapsed() >= RETAINS_EVERY)
+            {
+                let outcome = self.cutter.retain(age).await;
+                retained = outcome.is_ok().then(Instant::now);
+                tell(outcome);
             }
             tell(self.cutter.sweep().await);
         }

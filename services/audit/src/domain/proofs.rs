@@ -6,6 +6,7 @@ use coffre_audit_proof::proof::{consistency, inclusion, verify_inclusion};
 use coffre_audit_proof::tree::{Hash, leaf_hash};
 use coffre_types::EventId;
 
+use super::check::WIDTH;
 use super::checkpoint::{Checkpoint, unsigned};
 use super::keeper::{Fault, Keep, Keeper};
 use super::ports::Located;
@@ -71,6 +72,8 @@ impl Prover {
         })?;
         let hashes = self.store.runs(runs).await?;
         if !verify_inclusion(&leaf_hash(&entry.canonical), index, size, &hashes, &checkpoint.root) {
+            // What is wrong in its block is named for whoever looks at the incidents.
+            self.keeper.check(index / WIDTH).await?;
             return Err(Fault::Damaged(format!("the entry at {index}, or a hash over it, is not what was signed")));
         }
         Ok(Inclusion { entry, hashes, checkpoint })

@@ -73,6 +73,7 @@ on_each_engine! {
         rig.tamper(changed(canonical, 100, true)).await;
         let refused = rig.prover.inclusion(writer.event_id(100), everything(), 600).await.err();
         assert!(matches!(refused, Some(Fault::Damaged(why)) if why.contains("100")));
+        assert_eq!(newest(&rig).await, (Kind::Changed, 0, 255));
         // So is the one of an entry whose neighbour was changed: its proof would lead nowhere.
         assert!(matches!(rig.prover.inclusion(writer.event_id(101), everything(), 600).await, Err(Fault::Damaged(_))));
     }
@@ -142,6 +143,15 @@ on_each_engine! {
         assert_eq!(rig.number("SELECT count(*) AS id FROM checkpoints").await, 1);
         assert!(matches!(rig.cutter.cut(&rig.call(), NOW).await, Err(Fault::Damaged(_))));
         assert_eq!(writer.try_write(&rig, 1).await.unwrap().len(), 1);
+    }
+
+    async fn a_log_that_was_put_back_to_what_was_signed_is_found_at_the_start(db: TestDb) {
+        let (rig, writer) = witnessed(&db).await;
+        put_back(&rig, &writer).await;
+        let rig = rig.again(&db).await;
+        assert!(!rig.keeper.observe().await.unwrap(), "nothing came since the checkpoint of 300");
+        assert!(matches!(rig.keeper.look().await, Err(Fault::Damaged(_))));
+        assert_eq!(newest(&rig).await, (Kind::RolledBack, 300, 599));
     }
 
     async fn a_witness_that_is_laid_aside_accepts_the_log_as_it_is(db: TestDb) {

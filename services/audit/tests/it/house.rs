@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use coffre_audit::{Config, Deps, build, migrations};
+use coffre_audit::{Config, Deps, Error, Keeping, build, migrations};
 use coffre_audit_client::chain::{GENESIS, Hash, StreamId, next_hash};
 use coffre_audit_client::{ActivityType, Outbox, Outcome, Site, Source, StreamKey};
 use coffre_channel::Channel;
@@ -20,7 +20,7 @@ use prost::Message as _;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 const KEY: [u8; 32] = [42; 32];
-const CHECKPOINT_KEY: [u8; 32] = [43; 32];
+pub(crate) const CHECKPOINT_KEY: [u8; 32] = [43; 32];
 
 pub(crate) fn key() -> SecretBytes {
     SecretBytes::new(KEY.to_vec())
@@ -44,6 +44,11 @@ pub(crate) async fn open(db: &TestDb) -> House {
 
 /// Starts a replica.
 pub(crate) async fn replica(db: &TestDb) -> House {
+    begin(db, Config::default(), CHECKPOINT_KEY.to_vec()).await.unwrap().0
+}
+
+/// Starts a replica with settings and a key of its own.
+pub(crate) async fn begin(db: &TestDb, config: Config, checkpoint_key: Vec<u8>) -> Result<(House, Keeping), Error> {
     let clock = Arc::new(FixedClock::new(NOW));
     let site =
         Site { service: "audit", host_name: "host-a".into(), environment_name: "test".into(), clock: clock.clone() };
@@ -51,13 +56,16 @@ pub(crate) async fn replica(db: &TestDb) -> House {
     let options = Options::new(DatabaseUrl::parse(db.url()).unwrap(), "audit");
     let database = Database::open(options, || outbox.journal()).unwrap();
     outbox.attach(database.clone());
-    let settle = coffre_audit::settle(vec![outbox.clone()]);
-    let checkpoint_key = SecretBytes::new(CHECKPOINT_KEY.to_vec());
-    let deps =
-        Deps { config: Config::default(), checkpoint_key, database: database.clone(), outbox: outbox.clone(), settle };
-    let app = build(deps).await.unwrap();
+    let deps = Deps {
+        config,
+        checkpoint_key: SecretBytes::new(checkpoint_key),
+        database: database.clone(),
+        outbox: outbox.clone(),
+        settle: coffre_audit::settle(vec![outbox.clone()]),
+    };
+    let app = build(deps).await?;
     let intake = Channel::in_process(app.parts.internal.prepare());
-    House { database, outbox, intake, clock }
+    Ok((House { database, outbox, intake, clock }, app.keeping))
 }
 
 #[derive(QueryableByName)]
