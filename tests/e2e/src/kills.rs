@@ -1,7 +1,7 @@
 //! SIGKILL under load: no acknowledged write lost, no value read without its entry, no credential in a missing locker, no owner who is a
 //! missing user.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeBounds;
 use std::time::{Duration, Instant};
 
@@ -46,7 +46,7 @@ pub async fn run(engine: Engine, kills: usize) -> Figures {
             figures.shared += shared.requests.len();
             check(&case, &before).await;
             sharing::check(&case, &shared).await;
-            recorded(&case, &shared.requests, 1..).await;
+            recorded(&case, &shared.requests, 1.., &BTreeMap::new()).await;
         }
         if round == kills {
             settled::later(server);
@@ -100,17 +100,25 @@ async fn check(case: &Case<'_>, before: &Acknowledged) {
         assert_eq!(&case.admin.get_credential(id.parse().unwrap()).await.ok().name, name);
     }
     let ids: Vec<String> = before.reads.iter().chain(&before.writes).cloned().collect();
-    recorded(case, &ids, 1..=1).await;
+    recorded(case, &ids, 1..=1, &before.receipts).await;
 }
 
-/// Waits until every call has its entry, or its entries where several services record one.
-async fn recorded(case: &Case<'_>, ids: &[String], so_many: impl RangeBounds<usize>) {
+/// Waits until every call has its entry, or its entries where several services record one; an answer named its own.
+async fn recorded(
+    case: &Case<'_>,
+    ids: &[String],
+    so_many: impl RangeBounds<usize>,
+    receipts: &BTreeMap<String, String>,
+) {
     let mut missing: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
     let begun = Instant::now();
     while !missing.is_empty() {
         let asked: Vec<&str> = missing.iter().copied().collect();
         for (id, entries) in ledger::entries(&case.admin, &asked).await {
             assert!(so_many.contains(&entries.len()), "one call, several entries: {entries:#?}");
+            if let Some(receipt) = receipts.get(&id) {
+                assert!(entries.iter().any(|entry| entry.id == *receipt), "{id} was told {receipt}: {entries:#?}");
+            }
             missing.remove(id.as_str());
         }
         assert!(

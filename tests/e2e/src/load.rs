@@ -1,5 +1,6 @@
 //! Callers that write and read as fast as they can and remember what was acknowledged, for servers that are killed under them.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::canary;
-use crate::http::Http;
+use crate::http::{Http, HttpAnswer};
 use crate::server::Server;
 
 /// What the server acknowledged.
@@ -21,6 +22,15 @@ pub struct Acknowledged {
     pub reads: Vec<String>,
     /// Request ids of acknowledged writes.
     pub writes: Vec<String>,
+    /// The entry of the audit that each of these answers named, by request id.
+    pub receipts: BTreeMap<String, String>,
+}
+
+impl Acknowledged {
+    fn receipt(&mut self, request: &str, answer: &HttpAnswer) {
+        let id = answer.header("x-audit-id").unwrap_or_else(|| panic!("an answer without its receipt: {answer:?}"));
+        self.receipts.insert(request.to_owned(), id.to_owned());
+    }
 }
 
 /// The state of one value as its only writer knows it.
@@ -98,13 +108,14 @@ async fn prepare(http: &Http, token: &str, shared: &Mutex<Acknowledged>) -> Opti
     let body = json!({"name": name, "attributes": [{"name": "secret"}]});
     let created =
         http.post("/v2/credentialvault/credentials").token(token).header("x-request-id", &request).json(&body);
-    let created = created.try_send().await.ok()?;
-    let created = created.is(201);
+    let answer = created.try_send().await.ok()?;
+    let created = answer.is(201);
     let (credential, attribute) =
         (created["id"].as_str()?.to_owned(), created["attributes"][0]["id"].as_str()?.to_owned());
     {
         let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
         shared.credentials.push((credential.clone(), name));
+        shared.receipt(&request, &answer);
         shared.writes.push(request);
     }
     let content = canary::secret(&id());
@@ -130,7 +141,9 @@ async fn write(
             Ok(answer) if answer.status == 200 => {
                 written.acknowledged = content;
                 written.open.clear();
-                shared.lock().unwrap_or_else(PoisonError::into_inner).writes.push(request);
+                let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                shared.receipt(&request, &answer);
+                shared.writes.push(request);
             }
             // An answer that says no, for a while: the server is stopping or its database is.
             Ok(answer) if answer.status == 503 => {
@@ -155,7 +168,9 @@ async fn read(http: &Http, token: &str, target: &Written, stop: &AtomicBool, sha
         match answer {
             Ok(answer) if answer.status == 200 => {
                 assert_eq!(answer.json()["list"][0]["value"], json!(target.acknowledged));
-                shared.lock().unwrap_or_else(PoisonError::into_inner).reads.push(request);
+                let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                shared.receipt(&request, &answer);
+                shared.reads.push(request);
             }
             Ok(answer) if answer.status == 503 => tokio::time::sleep(Duration::from_millis(20)).await,
             Ok(answer) => panic!("a read is answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body)),

@@ -88,4 +88,13 @@ operations! {
     GET_TRANSPORT_KEY = "coffre.vault.v1.KeyService/GetTransportPublicKey": "CV_SETTING" | "AUDIT_UNSET_ACTIVITY_TYPE";
     LIST_ENTRIES = "coffre.audit.v1.AuditService/ListEntries": "AUDIT_UNSET_ACTIVITY_TYPE";
     GET_ENTRY = "coffre.audit.v1.AuditService/GetEntry": "AUDIT_UNSET_ACTIVITY_TYPE";
+    STREAM_ENTRIES = "coffre.audit.v1.AuditService/StreamEntries": "AUDIT_UNSET_ACTIVITY_TYPE", beside "audit.checkpoint.read" | "audit.entry.proved";
+    GET_LATEST_CHECKPOINT = "coffre.audit.v1.ProofService/GetLatestCheckpoint": "AUDIT_UNSET_ACTIVITY_TYPE";
+    GET_CHECKPOINT = "coffre.audit.v1.ProofService/GetCheckpoint": "AUDIT_UNSET_ACTIVITY_TYPE";
+    CREATE_CHECKPOINT = "coffre.audit.v1.ProofService/CreateCheckpoint": "AUDIT_UNSET_ACTIVITY_TYPE";
+    GET_CONSISTENCY_PROOF = "coffre.audit.v1.ProofService/GetConsistencyProof": "AUDIT_UNSET_ACTIVITY_TYPE";
+    GET_INCLUSION_PROOF = "coffre.audit.v1.ProofService/GetInclusionProof": "AUDIT_UNSET_ACTIVITY_TYPE";
+    LIST_INCIDENTS = "coffre.audit.v1.ProofService/ListIncidents": "AUDIT_UNSET_ACTIVITY_TYPE";
+    CUT_LOG = "coffre.audit.v1.ProofService/CutLog": "EDIT_SETTINGS" | "AUDIT_UNSET_ACTIVITY_TYPE";
+    LIST_VALUE_SEALS = "coffre.vault.v1.ValueSealService/ListValueSeals": "AUDIT_UNSET_ACTIVITY_TYPE";
 }

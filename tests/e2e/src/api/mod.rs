@@ -33,6 +33,7 @@ use crate::operation::Operation;
 use crate::server::Server;
 
 pub use self::api_access::{ApiAccessChange, NewApiAccess};
+pub use self::audit::{Checkpoint, Proof};
 pub use self::authentication::SignedIn;
 pub use self::lockers::LockerChange;
 pub use self::oauth::{Client, INTROSPECT, REVOKE, Shown, TOKEN, basic};
@@ -107,6 +108,8 @@ pub struct Answer<T> {
     pub outcome: Result<T, Refused>,
     /// The entity tag of a REST answer.
     pub etag: Option<String>,
+    /// The id of the call's entry in the audit, as the answer names it.
+    pub audit_id: Option<String>,
     pub status: u16,
     what: &'static str,
     ledger: Arc<Ledger>,
@@ -185,6 +188,7 @@ impl<T> Answer<T> {
             request_id: self.request_id,
             outcome: self.outcome.map(f),
             etag: self.etag,
+            audit_id: self.audit_id,
             status: self.status,
             what: self.what,
             ledger: self.ledger,
@@ -293,6 +297,7 @@ impl Session {
         let answer = request.send().await;
         assert_eq!(answer.header("x-request-id"), Some(request_id.as_str()), "the request id comes back");
         let (status, etag) = (answer.status, answer.header("etag").map(ToOwned::to_owned));
+        let audit_id = answer.header("x-audit-id").map(ToOwned::to_owned);
         if is_oauth {
             assert_eq!(answer.header("cache-control"), Some("no-store"), "nobody keeps this: {answer:?}");
         }
@@ -312,7 +317,8 @@ impl Session {
             })
         };
         self.expect(operation, &request_id, &outcome);
-        Answer { request_id, outcome, etag, status, what: operation.rpc, ledger: self.api.ledger.clone() }
+        let (what, ledger) = (operation.rpc, self.api.ledger.clone());
+        Answer { request_id, outcome, etag, audit_id, status, what, ledger }
     }
 
     /// Makes a gRPC call.
@@ -324,17 +330,29 @@ impl Session {
         let request_id = format!("e2e-{}", uuid::Uuid::new_v4());
         let mut request = Request::new(message);
         request.metadata_mut().insert("x-request-id", MetadataValue::try_from(&request_id).unwrap());
-        let outcome = self.unary(operation.rpc, request).await.map_err(|status| refused(&status));
+        let outcome = self.answered(operation.rpc, request).await;
+        let metadata = outcome.as_ref().map_or_else(Status::metadata, tonic::Response::metadata);
+        let audit_id = metadata.get("x-audit-id").map(|id| id.to_str().unwrap().to_owned());
+        let outcome = outcome.map(tonic::Response::into_inner).map_err(|status| refused(&status));
         self.expect(operation, &request_id, &outcome);
         let status = outcome.as_ref().map_or_else(|refused| refused.status, |_| 200);
-        Answer { request_id, outcome, etag: None, status, what: operation.rpc, ledger: self.api.ledger.clone() }
+        let (what, ledger) = (operation.rpc, self.api.ledger.clone());
+        Answer { request_id, outcome, etag: None, audit_id, status, what, ledger }
     }
 
     /// Makes a gRPC call with the caller's token and gives the bare answer.
     ///
     /// # Errors
     /// The status.
-    pub async fn unary<I, O>(&self, rpc: &str, mut request: Request<I>) -> Result<O, Status>
+    pub async fn unary<I, O>(&self, rpc: &str, request: Request<I>) -> Result<O, Status>
+    where
+        I: Message + Send + Sync + 'static,
+        O: Message + Default + Send + Sync + 'static,
+    {
+        self.answered(rpc, request).await.map(tonic::Response::into_inner)
+    }
+
+    async fn answered<I, O>(&self, rpc: &str, mut request: Request<I>) -> Result<tonic::Response<O>, Status>
     where
         I: Message + Send + Sync + 'static,
         O: Message + Default + Send + Sync + 'static,
@@ -345,7 +363,7 @@ impl Session {
         let mut client = tonic::client::Grpc::new(self.api.channel.clone());
         client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
         let path = format!("/{rpc}").parse().unwrap();
-        client.unary(request, path, ProstCodec::<I, O>::default()).await.map(tonic::Response::into_inner)
+        client.unary(request, path, ProstCodec::<I, O>::default()).await
     }
 }
 

@@ -13,6 +13,8 @@ mod macros;
 
 mod aa_minute;
 mod access;
+mod audit_command;
+mod audit_log;
 mod bad_input;
 mod bad_messages;
 mod cases;
@@ -229,6 +231,12 @@ case_list! {
         entries_are_filtered_sorted_and_paged,
         unknown_user_names_are_not_written_down,
         a_change_is_told_without_its_secret,
+        an_entry_says_who_what_how_and_from_where,
+        an_answer_names_its_entry_which_is_proved,
+        checkpoints_are_consistent_and_signed,
+        an_export_equals_the_list,
+        what_is_found_wrong_is_for_auditors,
+        stored_values_have_their_seals,
     }
     lists {
         filters_combine,

@@ -32,6 +32,8 @@ pub(super) struct Row {
     pub(super) message: fn(&Fixture) -> Vec<u8>,
     pub(super) rest: fn(&Fixture) -> Rest,
     pub(super) answers: Answers,
+    /// REST has no such call.
+    pub(super) grpc_alone: bool,
 }
 
 pub(super) fn row(
@@ -40,7 +42,7 @@ pub(super) fn row(
     rest: fn(&Fixture) -> Rest,
     answers: Answers,
 ) -> Row {
-    Row { operation, message, rest, answers }
+    Row { operation, message, rest, answers, grpc_alone: false }
 }
 
 fn path(it: &Fixture, tail: &str) -> String {
