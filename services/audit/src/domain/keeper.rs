@@ -271,11 +271,10 @@ impl Keeper {
         }
         if let Some(witness) = &self.witness
             && witnessed.last() != Some(&checkpoint.note)
+            && let Err(error) = witness.take(checkpoint.note.clone()).await
         {
-            if let Err(error) = witness.take(checkpoint.note.clone()).await {
-                self.witness_fault(Some(format!("{} cannot be written: {error}", witness.name())));
-                return Ok(checkpoint);
-            }
+            self.witness_fault(Some(format!("{} cannot be written: {error}", witness.name())));
+            return Ok(checkpoint);
         }
         self.witness_fault(None);
         if checkpoint.witnessed_at.is_none() {

@@ -77,7 +77,7 @@ on_each_engine! {
         let (rig, writer) = aged(&db).await;
         let (_, made) = rig.cutter.cut(&rig.call(), NOW).await.unwrap();
         assert_eq!(rig.number("SELECT min(log_index) AS id FROM entries").await, 0, "removed afterwards");
-        assert!(matches!(rig.prover.inclusion(writer.event_id(300), everything(), made.size).await, Ok(_)));
+        assert!(rig.prover.inclusion(writer.event_id(300), everything(), made.size).await.is_ok());
         // A process that was killed meanwhile goes on where it was.
         assert!(!rig.again(&db).await.store.sweep().await.unwrap(), "256 rows go at once");
         assert_eq!(rig.number("SELECT min(log_index) AS id FROM entries").await, 256);
