@@ -2,7 +2,7 @@
 //!
 //! The time of an answer depends on what was sent and on nothing that is stored: a secret of the form that we generate is compared by its
 //! keyed hash, whatever the client is and whether it exists; any other costs one Argon2id, against what is stored or against what nothing
-//! matches. Failures count like those of a sign-in, in places of their own (`super::throttle`).
+//! matches. Failures count like those of a sign-in, in places of their own for either form (`super::throttle`).
 //!
 //! What came by HTTP Basic can be read in two ways. RFC 6749 section 2.3.1 wants id and secret encoded like a form, and many a client sends
 //! them as they are; both count.
@@ -110,9 +110,7 @@ impl Auth {
         self.name_the_client(&readings, record).await?;
         let _trying = self.crowd.enter(address).map_err(|_| OAuthError::Overloaded)?;
         for reading in readings {
-            let keys =
-                throttle::keys(&self.secrets, Shown::ClientSecret(&reading.id), address, self.config.throttle.slots);
-            let compared = match self.compared(&reading, keys, address).await {
+            let compared = match self.compared(&reading, address).await {
                 Ok(compared) => compared,
                 Err(refused) => {
                     self.count_readings(failed).await?;
@@ -192,19 +190,17 @@ impl Auth {
         Ok(())
     }
 
-    async fn compared(
-        &self,
-        Reading { id, secrets }: &Reading,
-        keys: [BucketKey; 3],
-        address: AddressKey,
-    ) -> Result<Compared, OAuthError> {
+    async fn compared(&self, Reading { id, secrets }: &Reading, address: AddressKey) -> Result<Compared, OAuthError> {
+        // Nobody may choose what begins like a generated one, so what reads as one in either way is one.
+        let generated = secrets.iter().find_map(|secret| ClientSecretText::parse(secret.expose()));
+        let shown = if generated.is_some() { Shown::GeneratedSecret(id) } else { Shown::ChosenSecret(id) };
+        let rules = self.config.throttle;
+        let keys = throttle::keys(&self.secrets, shown, address, rules.slots);
         let failed_before = self.hold_back(keys).await?.failed;
-        let generated: Vec<Option<ClientSecretText>> =
-            secrets.iter().map(|secret| ClientSecretText::parse(secret.expose())).collect();
-        let (key, now, rules) = (id.clone(), self.now(), self.config.throttle);
-        if generated.iter().all(Option::is_some) {
+        let (key, now) = (id.clone(), self.now());
+        if let Some(secret) = generated {
             let access = self.database.read(move |conn| api_accesses::of_client(conn, &key, now)).await?;
-            let matched = generated.iter().flatten().find_map(|secret| self.generated_match(access.as_ref(), secret));
+            let matched = self.generated_match(access.as_ref(), &secret);
             return Ok(Compared { keys, failed_before, access, matched, counted: None });
         }
         let mut first_turn = Some(self.turn(address).await?);
@@ -216,26 +212,20 @@ impl Auth {
             })
             .await?;
         let counted = Some(begun.map_err(|retry_after| OAuthError::Throttled { retry_after })?);
+        // The id 0 is nobody's, as with passwords.
+        let owner = access.as_ref().map_or(ApiAccessId::from_trusted(0), |access| access.id);
+        let known = access.as_ref().map_or(&[][..], |access| &access.secrets);
+        let hashes: Vec<&str> = known.iter().map(|secret| secret.hash.as_str()).collect();
         let mut matched = None;
-        for (secret, generated) in secrets.iter().zip(&generated) {
-            let found = match generated {
-                Some(secret) => self.generated_match(access.as_ref(), secret),
-                None => {
-                    let turn = match first_turn.take() {
-                        Some(turn) => turn,
-                        None => self.turn(address).await?,
-                    };
-                    // The id 0 is nobody's, as with passwords.
-                    let id = access.as_ref().map_or(ApiAccessId::from_trusted(0), |access| access.id);
-                    let keyed = self.secrets.keyed_client_secret(id, secret.expose().as_bytes());
-                    let known = access.as_ref().map_or(&[][..], |access| &access.secrets);
-                    let hashes: Vec<&str> = known.iter().map(|secret| secret.hash.as_str()).collect();
-                    let place = self.hasher.verify_any(&keyed, &hashes, turn).await.map_err(Fault::from)?;
-                    place.and_then(|place| known.get(place)).map(|secret| secret.id)
-                }
+        for secret in secrets {
+            let turn = match first_turn.take() {
+                Some(turn) => turn,
+                None => self.turn(address).await?,
             };
-            if found.is_some() {
-                matched = found;
+            let keyed = self.secrets.keyed_client_secret(owner, secret.expose().as_bytes());
+            let place = self.hasher.verify_any(&keyed, &hashes, turn).await.map_err(Fault::from)?;
+            matched = place.and_then(|place| known.get(place)).map(|secret| secret.id);
+            if matched.is_some() {
                 break;
             }
         }
