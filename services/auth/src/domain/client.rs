@@ -58,7 +58,7 @@ fn decode(text: &str) -> Option<String> {
 /// A client that has shown its secret.
 #[derive(Clone)]
 pub(crate) struct Client {
-    /// As it was when the secret was looked at.
+    /// As it was when the call began. Whoever makes something of it looks again ([`Self::again`]).
     pub(crate) access: ApiAccess,
     /// The secret that it showed.
     pub(crate) secret: ApiSecretId,
@@ -107,10 +107,10 @@ impl Auth {
     ) -> Result<Client, OAuthError> {
         let (address, mut failed) = (address_key(address), Vec::new());
         let readings = shown.readings();
-        self.name_the_client(&readings, record).await?;
+        let found = self.find_and_name(&readings, record).await?;
         let _trying = self.crowd.enter(address).map_err(|_| OAuthError::Overloaded)?;
-        for reading in readings {
-            let compared = match self.compared(&reading, address).await {
+        for (reading, access) in readings.iter().zip(found) {
+            let compared = match self.compared(reading, access, address).await {
                 Ok(compared) => compared,
                 Err(refused) => {
                     self.count_readings(failed).await?;
@@ -134,24 +134,20 @@ impl Auth {
         Err(OAuthError::ClientInvalid)
     }
 
-    /// Says in the record which client tries, whatever comes of it. What nobody is called is not written down: people paste secrets into the
-    /// wrong field.
-    async fn name_the_client(&self, readings: &[Reading], record: &CallRecord) -> Result<(), Fault> {
+    /// Reads who each reading names, and says it in the record, whatever comes of it. What nobody is called is not written down: people paste
+    /// secrets into the wrong field.
+    async fn find_and_name(&self, readings: &[Reading], record: &CallRecord) -> Result<Vec<Option<ApiAccess>>, Fault> {
         let (ids, now): (Vec<NameKey>, _) = (readings.iter().map(|reading| reading.id.clone()).collect(), self.now());
-        let known = self
-            .database
-            .read(move |conn| {
-                let mut known = Vec::with_capacity(ids.len());
-                for id in &ids {
-                    known.extend(api_accesses::of_client(conn, id, now)?);
-                }
-                Ok::<_, Fault>(known)
-            })
-            .await?;
-        for access in known {
+        let find = move |conn: &mut Connection| {
+            ids.iter()
+                .map(|id| api_accesses::of_client(conn, id, now).map_err(Fault::from))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let found = self.database.read(find).await?;
+        for access in found.iter().flatten() {
             record.detail("client", access.named());
         }
-        Ok(())
+        Ok(found)
     }
 
     /// Counts readings of which none was right.
@@ -190,27 +186,25 @@ impl Auth {
         Ok(())
     }
 
-    async fn compared(&self, Reading { id, secrets }: &Reading, address: AddressKey) -> Result<Compared, OAuthError> {
+    async fn compared(
+        &self,
+        Reading { id, secrets }: &Reading,
+        access: Option<ApiAccess>,
+        address: AddressKey,
+    ) -> Result<Compared, OAuthError> {
         // Nobody may choose what begins like a generated one, so what reads as one in either way is one.
         let generated = secrets.iter().find_map(|secret| ClientSecretText::parse(secret.expose()));
         let shown = if generated.is_some() { Shown::GeneratedSecret(id) } else { Shown::ChosenSecret(id) };
         let rules = self.config.throttle;
         let keys = throttle::keys(&self.secrets, shown, address, rules.slots);
         let failed_before = self.hold_back(keys).await?.failed;
-        let (key, now) = (id.clone(), self.now());
         if let Some(secret) = generated {
-            let access = self.database.read(move |conn| api_accesses::of_client(conn, &key, now)).await?;
             let matched = self.generated_match(access.as_ref(), &secret);
             return Ok(Compared { keys, failed_before, access, matched, counted: None });
         }
         let mut first_turn = Some(self.turn(address).await?);
-        let (begun, access) = self
-            .database
-            .write(move |tx| {
-                let begun = throttle::begin(tx.conn(), &rules, &keys, now)?;
-                Ok::<_, coffre_db::Error>((begun, api_accesses::of_client(tx.conn(), &key, now)?))
-            })
-            .await?;
+        let now = self.now();
+        let begun = self.database.write(move |tx| throttle::begin(tx.conn(), &rules, &keys, now)).await?;
         let counted = Some(begun.map_err(|retry_after| OAuthError::Throttled { retry_after })?);
         // The id 0 is nobody's, as with passwords.
         let owner = access.as_ref().map_or(ApiAccessId::from_trusted(0), |access| access.id);
