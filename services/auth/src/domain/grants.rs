@@ -17,7 +17,7 @@ use super::oauth_error::OAuthError;
 use super::secret_text::RefreshTokenText;
 use super::session::{NewSession, Origin};
 use super::{Auth, ClientAddress};
-use crate::store::{operators, sessions, users};
+use crate::store::{operators, sessions};
 
 /// A user as the token endpoint sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -75,21 +75,19 @@ impl Auth {
         let matched = attempt.matched.as_ref().map_or(UserId::from_trusted(0), |user| user.id);
         let found = self.database.read(move |conn| operators::find(conn, matched)).await?;
         let cause = found.as_ref().map_or(Some(attempt.cause), |operator| operator.refused);
-        let Some(operator) = found.filter(|_| cause.is_none()) else {
+        let (Some(user), Some(operator)) = (&attempt.matched, found.filter(|_| cause.is_none())) else {
             record.detail("cause", cause.unwrap_or_default());
             self.count_failure(attempt.counted).await?;
             return Err(OAuthError::GrantInvalid);
         };
-        let (counted, rules, now) = (attempt.counted, self.config.throttle, self.now());
+        let proven = self.proven(name, user, &attempt, password).await?;
+        let (rules, now) = (self.config.throttle, self.now());
         let session = SessionId::new(Uuid::new_v4());
         let recorded = record.clone();
         let pair = audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
-            counted.settle(conn, &rules, true, now)?;
-            // As with a sign-in: a password that was changed or reset while it was hashed has another epoch.
-            let current = users::for_sign_in(conn, &name)?;
-            if current.is_none_or(|user| user.id != operator.id || user.epoch != operator.epoch) {
+            if !proven.holds(conn, &rules, now)? {
                 return Err(OAuthError::GrantInvalid);
             }
             let access = client.again(conn, now)?.ok_or(OAuthError::ClientInvalid)?;
