@@ -13,12 +13,14 @@ use coffre_secret::SecretText;
 use coffre_types::{ApiAccessId, ApiSecretId, NameKey, Timestamp};
 use percent_encoding::percent_decode_str;
 
-use super::api_access::ApiAccess;
+use super::api_access::{ApiAccess, ApiSecret};
+use super::confirmations::is_confirmed;
 use super::error::Fault;
 use super::oauth_error::OAuthError;
 use super::secret_text::ClientSecretText;
 use super::throttle::{self, AddressKey, BucketKey, Counted, Shown, address_key};
 use super::{Auth, ClientAddress};
+use crate::secrets::ConfirmationMacs;
 use crate::store::api_accesses;
 
 /// What a client shows.
@@ -72,6 +74,12 @@ impl Client {
             let lives = !access.disabled && access.epoch == self.access.epoch;
             lives && access.secrets.iter().any(|secret| secret.id == self.secret)
         }))
+    }
+
+    /// Returns the secret that it showed, where the operator of the access, as it was read, has confirmed it.
+    pub(super) fn confirmed<'a>(&self, macs: &ConfirmationMacs, access: &'a ApiAccess) -> Option<&'a ApiSecret> {
+        let shown = access.secrets.iter().find(|secret| secret.id == self.secret);
+        shown.filter(|secret| is_confirmed(macs, access, secret))
     }
 }
 

@@ -8,13 +8,14 @@
 //!                    └───────────────────────────────────────────── before the newest: as it was until its grace ends
 //! ```
 //!
-//! A confirmation is a MAC over access, operator and the hash of the secret: copied to another row it counts for nothing there.
+//! A confirmation is a MAC over access, operator, the hash of the secret, and two numbers that are raised whenever it is void: one of the access,
+//! one of the operator. Copied to another row, or put back where it was taken away, it counts for nothing.
 
 use std::sync::Arc;
 
 use coffre_audit_client::{CallRecord, audited_write};
 use coffre_db::Connection;
-use coffre_secret::{SecretText, equal};
+use coffre_secret::SecretText;
 use coffre_types::{ApiAccessId, Timestamp, UserId};
 
 use super::api_access::{ApiAccess, ApiSecret, Read, Rotation, WantedSecret};
@@ -24,6 +25,7 @@ use super::oauth_error::ApiAccessError;
 use super::secret_text::ClientSecretText;
 use super::throttle::address_key;
 use super::{Auth, ClientAddress};
+use crate::secrets::ConfirmationMacs;
 use crate::store::changes::{self, Subject};
 use crate::store::{api_accesses, api_secrets, sessions};
 
@@ -51,6 +53,11 @@ pub(super) fn unbind(
     Ok(())
 }
 
+/// Says whether the operator of an API access confirmed a secret of it.
+pub(super) fn is_confirmed(macs: &ConfirmationMacs, access: &ApiAccess, secret: &ApiSecret) -> bool {
+    access.binding().zip(secret.confirmation.as_deref()).is_some_and(|(to, mac)| macs.confirms(to, &secret.hash, mac))
+}
+
 impl Auth {
     /// Makes a secret of an API access, beside the one that it has.
     pub(super) async fn made_secret(
@@ -73,12 +80,6 @@ impl Auth {
                 Ok(MadeSecret { text, hash, kind: "chosen" })
             }
         }
-    }
-
-    /// Says whether an operator confirmed a secret of an API access.
-    pub(super) fn is_confirmed(&self, access: ApiAccessId, operator: UserId, secret: &ApiSecret) -> bool {
-        let expected = self.secrets.confirmation(access, operator, &secret.hash);
-        secret.confirmation.as_deref().is_some_and(|stored| equal(stored, &expected))
     }
 
     /// Gives an API access a new secret. The one before it goes on for a grace period, with what its operator said of it; those before that
@@ -143,10 +144,11 @@ impl Auth {
             return Err(ApiAccessError::NotBindable);
         }
         let secret = seen.newest().ok_or(ApiAccessError::NotFound)?;
-        if self.is_confirmed(id, operator, secret) {
+        let macs = self.secrets.confirmation_macs().clone();
+        if is_confirmed(&macs, &seen, secret) {
             return Ok(seen);
         }
-        let (secret, mac) = (secret.id, self.secrets.confirmation(id, operator, &secret.hash));
+        let secret = secret.id;
         let recorded = record.clone();
         audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
@@ -157,12 +159,12 @@ impl Auth {
             }
             let access = api_accesses::find(conn, id, now)?.filter(|access| access.operator == Some(operator));
             let access = access.ok_or(ApiAccessError::NotFound)?;
+            let binding = access.binding().ok_or(ApiAccessError::NotFound)?;
             // He confirms what he has seen, and not what took its place meanwhile.
             check_version(read.version, &read.if_match, &access)?;
-            if !access.client_credentials_grant || access.newest().is_none_or(|newest| newest.id != secret) {
-                return Err(ApiAccessError::VersionConflict { current: access.version.get() });
-            }
-            api_secrets::confirm(conn, secret, &mac, now)?;
+            let newest = access.newest().filter(|newest| access.client_credentials_grant && newest.id == secret);
+            let newest = newest.ok_or(ApiAccessError::VersionConflict { current: access.version.get() })?;
+            api_secrets::confirm(conn, secret, &macs.mac(binding, &newest.hash), now)?;
             store(conn, &access, operator, now)?;
             recorded.change("confirmation", None, Some("given".to_owned()));
             api_accesses::find(conn, id, now)?.ok_or(ApiAccessError::NotFound)

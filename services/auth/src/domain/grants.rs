@@ -122,26 +122,26 @@ impl Auth {
             OAuthError::GrantInvalid
         };
         let operator = client.access.operator.ok_or_else(|| refused("no operator"))?;
-        let secret = client.access.secrets.iter().find(|secret| secret.id == client.secret);
-        let secret = secret.filter(|secret| self.is_confirmed(client.access.id, operator, secret));
-        let secret = secret.ok_or_else(|| refused("not confirmed"))?;
+        let macs = self.secrets.confirmation_macs().clone();
+        if client.confirmed(&macs, &client.access).is_none() {
+            return Err(refused("not confirmed"));
+        }
         let found = self.database.read(move |conn| operators::find(conn, operator)).await?;
         let found = found.ok_or_else(|| refused("unknown operator"))?;
         if let Some(cause) = found.refused {
             record.actor(found.id, found.username, None);
             return Err(refused(cause));
         }
-        let (confirmation, hash) = (secret.confirmation.clone(), secret.hash.clone());
         let session = SessionId::new(Uuid::new_v4());
         let recorded = record.clone();
         let pair = audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             let access = client.again(conn, now)?.ok_or(OAuthError::ClientInvalid)?;
-            let shown = access.secrets.iter().find(|secret| secret.id == client.secret);
-            let stands = shown.filter(|secret| secret.confirmation == confirmation && secret.hash == hash);
             let operator = operators::find(conn, operator)?.filter(|operator| operator.refused.is_none());
-            let (Some(secret), Some(operator)) = (stands, operator) else { return Err(OAuthError::GrantInvalid) };
+            let (Some(secret), Some(operator)) = (client.confirmed(&macs, &access), operator) else {
+                return Err(OAuthError::GrantInvalid);
+            };
             if !access.client_credentials_grant || access.operator != Some(operator.id) {
                 return Err(OAuthError::GrantInvalid);
             }
