@@ -23,6 +23,7 @@ use super::api_accesses::{check_version, named, store};
 use super::api_policy::{Concern, Confirm, ManageApiAccesses};
 use super::oauth_error::ApiAccessError;
 use super::secret_text::ClientSecretText;
+use super::strength::Known;
 use super::throttle::address_key;
 use super::{Auth, ClientAddress};
 use crate::secrets::ConfirmationMacs;
@@ -59,10 +60,10 @@ pub(super) fn is_confirmed(macs: &ConfirmationMacs, access: &ApiAccess, secret: 
 }
 
 impl Auth {
-    /// Makes a secret of an API access, beside the one that it has.
+    /// Makes a secret of an API access, beside the one that it has. One that somebody chose is judged like a password.
     pub(super) async fn made_secret(
         &self,
-        access: ApiAccessId,
+        (access, client_id): (ApiAccessId, &str),
         wanted: WantedSecret,
         earlier: Option<&str>,
         address: ClientAddress,
@@ -75,6 +76,7 @@ impl Auth {
             }
             WantedSecret::Chosen(text) => {
                 let turn = self.gate.turn(address_key(address)).await.map_err(|_| ApiAccessError::Overloaded)?;
+                self.refuse_guessable::<ApiAccessError>(&text, Known::of([client_id])).await?;
                 let keyed = self.secrets.keyed_client_secret(access, text.expose().as_bytes());
                 let hash = self.hasher.hash_beside(keyed, earlier, Some(turn)).await?;
                 Ok(MadeSecret { text, hash, kind: "chosen" })
@@ -99,7 +101,7 @@ impl Auth {
         named(record, &before);
         check_version(None, &if_match, &before)?;
         let earlier = before.newest().map(|secret| secret.hash.as_str());
-        let made = self.made_secret(id, wanted, earlier, address).await?;
+        let made = self.made_secret((id, &before.client_id), wanted, earlier, address).await?;
         let (hash, kind, recorded) = (made.hash, made.kind, record.clone());
         let access = audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();

@@ -75,7 +75,7 @@ on_each_engine! {
     }
 
     async fn secrets_of_every_printable_form_work_in_the_body_and_by_http_basic(db: TestDb) {
-        let world = World::start(&db).await;
+        let world = World::with(&db, coffre_auth::Config { password_strength_check: false, ..crate::world::config() }).await;
         world.user("ada", &[BASIC_ROLE]).await;
         let nobody = world.nobody();
         for (place, secret) in [
