@@ -226,6 +226,11 @@ pub(crate) fn of_user(error: UserError) -> Refusal {
             "another user has this name (case and Unicode form do not tell names apart); choose another",
         )
         .violation("username", "is taken"),
+        UserError::NameIsPassword => Refusal::new(
+            Reason::AuthPasswordWeak,
+            "the new name is the password of the user, and a password must not be the user name; choose another name, or change the password first",
+        )
+        .violation("username", "is the password of the user"),
         UserError::VersionConflict { current } => Refusal::new(
             Reason::UserVersionConflict,
             format!("the user was changed in the meantime and has version {current} now; read it again and repeat the change"),
@@ -399,6 +404,7 @@ mod tests {
             (of_user(UserError::Weak(WeakPassword::Guessable { why: "x" })), Reason::AuthPasswordWeak, None),
             (of_user(UserError::NotFound), Reason::UserNotFound, None),
             (of_user(UserError::NameTaken), Reason::UserNameTaken, None),
+            (of_user(UserError::NameIsPassword), Reason::AuthPasswordWeak, None),
             (of_user(UserError::VersionConflict { current: 3 }), Reason::UserVersionConflict, None),
             (of_user(UserError::PreconditionFailed), Reason::RequestPreconditionFailed, None),
             (of_user(UserError::LastAdministrator), Reason::UserLastAdministrator, None),
