@@ -70,6 +70,10 @@ pub struct Settings {
     pub session_life: Duration,
     /// Whether short master keys are taken, where it was said.
     pub short_master_keys: Option<bool>,
+    /// Calls of one address that may be under way at once, half of them sign-ins.
+    pub calls_per_address: usize,
+    /// Sign-ins that may be under way at once on the REST port.
+    pub sign_ins: usize,
     /// How long open calls may go on after the stop.
     pub drain: Duration,
 }
@@ -113,6 +117,8 @@ impl Settings {
             token_life: Duration::from_secs(read.between("auth.token_life_seconds", 60, 86_400)),
             session_life: Duration::from_secs(read.between("auth.session_life_seconds", 60, 2_592_000)),
             short_master_keys: read.optional("vault.short_master_keys", "true or false"),
+            calls_per_address: read.between("limits.calls_per_address", 4, 1024),
+            sign_ins: read.between("limits.sign_ins", 16, 1024),
             drain: Duration::from_secs(read.between("drain_seconds", 0, 600)),
         };
         if settings.session_life < settings.token_life {
@@ -273,6 +279,19 @@ mod tests {
         assert_eq!(settings.http_addr.port(), 8080);
         assert_eq!(settings.status_codes, StatusCodes::Standard);
         assert_eq!(settings.password_min_length, 12);
+    }
+
+    #[test]
+    fn bounds_of_calls_are_set_within_bounds() {
+        let settings =
+            with(&[("COFFRE_LIMITS__CALLS_PER_ADDRESS", "1024"), ("COFFRE_LIMITS__SIGN_INS", "16")]).unwrap();
+        assert_eq!((settings.calls_per_address, settings.sign_ins), (1024, 16));
+        for (name, value) in
+            [("CALLS_PER_ADDRESS", "3"), ("CALLS_PER_ADDRESS", "1025"), ("SIGN_INS", "15"), ("SIGN_INS", "x")]
+        {
+            let faults = with(&[(&format!("COFFRE_LIMITS__{name}"), value)]).unwrap_err();
+            assert!(faults[0].to_string().contains(&format!("limits.{}", name.to_lowercase())), "{}", faults[0]);
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub const SETTINGS: &[Setting] = &[
     plain(
         "public_url",
         "",
-        "The URL under which clients reach the REST port, as `/.well-known/oauth-authorization-server` tells it; where it is absent, `http://` and the REST address.",
+        "The URL under which clients reach the REST port, as `/.well-known/oauth-authorization-server` tells it and tokens carry it as `iss`; where it is absent, `http://` and the REST address, and `iss` is `coffre`.",
     ),
     secret("database_url", "`sqlite:FOLDER` or `postgres://…`. Absent: SQLite in the data folder."),
     plain("database_url_file", "", "File that holds the database URL."),
@@ -74,6 +74,16 @@ pub const SETTINGS: &[Setting] = &[
         "vault.short_master_keys",
         "",
         "`true` or `false`: take master keys of 6 to 15 characters, which can be guessed by whoever has a copy of the database. Absent: yes in dev, no in serve.",
+    ),
+    plain(
+        "limits.calls_per_address",
+        "128",
+        "Calls of one address (IPv6: of one /64) that may be under way at once, half of them sign-ins; 4 to 1024. Raise it where many people share an address.",
+    ),
+    plain(
+        "limits.sign_ins",
+        "512",
+        "Sign-ins and calls under /oauth/ that may be under way at once on the REST port; 16 to 1024, which is how many calls of any kind there may be.",
     ),
     plain("drain_seconds", "10", "How long open calls may go on after the stop, in seconds."),
 ];
