@@ -62,7 +62,7 @@ pub const SETTINGS: &[Setting] = &[
     plain(
         "auth.password_strength_check",
         "",
-        "`true` or `false`: refuse passwords that are easy to guess. Absent: on, unless `auth.password_min_length` is below 12.",
+        "`true` or `false`: refuse passwords, and client secrets that somebody chose, that are easy to guess. Absent: on, unless `auth.password_min_length` is below 12.",
     ),
     plain("auth.token_life_seconds", "1200", "Life of a token in seconds; 60 to 86400."),
     plain(
