@@ -1,15 +1,16 @@
 //! One page: the statement, its rows, and the token of the next.
 
 use coffre_proto::query::v1::{PageInfo, Query};
-use diesel::RunQueryDsl as _;
-use diesel::deserialize::{self, FromSql, QueryableByName};
+use diesel::deserialize::{self, FromSql, QueryableByName, StaticallySizedRow};
+use diesel::expression::QueryMetadata;
 use diesel::row::{Field as _, NamedRow};
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Text, Untyped};
+use diesel::{QueryResult, RunQueryDsl as _};
 
 use super::filter::Condition;
 use super::order::{Order, Position};
 use super::token::{Binding, PageTokens, Start};
-use super::{DEFAULT_PAGE_SIZE, Error, Listing, MAX_ROWS, Scope};
+use super::{DEFAULT_PAGE_SIZE, Error, Listing, MAX_ROWS, Scope, Source};
 use crate::{Bind, Connection, Engine, MultiBackend, Sql, dialect};
 
 /// How much of a list is asked for.
@@ -49,6 +50,8 @@ pub struct Plan {
     pub(super) order: Order,
     pub(super) start: Option<Start>,
     pub(super) extent: Extent,
+    /// Asked for as most ask: the whole list or its pages, without a filter, in its own order.
+    pub(super) usual: bool,
     pub(super) count: bool,
     pub(super) tokens: PageTokens,
     pub(super) binding: Binding,
@@ -79,14 +82,15 @@ impl Page {
     }
 }
 
-struct Row {
+/// Where a row stands in the order: the last columns of each.
+struct Place {
     id: i64,
     values: Vec<Bind>,
 }
 
-impl QueryableByName<MultiBackend> for Row {
+impl QueryableByName<MultiBackend> for Place {
     fn build<'a>(row: &impl NamedRow<'a, MultiBackend>) -> deserialize::Result<Self> {
-        let id = NamedRow::get::<BigInt, i64>(row, "id")?;
+        let id = row.get_value::<BigInt, i64, _>(0)?;
         let mut values = Vec::with_capacity(row.field_count().saturating_sub(1));
         for index in 1..row.field_count() {
             let field = diesel::row::Row::get(row, index).ok_or("a column is missing")?;
@@ -103,46 +107,79 @@ impl QueryableByName<MultiBackend> for Row {
 }
 
 impl Plan {
-    /// Finds the page among the rows of a scope. An empty scope is every row.
+    /// Finds the ids of the page among the rows of a scope. An empty scope is every row.
     ///
     /// # Errors
     /// [`Error::TooLarge`], [`Error::TokenInvalid`], [`Error::Store`].
     pub fn run(&self, conn: &mut Connection, scope: Scope) -> Result<Page, Error> {
+        let source = Source::new(Sql::empty(), Sql::new(self.listing.from), scope);
+        let (page, _) = self.page(conn, &source, |conn, sql| {
+            Ok(sql.load::<Place>(conn)?.into_iter().map(|place| ((), place)).collect())
+        })?;
+        Ok(page)
+    }
+
+    /// Finds the page, and reads its rows in the same statement: `ST` are the types of the columns of the source.
+    ///
+    /// # Errors
+    /// As for [`Self::run`].
+    pub fn load<ST, R>(&self, conn: &mut Connection, source: &Source) -> Result<(Page, Vec<R>), Error>
+    where
+        ST: 'static,
+        R: StaticallySizedRow<ST, MultiBackend> + 'static,
+        MultiBackend: QueryMetadata<ST>,
+    {
+        self.page(conn, source, |conn, sql| sql.typed::<(ST, Untyped)>().load::<(R, Place)>(conn))
+    }
+
+    fn page<R>(
+        &self,
+        conn: &mut Connection,
+        source: &Source,
+        load: impl FnOnce(&mut Connection, Sql) -> QueryResult<Vec<(R, Place)>>,
+    ) -> Result<(Page, Vec<R>), Error> {
         let engine = dialect::engine(conn);
         let start = match &self.start {
             None => None,
             Some(Start::At(position)) => Some(position.clone()),
             Some(Start::Row(id)) => Some(self.look_up(conn, engine, *id)?),
         };
-        let mut rows: Vec<Row> =
-            self.statement(engine, &scope, start.as_ref()).load(conn).map_err(crate::Error::from)?;
+        let mut rows = load(conn, self.statement(engine, source, start.as_ref())).map_err(crate::Error::from)?;
         let limit = usize::try_from(self.extent.rows).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         if more && self.extent.whole {
             return Err(Error::TooLarge);
         }
         rows.truncate(limit);
-        let mut page = Page { ids: rows.iter().map(|row| row.id).collect(), ..Page::default() };
-        if let (true, Some(last)) = (more, rows.pop()) {
+        let (rows, mut places): (Vec<R>, Vec<Place>) = rows.into_iter().unzip();
+        let mut page = Page { ids: places.iter().map(|place| place.id).collect(), ..Page::default() };
+        if let (true, Some(last)) = (more, places.pop()) {
             page.next_page_token = self.tokens.seal(&Position { values: last.values, id: last.id }, &self.binding);
         }
         if self.count {
-            let total = self.counted(conn, engine, &scope, false)?;
-            let filtered = if self.filtered { self.counted(conn, engine, &scope, true)? } else { total };
+            let total = self.counted(conn, engine, source, false)?;
+            let filtered = if self.filtered { self.counted(conn, engine, source, true)? } else { total };
             page.total_size = Some(total);
             page.filtered_size = Some(filtered);
         }
-        Ok(page)
+        Ok((page, rows))
     }
 
-    fn statement(&self, engine: Engine, scope: &Scope, start: Option<&Position>) -> Sql {
-        let sql = self.order.columns(engine, Sql::new("SELECT ")).push(" FROM ").push(self.listing.from);
-        let mut sql = self.scoped(engine, sql, scope, true);
+    pub(super) fn statement(&self, engine: Engine, source: &Source, start: Option<&Position>) -> Sql {
+        let sql = Sql::new("SELECT ");
+        let sql = if source.columns.is_empty() { sql } else { sql.join(source.columns.clone()).push(", ") };
+        let sql = self.order.columns(engine, sql).push(" FROM ").join(source.from.clone());
+        let mut sql = self.scoped(engine, sql, &source.scope, true);
         if let Some(position) = start {
             sql = self.order.after(engine, sql.push(" AND "), position);
         }
         // One more than asked for tells whether there is a next page.
-        let sql = self.order.write(engine, sql.push(" ORDER BY ")).push(" LIMIT ").bind(self.extent.rows + 1);
+        let sql = self.order.write(engine, sql.push(" ORDER BY ")).push(" LIMIT ");
+        if source.kept && self.usual {
+            // Not bound: SQLite prepares a statement anew each time its limit is bound.
+            return sql.text((self.extent.rows + 1).to_string()).cached();
+        }
+        let sql = sql.bind(self.extent.rows + 1);
         if self.extent.skip > 0 { sql.push(" OFFSET ").bind(self.extent.skip) } else { sql }
     }
 
@@ -152,15 +189,15 @@ impl Plan {
         if filtered && self.filtered { self.condition.write(engine, sql.push(" AND ")) } else { sql }
     }
 
-    fn counted(&self, conn: &mut Connection, engine: Engine, scope: &Scope, filtered: bool) -> Result<i64, Error> {
+    fn counted(&self, conn: &mut Connection, engine: Engine, source: &Source, filtered: bool) -> Result<i64, Error> {
         let count = match self.listing.count_limit {
             None => {
-                let sql = Sql::new("SELECT count(*) AS id FROM ").push(self.listing.from);
-                self.scoped(engine, sql, scope, filtered)
+                let sql = Sql::new("SELECT count(*) AS id FROM ").join(source.from.clone());
+                self.scoped(engine, sql, &source.scope, filtered)
             }
             Some(limit) => {
-                let sql = Sql::new("SELECT count(*) AS id FROM (SELECT 1 FROM ").push(self.listing.from);
-                self.scoped(engine, sql, scope, filtered).push(" LIMIT ").bind(limit).push(") AS counted")
+                let sql = Sql::new("SELECT count(*) AS id FROM (SELECT 1 FROM ").join(source.from.clone());
+                self.scoped(engine, sql, &source.scope, filtered).push(" LIMIT ").bind(limit).push(") AS counted")
             }
         };
         Ok(dialect::id(conn, count)?)
@@ -170,8 +207,8 @@ impl Plan {
     fn look_up(&self, conn: &mut Connection, engine: Engine, id: i64) -> Result<Position, Error> {
         let sql = self.order.columns(engine, Sql::new("SELECT ")).push(" FROM ").push(self.listing.from);
         let sql = sql.push(" WHERE ").push(self.listing.id).push(" = ").bind(id);
-        let rows: Vec<Row> = sql.load(conn).map_err(crate::Error::from)?;
-        let row = rows.into_iter().next().ok_or(Error::TokenInvalid)?;
-        Ok(Position { values: row.values, id: row.id })
+        let places: Vec<Place> = sql.load(conn).map_err(crate::Error::from)?;
+        let place = places.into_iter().next().ok_or(Error::TokenInvalid)?;
+        Ok(Position { values: place.values, id: place.id })
     }
 }
