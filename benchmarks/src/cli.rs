@@ -41,6 +41,8 @@ pub(crate) enum Measure {
     SignIn(Options),
     /// Programs that renew their tokens: OAuth refreshes, each of the token before
     Oauth(Options),
+    /// Re-encryption of all values under a new data key, killed in the middle, and reads meanwhile
+    Rotation(Options),
     /// Start to first answer, and resident memory of an idle server
     Start(Options),
 }
@@ -56,6 +58,7 @@ impl Measure {
             | Self::Scale(options)
             | Self::SignIn(options)
             | Self::Oauth(options)
+            | Self::Rotation(options)
             | Self::Start(options) => options,
         }
     }
@@ -85,6 +88,9 @@ pub(crate) struct Options {
     /// How many lockers `scale` puts beside the caller's ten, with those credentials in them
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) lockers: u32,
+    /// How many values `rotation` re-encrypts
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1000..))]
+    pub(crate) values: u32,
     /// One JSON object a line on standard output; the table goes to standard error
     #[arg(long)]
     pub(crate) json: bool,

@@ -39,8 +39,9 @@ pub(crate) struct Coffre {
     pub(crate) address: SocketAddr,
     /// From the start of the process to the first good answer of `/readyz`.
     pub(crate) started_in: Duration,
-    /// Where its files are.
-    data: PathBuf,
+    binary: PathBuf,
+    folder: PathBuf,
+    engine: Engine,
     /// Only where the engine is PostgreSQL; it ends after Coffre.
     postgres: Option<PostgresServer>,
 }
@@ -61,23 +62,46 @@ impl Coffre {
                 bail!("`coffre init` failed ({status}); {}", log_of(installation));
             }
         }
-        let words: &[&str] = if postgres.is_some() { &["serve", "all"] } else { &["dev"] };
         let begun = Instant::now();
-        let child =
-            command(words)?.spawn().with_context(|| format!("{} did not start", installation.binary.display()))?;
-        let data = installation.folder.join("data");
-        let mut coffre = Self { child, address, started_in: Duration::ZERO, data, postgres };
-        while !coffre.is_ready() {
-            if let Some(status) = coffre.child.try_wait()? {
-                bail!("coffre ended at its start ({status}); {}", log_of(installation));
+        let child = launch(installation, address, postgres.as_ref())?;
+        let Installation { binary, folder, engine } = installation;
+        let (binary, folder, engine) = (binary.to_path_buf(), folder.clone(), *engine);
+        let mut coffre = Self { child, address, started_in: Duration::ZERO, binary, folder, engine, postgres };
+        coffre.started_in = coffre.ready_since(begun)?;
+        Ok(coffre)
+    }
+
+    /// Kills it (SIGKILL) and starts it again on what is there. Returns how long it was away.
+    pub(crate) fn kill_and_start(&mut self) -> Result<Duration> {
+        let begun = Instant::now();
+        self.child.kill()?;
+        self.child.wait()?;
+        self.child = launch(&self.installation(), self.address, self.postgres.as_ref())?;
+        self.ready_since(begun)
+    }
+
+    fn installation(&self) -> Installation<'_> {
+        Installation { binary: &self.binary, folder: self.folder.clone(), engine: self.engine }
+    }
+
+    /// Waits until it can serve.
+    fn ready_since(&mut self, begun: Instant) -> Result<Duration> {
+        while !self.is_ready() {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("coffre ended at its start ({status}); {}", log_of(&self.installation()));
             }
             if begun.elapsed() > START_WITHIN {
-                bail!("coffre was not ready within {} s; {}", START_WITHIN.as_secs(), log_of(installation));
+                let log = log_of(&self.installation());
+                bail!("coffre was not ready within {} s; {log}", START_WITHIN.as_secs());
             }
             thread::sleep(Duration::from_millis(1));
         }
-        coffre.started_in = begun.elapsed();
-        Ok(coffre)
+        Ok(begun.elapsed())
+    }
+
+    /// Where its databases are.
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
     }
 
     fn is_ready(&self) -> bool {
@@ -92,7 +116,7 @@ impl Coffre {
                 |conn: &mut dyn FnMut(&str) -> QueryResult<()>| load.statements.iter().try_for_each(|sql| conn(sql));
             let loaded = match &self.postgres {
                 None => {
-                    let file = self.data.join(format!("{}.db", load.service));
+                    let file = self.data().join(format!("{}.db", load.service));
                     let mut conn = SqliteConnection::establish(&file.to_string_lossy())?;
                     conn.batch_execute("PRAGMA busy_timeout = 60000")?;
                     run(&mut |sql| conn.batch_execute(sql))
@@ -119,7 +143,7 @@ impl Coffre {
             conn.batch_execute("CHECKPOINT")?;
             return Ok(());
         }
-        for entry in fs::read_dir(&self.data)? {
+        for entry in fs::read_dir(self.data())? {
             let file = entry?.path();
             if file.extension().is_some_and(|extension| extension == "db") {
                 let mut conn = SqliteConnection::establish(&file.to_string_lossy())?;
@@ -157,6 +181,12 @@ impl Drop for Coffre {
             thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+fn launch(installation: &Installation<'_>, address: SocketAddr, postgres: Option<&PostgresServer>) -> Result<Child> {
+    let words: &[&str] = if postgres.is_some() { &["serve", "all"] } else { &["dev"] };
+    let spawned = command(installation, address, postgres, words)?.spawn();
+    spawned.with_context(|| format!("{} did not start", installation.binary.display()))
 }
 
 fn command(
