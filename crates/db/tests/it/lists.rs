@@ -100,6 +100,8 @@ async fn page(database: &Database, query: Query) -> Result<Page, Error> {
     database.read(move |conn| plan.run(conn, Sql::new("t.id > ").bind(0_i64))).await
 }
 
+type Say = fn(Engine, Sql, Vec<i64>) -> Sql;
+
 fn pages_of(page_size: i32, by_state: bool) -> Query {
     let state = SortKey { field: "state".into(), direction: sort_key::Direction::Descending.into() };
     Query { page_size, order_by: by_state.then_some(state).into_iter().collect(), count: true, ..Query::default() }
@@ -406,8 +408,7 @@ on_each_engine! {
         fill(&database, 20).await;
         for set in [vec![], vec![3], vec![9, 3, 99, 3, -1], (1..=20).collect::<Vec<i64>>()] {
             let known: Vec<i64> = (1..=20).filter(|id| set.contains(id)).collect();
-            let ways: [fn(Engine, Sql, Vec<i64>) -> Sql; 2] = [dialect::in_ids, dialect::among_ids];
-            for say in ways {
+            for say in [dialect::in_ids as Say, dialect::among_ids] {
                 let set = set.clone();
                 let found = database.read(move |conn| {
                     let sql = Sql::new("SELECT t.id FROM things t WHERE t.id");
