@@ -167,6 +167,30 @@ impl Api {
             .collect()
     }
 
+    /// Makes credentials with so many values each, all of them with the same secret; their paths to read them.
+    pub(crate) fn add_full_credentials(&self, prefix: &str, count: usize, values: usize) -> Result<Vec<String>> {
+        let attributes: Vec<Value> =
+            (0..values).map(|number| json!({ "name": format!("a{number:02}"), "passwordFlag": true })).collect();
+        let path = list_path();
+        let credentials = self.bulk(&format!("{count} credentials with {values} attributes"), count, |number| {
+            let body = json!({ "name": format!("{prefix}-{number:07}"), "attributes": attributes });
+            http::json("POST", &path, Some(&self.token), &body)
+        })?;
+        let paths =
+            credentials.iter().map(|one| Ok(format!("{VAULT}/credentials/{}/attributevalues", text(one, "/id")?)));
+        let paths = paths.collect::<Result<Vec<_>>>()?;
+        self.bulk(&format!("{} values", count * values), count, |number| {
+            let ids = credentials.get(number).and_then(|one| one.pointer("/attributes")).and_then(Value::as_array);
+            let body: Vec<Value> = ids
+                .into_iter()
+                .flatten()
+                .map(|attribute| json!({ "credentialAttributeId": attribute.get("id"), "value": SECRET }))
+                .collect();
+            http::json("POST", paths.get(number).map_or("", String::as_str), Some(&self.token), &Value::Array(body))
+        })?;
+        Ok(paths)
+    }
+
     /// Every call once, over many connections; the bodies of the answers in the order of the calls.
     fn bulk(&self, what: &str, count: usize, render: impl Fn(usize) -> Vec<u8>) -> Result<Vec<Value>> {
         let mut bodies = vec![Value::Null; count];

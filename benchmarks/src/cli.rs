@@ -41,6 +41,8 @@ pub(crate) enum Measure {
     SignIn(Options),
     /// Programs that renew their tokens: OAuth refreshes, each of the token before
     Oauth(Options),
+    /// Re-encryption of all values under a new data key, killed in the middle, and reads meanwhile
+    Rotation(Options),
     /// Start to first answer, and resident memory of an idle server
     Start(Options),
     /// Read of a value, beside the same read in a build that records nothing
@@ -60,6 +62,7 @@ impl Measure {
             | Self::Scale(options)
             | Self::SignIn(options)
             | Self::Oauth(options)
+            | Self::Rotation(options)
             | Self::Start(options)
             | Self::Audit(options)
             | Self::AuditScale(options) => options,
@@ -91,6 +94,9 @@ pub(crate) struct Options {
     /// How many lockers `scale` puts beside the caller's ten, with those credentials in them
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) lockers: u32,
+    /// How many values `rotation` re-encrypts
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1000..))]
+    pub(crate) values: u32,
     /// How many entries the audit has when `audit-scale` searches it, one size after the other
     #[arg(long, value_name = "COUNTS", value_delimiter = ',', default_values_t = [10_000, 1_000_000, 10_000_000], value_parser = clap::value_parser!(u32).range(1_000..=100_000_000))]
     pub(crate) entries: Vec<u32>,

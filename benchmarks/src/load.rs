@@ -88,6 +88,19 @@ impl Outcome {
         self.own_cpu.as_secs_f64() / self.elapsed.as_secs_f64().max(f64::EPSILON)
     }
 
+    /// Adds what came out at another time.
+    pub(crate) fn join(&mut self, other: Self) -> Result<()> {
+        self.answers += other.answers;
+        self.failures += other.failures;
+        self.first_failure = self.first_failure.take().or(other.first_failure);
+        self.elapsed += other.elapsed;
+        self.latency.add(other.latency)?;
+        self.server_cpu += other.server_cpu;
+        self.database_cpu += other.database_cpu;
+        self.own_cpu += other.own_cpu;
+        Ok(())
+    }
+
     pub(crate) fn latency_millis(&self, quantile: f64) -> f64 {
         self.latency.value_at_quantile(quantile) as f64 / 1e3
     }

@@ -41,8 +41,9 @@ pub(crate) struct Coffre {
     pub(crate) address: SocketAddr,
     /// From the start of the process to the first good answer of `/readyz`.
     pub(crate) started_in: Duration,
-    /// Where its files are.
-    data: PathBuf,
+    binary: PathBuf,
+    folder: PathBuf,
+    engine: Engine,
     /// Only where the engine is PostgreSQL; it ends after Coffre.
     postgres: Option<PostgresServer>,
 }
@@ -63,23 +64,46 @@ impl Coffre {
                 bail!("`coffre init` failed ({status}); {}", log_of(installation));
             }
         }
-        let words: &[&str] = if postgres.is_some() { &["serve", "all"] } else { &["dev"] };
         let begun = Instant::now();
-        let child =
-            command(words)?.spawn().with_context(|| format!("{} did not start", installation.binary.display()))?;
-        let data = installation.folder.join("data");
-        let mut coffre = Self { child, address, started_in: Duration::ZERO, data, postgres };
-        while !coffre.is_ready() {
-            if let Some(status) = coffre.child.try_wait()? {
-                bail!("coffre ended at its start ({status}); {}", log_of(installation));
+        let child = launch(installation, address, postgres.as_ref())?;
+        let Installation { binary, folder, engine } = installation;
+        let (binary, folder, engine) = (binary.to_path_buf(), folder.clone(), *engine);
+        let mut coffre = Self { child, address, started_in: Duration::ZERO, binary, folder, engine, postgres };
+        coffre.started_in = coffre.ready_since(begun)?;
+        Ok(coffre)
+    }
+
+    /// Kills it (SIGKILL) and starts it again on what is there. Returns how long it was away.
+    pub(crate) fn kill_and_start(&mut self) -> Result<Duration> {
+        let begun = Instant::now();
+        self.child.kill()?;
+        self.child.wait()?;
+        self.child = launch(&self.installation(), self.address, self.postgres.as_ref())?;
+        self.ready_since(begun)
+    }
+
+    fn installation(&self) -> Installation<'_> {
+        Installation { binary: &self.binary, folder: self.folder.clone(), engine: self.engine }
+    }
+
+    /// Waits until it can serve.
+    fn ready_since(&mut self, begun: Instant) -> Result<Duration> {
+        while !self.is_ready() {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("coffre ended at its start ({status}); {}", log_of(&self.installation()));
             }
             if begun.elapsed() > START_WITHIN {
-                bail!("coffre was not ready within {} s; {}", START_WITHIN.as_secs(), log_of(installation));
+                let log = log_of(&self.installation());
+                bail!("coffre was not ready within {} s; {log}", START_WITHIN.as_secs());
             }
             thread::sleep(Duration::from_millis(1));
         }
-        coffre.started_in = begun.elapsed();
-        Ok(coffre)
+        Ok(begun.elapsed())
+    }
+
+    /// Where its databases are.
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
     }
 
     fn is_ready(&self) -> bool {
@@ -94,7 +118,7 @@ impl Coffre {
                 |conn: &mut dyn FnMut(&str) -> QueryResult<()>| load.statements.iter().try_for_each(|sql| conn(sql));
             let loaded = match &self.postgres {
                 None => {
-                    let file = self.data.join(format!("{}.db", load.service));
+                    let file = self.data().join(format!("{}.db", load.service));
                     let mut conn = SqliteConnection::establish(&file.to_string_lossy())?;
                     conn.batch_execute("PRAGMA busy_timeout = 60000")?;
                     run(&mut |sql| conn.batch_execute(sql))
@@ -121,7 +145,7 @@ impl Coffre {
             conn.batch_execute("CHECKPOINT")?;
             return Ok(());
         }
-        for entry in fs::read_dir(&self.data)? {
+        for entry in fs::read_dir(self.data())? {
             let file = entry?.path();
             if file.extension().is_some_and(|extension| extension == "db") {
                 let mut conn = SqliteConnection::establish(&file.to_string_lossy())?;
@@ -132,18 +156,18 @@ impl Coffre {
         Ok(())
     }
 
-    /// Where its databases are.
+    /// How its databases are reached.
     pub(crate) fn database_url(&self) -> Result<DatabaseUrl> {
         match &self.postgres {
-            None => Ok(DatabaseUrl::sqlite(&self.data)),
+            None => Ok(DatabaseUrl::sqlite(&self.data())),
             Some(postgres) => Ok(DatabaseUrl::parse(&postgres.url())?),
         }
     }
 
     /// The key of the audit's streams: whoever has it may write events beside the server.
     pub(crate) fn audit_key(&self) -> Result<Vec<u8>> {
-        let folder = self.data.parent().unwrap_or(&self.data);
-        let file = if self.postgres.is_some() { folder.join("keys") } else { self.data.join("keys") }.join("audit.key");
+        let beside = if self.postgres.is_some() { self.folder.clone() } else { self.data() };
+        let file = beside.join("keys/audit.key");
         fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))
     }
 
@@ -158,7 +182,7 @@ impl Coffre {
             ));
             return Ok(size.get_result::<Size>(&mut conn)?.size);
         }
-        let length = |name: String| fs::metadata(self.data.join(name)).map_or(0, |file| file.len());
+        let length = |name: String| fs::metadata(self.data().join(name)).map_or(0, |file| file.len());
         Ok(i64::try_from(length(format!("{service}.db")) + length(format!("{service}.db-wal")))?)
     }
 
@@ -189,6 +213,12 @@ impl Drop for Coffre {
             thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+fn launch(installation: &Installation<'_>, address: SocketAddr, postgres: Option<&PostgresServer>) -> Result<Child> {
+    let words: &[&str] = if postgres.is_some() { &["serve", "all"] } else { &["dev"] };
+    let spawned = command(installation, address, postgres, words)?.spawn();
+    spawned.with_context(|| format!("{} did not start", installation.binary.display()))
 }
 
 fn command(

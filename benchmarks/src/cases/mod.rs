@@ -8,6 +8,7 @@ mod list;
 mod locker;
 mod oauth;
 mod read;
+mod rotation;
 mod scale;
 mod sign_in;
 mod start;
@@ -42,7 +43,7 @@ pub(crate) fn run(measure: Measure) -> Result<()> {
     bench.flush("before")?;
     let engines = match (&measure, bench.options.engine) {
         (_, Some(engine)) => vec![engine],
-        (Measure::All(_), None) => vec![Engine::Sqlite, Engine::Postgres],
+        (Measure::All(_) | Measure::Rotation(_), None) => vec![Engine::Sqlite, Engine::Postgres],
         (_, None) => vec![Engine::Sqlite],
     };
     for engine in engines {
@@ -53,6 +54,7 @@ pub(crate) fn run(measure: Measure) -> Result<()> {
                     engine,
                     &[read::run, locker::run, list::run, sign_in::run, oauth::run, write::run],
                 )?;
+                rotation::run(&mut bench, engine)?;
                 scale::run(&mut bench, engine)?;
             }
             Measure::Read(_) => bench.on_one_server(engine, &[read::run])?,
@@ -61,6 +63,7 @@ pub(crate) fn run(measure: Measure) -> Result<()> {
             Measure::List(_) => bench.on_one_server(engine, &[list::run])?,
             Measure::SignIn(_) => bench.on_one_server(engine, &[sign_in::run])?,
             Measure::Oauth(_) => bench.on_one_server(engine, &[oauth::run])?,
+            Measure::Rotation(_) => rotation::run(&mut bench, engine)?,
             Measure::Scale(_) => scale::run(&mut bench, engine)?,
             Measure::Start(_) => start::run(&mut bench, engine)?,
             Measure::Audit(_) => audit::run(&mut bench, engine)?,

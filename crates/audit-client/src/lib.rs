@@ -27,6 +27,7 @@
 mod anonymous;
 pub mod canonical;
 pub mod chain;
+mod outage;
 mod outbox;
 mod record;
 mod relay;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use coffre_db::{Database, Error, Journal};
+use coffre_db::{Database, Error, Journal, JournalEntry};
 use coffre_error::{Reason, Refusal, reason_name};
 use coffre_proto::audit::v1::{ActivityType, Outcome, Source};
 use coffre_secret::SecretBytes;
@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::anonymous::{Aggregate, Quota, Verdict};
 use crate::chain::StreamKey;
+use crate::outage::Outage;
 use crate::record::{CallRecord, Origin, Site};
 use crate::stream::{StreamJournal, Streams};
 
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     /// Changes whenever the audit service acknowledged something.
     pub(crate) arrived: watch::Sender<u64>,
     pub(crate) lag: Lag,
+    /// Calls that could not be recorded.
+    pub(crate) outage: Outage,
 }
 
 /// How far the audit service is behind, and what the relay did: for metrics and health.
@@ -130,6 +133,7 @@ impl Outbox {
             urgent: Notify::new(),
             arrived: watch::Sender::new(0),
             lag: Lag::default(),
+            outage: Outage::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -197,11 +201,7 @@ impl Outbox {
             true => record.entry_beside_a_write(reason, now),
             false => (record.id(), record.entry(outcome, reason, now)),
         };
-        let stored = match self.database() {
-            Ok(database) => database.append(vec![entry]).await,
-            Err(error) => Err(error),
-        };
-        stored.map_err(|error| self.unavailable(record, &error))?;
+        self.store(vec![entry], record).await?;
         record.mark_recorded_as(id);
         Ok(())
     }
@@ -228,23 +228,30 @@ impl Outbox {
         let Some((first, ..)) = recorded.first() else { return Ok(()) };
         let entries =
             recorded.iter().map(|(record, time, reason)| record.entry(Outcome::Unsuccessful, *reason, *time)).collect();
-        let stored = match self.database() {
-            Ok(database) => database.append(entries).await,
-            Err(error) => Err(error),
-        };
-        stored.map_err(|error| self.unavailable(first, &error))?;
+        self.store(entries, first).await?;
         recorded.iter().for_each(|(record, ..)| record.mark_recorded());
         Ok(())
     }
 
-    fn unavailable(&self, record: &CallRecord, error: &Error) -> Refusal {
-        let (service, request_id) = (self.shared.service, &record.origin().request_id);
-        tracing::error!(service, %request_id, ?error, "a call could not be recorded; its answer is withheld");
-        let why = match error {
-            Error::Full => "the disk of the audit record is full; free space and repeat the call",
-            _ => "the audit record of the call could not be stored; repeat it a little later",
+    /// Commits the events of calls; `record` is that of one of them.
+    async fn store(&self, entries: Vec<JournalEntry>, record: &CallRecord) -> Result<(), Refusal> {
+        let (service, outage) = (self.shared.service, &self.shared.outage);
+        let stored = match self.database() {
+            Ok(database) => database.append(entries).await,
+            Err(error) => Err(error),
         };
-        Refusal::new(Reason::AuditUnavailable, why).retry_after(Duration::from_secs(1))
+        let Err(error) = stored else {
+            if let Some(calls) = outage.ended() {
+                tracing::info!(service, calls, "calls are recorded again");
+            }
+            return Ok(());
+        };
+        let refusal = unavailable(service, &error);
+        if let Some(calls) = outage.failed(self.shared.clock.monotonic()) {
+            let (request_id, why) = (&record.origin().request_id, refusal.message());
+            tracing::error!(service, calls, %request_id, ?error, why, "calls cannot be recorded; their answers are withheld");
+        }
+        Err(refusal)
     }
 
     /// Waits until the audit service has everything that this process committed before, or until the time is over. Says whether it has.
@@ -298,7 +305,7 @@ impl Outbox {
         }
     }
 
-    fn aggregate_entry(&self, aggregate: &Aggregate) -> coffre_db::JournalEntry {
+    fn aggregate_entry(&self, aggregate: &Aggregate) -> JournalEntry {
         let origin = Origin {
             site: self.shared.site.clone(),
             method: "",
@@ -318,5 +325,45 @@ impl Outbox {
 
     pub(crate) fn database(&self) -> Result<&Database, Error> {
         self.shared.database.get().ok_or_else(|| Error::Bug("the outbox has no database yet".to_owned()))
+    }
+}
+
+/// Refuses a call that could not be recorded: what a caller does about it, and what whoever runs the server does.
+fn unavailable(service: &str, error: &Error) -> Refusal {
+    let why = match error {
+        Error::Full => format!(
+            "the disk of the database of {service} is full, so the call cannot be recorded; whoever runs this server must make room on it: \
+             repeat the call then"
+        ),
+        Error::Unavailable | Error::Retryable => format!(
+            "the database of {service} does not answer, so the call cannot be recorded; repeat it a little later, and where that does not \
+             help, whoever runs this server must look at its database"
+        ),
+        Error::NotFound | Error::Unique(_) | Error::ForeignKey(_) | Error::Bug(_) => format!(
+            "the database of {service} does not take the record of the call; whoever runs this server finds the cause in its log"
+        ),
+    };
+    Refusal::new(Reason::AuditUnavailable, why).retry_after(Duration::from_secs(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_database_and_what_it_lacks() {
+        for (error, part) in [
+            (Error::Full, "disk of the database of vault is full"),
+            (Error::Unavailable, "database of vault does not answer"),
+            (Error::Bug("SELECT secret".into()), "database of vault does not take"),
+        ] {
+            let refusal = unavailable("vault", &error);
+            assert_eq!(refusal.reason(), Reason::AuditUnavailable);
+            assert!(
+                refusal.message().contains(part) && refusal.message().contains("whoever runs this server"),
+                "{refusal}"
+            );
+            assert!(!refusal.message().contains("SELECT"), "{refusal}");
+        }
     }
 }

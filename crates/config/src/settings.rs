@@ -76,6 +76,10 @@ pub struct Settings {
     pub audit_witness_file: Option<PathBuf>,
     /// The age at which entries of the audit log are cut off; `None`: never.
     pub audit_retention: Option<Duration>,
+    /// Calls of one address that may be under way at once, half of them sign-ins.
+    pub calls_per_address: usize,
+    /// Sign-ins that may be under way at once on the REST port.
+    pub sign_ins: usize,
     /// How long open calls may go on after the stop.
     pub drain: Duration,
 }
@@ -126,6 +130,8 @@ impl Settings {
             audit_retention: Some(read.between::<u64>("audit_retention_days", 0, 36_500))
                 .filter(|days| *days > 0)
                 .map(|days| Duration::from_secs(days * 24 * 60 * 60)),
+            calls_per_address: read.between("limits.calls_per_address", 4, 1024),
+            sign_ins: read.between("limits.sign_ins", 16, 1024),
             drain: Duration::from_secs(read.between("drain_seconds", 0, 600)),
         };
         if settings.session_life < settings.token_life {
@@ -295,6 +301,19 @@ mod tests {
         assert_eq!(with(&[(DAYS, "2")]).unwrap().audit_retention, Some(Duration::from_secs(172_800)));
         for days in ["-1", "36501", "a year"] {
             assert!(with(&[(DAYS, days)]).unwrap_err()[0].to_string().contains("audit_retention_days"), "{days}");
+        }
+    }
+
+    #[test]
+    fn bounds_of_calls_are_set_within_bounds() {
+        let settings =
+            with(&[("COFFRE_LIMITS__CALLS_PER_ADDRESS", "1024"), ("COFFRE_LIMITS__SIGN_INS", "16")]).unwrap();
+        assert_eq!((settings.calls_per_address, settings.sign_ins), (1024, 16));
+        for (name, value) in
+            [("CALLS_PER_ADDRESS", "3"), ("CALLS_PER_ADDRESS", "1025"), ("SIGN_INS", "15"), ("SIGN_INS", "x")]
+        {
+            let faults = with(&[(&format!("COFFRE_LIMITS__{name}"), value)]).unwrap_err();
+            assert!(faults[0].to_string().contains(&format!("limits.{}", name.to_lowercase())), "{}", faults[0]);
         }
     }
 

@@ -37,7 +37,7 @@ pub const SETTINGS: &[Setting] = &[
     plain(
         "public_url",
         "",
-        "The URL under which clients reach the REST port, as `/.well-known/oauth-authorization-server` tells it; where it is absent, `http://` and the REST address.",
+        "The URL under which clients reach the REST port, as `/.well-known/oauth-authorization-server` tells it and tokens carry it as `iss`; where it is absent, `http://` and the REST address, and `iss` is `coffre`.",
     ),
     secret("database_url", "`sqlite:FOLDER` or `postgres://…`. Absent: SQLite in the data folder."),
     plain("database_url_file", "", "File that holds the database URL."),
@@ -67,7 +67,7 @@ pub const SETTINGS: &[Setting] = &[
     plain(
         "auth.password_strength_check",
         "",
-        "`true` or `false`: refuse passwords that are easy to guess. Absent: on, unless `auth.password_min_length` is below 12.",
+        "`true` or `false`: refuse passwords, and client secrets that somebody chose, that are easy to guess. Absent: on, unless `auth.password_min_length` is below 12.",
     ),
     plain("auth.token_life_seconds", "1200", "Life of a token in seconds; 60 to 86400."),
     plain(
@@ -89,6 +89,16 @@ pub const SETTINGS: &[Setting] = &[
         "audit_retention_days",
         "0",
         "Entries of the audit log that are older are cut off, once a day; 0 to 36500. 0: they are kept for ever.",
+    ),
+    plain(
+        "limits.calls_per_address",
+        "128",
+        "Calls of one address (IPv6: of one /64) that may be under way at once, half of them sign-ins; 4 to 1024. Raise it where many people share an address.",
+    ),
+    plain(
+        "limits.sign_ins",
+        "512",
+        "Sign-ins and calls under /oauth/ that may be under way at once on the REST port; 16 to 1024, which is how many calls of any kind there may be.",
     ),
     plain("drain_seconds", "10", "How long open calls may go on after the stop, in seconds."),
 ];

@@ -6,6 +6,7 @@ use coffre_secret::SecretBytes;
 
 use crate::hmac::{MAC_LEN, MacKey};
 use crate::locked::LockedKey;
+use crate::slot::Slot;
 use crate::value::{self, Place, SealedValue};
 use crate::{CryptoError, Key256, aead, hkdf};
 
@@ -183,6 +184,19 @@ impl OpenKeyring {
         coffre_secret::equal(self.root.expose(), root.expose())
     }
 
+    /// Says whether the slot of a key that people hold was made under this root key and is whole. One that was not opens nothing of this
+    /// vault, whoever shows whatever key.
+    #[must_use]
+    pub fn vouches_for(&self, slot: &Slot) -> bool {
+        slot.bonded(&self.root).is_ok()
+    }
+
+    /// Says whether it has the data key under which stored bytes say that they were sealed; so too where they say nothing.
+    #[must_use]
+    pub fn has_key_of(&self, sealed: &[u8]) -> bool {
+        value::term_of(sealed).is_none_or(|term| self.find(term).is_some())
+    }
+
     /// Says whether the pages of root key and data keys are locked into memory. Where they are not the vault says so in its log.
     #[must_use]
     pub fn is_memory_locked(&self) -> bool {
@@ -320,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn the_value_mac_covers_id_version_and_bytes() {
+    fn rule_5_3_the_value_mac_covers_id_version_and_bytes() {
         let root = RootKey::generate().unwrap();
         let ring = OpenKeyring::open(&root, &[root.new_term(Term::FIRST).unwrap()]).unwrap();
         let sealed = ring.seal(&Place::example(), b"x").unwrap().into_bytes();
@@ -356,6 +370,17 @@ mod tests {
         let alone = after.reload(&[second]).unwrap();
         assert_eq!(alone.open_value(&place, &new).unwrap().expose(), b"x");
         assert_eq!(alone.open_value(&place, &old).unwrap_err(), CryptoError::UnknownTerm(1));
+    }
+
+    #[test]
+    fn a_keyring_knows_which_terms_it_has() {
+        let root = RootKey::generate().unwrap();
+        let first = root.new_term(Term::FIRST).unwrap();
+        let before = OpenKeyring::open(&root, std::slice::from_ref(&first)).unwrap();
+        let after = before.reload(&[first, before.next_term().unwrap()]).unwrap();
+        let new = after.seal(&Place::example(), b"x").unwrap().into_bytes();
+        assert!(after.has_key_of(&new) && !before.has_key_of(&new));
+        assert!(before.has_key_of(b"") && before.has_key_of(b"\x02no value of ours"));
     }
 
     #[test]

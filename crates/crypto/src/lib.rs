@@ -8,6 +8,17 @@
 //! - [`value`]: values at rest, bound to their place.
 //! - [`state`]: sealed or open, with a generation.
 //! - [`transport`]: RSA keys that hide values on their way.
+//!
+//! **Sealed is a type.** What seals or opens a value is a method of [`keyring::OpenKeyring`], which is made of a root key and its terms and of
+//! nothing else; the functions behind it cannot be reached:
+//!
+//! ```compile_fail,E0603
+//! let open = coffre_crypto::value::open;
+//! ```
+//!
+//! ```compile_fail,E0603
+//! let seal = coffre_crypto::value::seal;
+//! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 

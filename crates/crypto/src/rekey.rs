@@ -199,6 +199,8 @@ mod tests {
     fn rule_5_1_a_slot_of_another_root_key_is_not_kept() {
         let (vault, other) = (vault(), vault());
         // Somebody who writes the database puts a slot of his own there, or one from before the last root key.
+        assert!(vault.ring.vouches_for(&vault.slots[1]) && !vault.ring.vouches_for(&other.slots[1]));
+        assert!(!vault.ring.vouches_for(&vault.slots[0]), "an express slot has no bond: its key is at hand");
         let foreign = vault.ring.rekey(&[Holder::Express(&vault.express), Holder::Kept(&other.slots[1])]);
         assert_eq!(foreign.unwrap_err(), RekeyError::Crypto(CryptoError::Unauthentic));
         let new = vault.ring.rekey(&[Holder::Express(&vault.express), Holder::Kept(&vault.slots[1])]).unwrap();

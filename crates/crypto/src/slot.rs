@@ -161,11 +161,16 @@ impl Slot {
     /// slot.
     pub(crate) fn renew(&self, present: &RootKey, next: &RootKey) -> Result<Self, CryptoError> {
         let public = self.header.derivation.public().ok_or(CryptoError::Malformed)?;
+        let wrap = self.bonded(present)?;
+        Self::seal(next, Header { id: key::random()?, ..self.header }, public, &wrap, self.parts()?.check)
+    }
+
+    /// Opens the bond: the wrapping key.
+    pub(crate) fn bonded(&self, present: &RootKey) -> Result<Key256, CryptoError> {
         let parts = self.parts()?;
         let bond = parts.body.get(SEALED_LEN..).ok_or(CryptoError::Malformed)?;
         let associated = bond_associated(parts.header, parts.check);
-        let wrap = Key256::from_secret(&aead::open(&present.purpose(BOND_KEY)?, &associated, bond)?)?;
-        Self::seal(next, Header { id: key::random()?, ..self.header }, public, &wrap, parts.check)
+        Key256::from_secret(&aead::open(&present.purpose(BOND_KEY)?, &associated, bond)?)
     }
 
     /// Reads the bytes of a slot.

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Every change raises the generation in the database first. A caller takes an [`Opened`] at its start and asks
-//! [`KeyringState::still_open`] once more before a value leaves: a vault that was sealed meanwhile releases nothing.
+//! [`KeyringState::still_open`] once more before a value leaves: a vault that was sealed meanwhile releases nothing. The answer is a type
+//! too ([`StillOpen`]), for functions that let plaintext out.
 
 use std::sync::Arc;
 
@@ -45,6 +46,30 @@ impl Opened {
         self.generation
     }
 }
+
+/// Proof that the vault was not sealed since a keyring was taken. Nothing else makes one:
+///
+/// ```compile_fail,E0423
+/// let forged = coffre_crypto::state::StillOpen(());
+/// ```
+///
+/// ```
+/// use coffre_crypto::keyring::{OpenKeyring, RootKey, Term};
+/// use coffre_crypto::state::{Generation, KeyringState};
+///
+/// # fn main() -> Result<(), coffre_crypto::CryptoError> {
+/// let state = KeyringState::sealed(Generation(0));
+/// let root = RootKey::generate()?;
+/// state.open(Generation(1), OpenKeyring::open(&root, &[root.new_term(Term::FIRST)?])?);
+/// let opened = state.opened().ok_or(coffre_crypto::CryptoError::Library)?;
+/// assert!(state.still_open(&opened).is_some());
+/// state.seal(Generation(2));
+/// assert!(state.still_open(&opened).is_none());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct StillOpen(());
 
 /// The state of the vault in this process.
 #[derive(Debug)]
@@ -90,9 +115,9 @@ impl KeyringState {
     /// Says whether the vault was not sealed since the keyring was taken. A new term or root key in between is no seal: what was sealed
     /// under an old one opens under the new one.
     #[must_use]
-    pub fn still_open(&self, opened: &Opened) -> bool {
+    pub fn still_open(&self, opened: &Opened) -> Option<StillOpen> {
         let present = self.0.load();
-        present.keyring.is_some() && present.open_since <= opened.generation
+        (present.keyring.is_some() && present.open_since <= opened.generation).then_some(StillOpen(()))
     }
 
     /// Returns the present generation.
@@ -113,17 +138,17 @@ mod tests {
     }
 
     #[test]
-    fn a_seal_is_seen_by_whoever_took_the_keyring_before() {
+    fn rule_5_4_a_seal_is_seen_by_whoever_took_the_keyring_before() {
         let state = KeyringState::sealed(Generation(0));
         assert!(state.opened().is_none());
         state.open(Generation(1), ring());
         let opened = state.opened().unwrap();
-        assert!(state.still_open(&opened));
+        assert!(state.still_open(&opened).is_some());
         state.seal(Generation(2));
-        assert!(!state.still_open(&opened));
+        assert!(state.still_open(&opened).is_none());
         assert!(state.opened().is_none());
         state.open(Generation(3), ring());
-        assert!(!state.still_open(&opened));
+        assert!(state.still_open(&opened).is_none());
     }
 
     #[test]
@@ -132,10 +157,10 @@ mod tests {
         state.open(Generation(1), ring());
         let opened = state.opened().unwrap();
         state.open(Generation(2), ring());
-        assert!(state.still_open(&opened));
+        assert!(state.still_open(&opened).is_some());
         state.seal(Generation(3));
         state.open(Generation(3), ring());
-        assert!(!state.still_open(&opened));
+        assert!(state.still_open(&opened).is_none());
     }
 
     #[test]

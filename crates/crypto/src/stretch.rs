@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stored_parameters_are_bounded() {
+    fn rule_5_1_stored_parameters_are_bounded() {
         for (memory_kib, passes, lanes) in [
             (8 * 1024 - 1, 3, 1),
             (1024 * 1024 + 1, 1, 1),

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moved_row_does_not_open() {
+    fn rule_5_3_a_moved_row_does_not_open() {
         let ring = ring(&[1]);
         let place = Place::example();
         let sealed = ring.seal(&place, b"x").unwrap();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rolled_back_version_does_not_open() {
+    fn rule_5_3_a_rolled_back_version_does_not_open() {
         let ring = ring(&[1]);
         let old = ring.seal(&Place::example(), b"old").unwrap();
         let now = Place { version: 7, ..Place::example() };

@@ -115,6 +115,12 @@ impl Database {
         [&stats.read, &stats.write, &stats.append].iter().all(|lane| lane.connected() > 0)
     }
 
+    /// Says whether the disk was full a moment ago, when something was to be written.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.0.stats.write.is_full() || self.0.stats.append.is_full()
+    }
+
     /// Reads. The closure runs on a reader thread; it runs a second time where the connection broke.
     ///
     /// It is no transaction: two queries may see different states. [`crate::dialect::snapshot`] makes them see one.

@@ -3,6 +3,8 @@
 //! A part of a transaction that may fail and be survived (a unique key that is taken) goes into `conn.transaction(|conn| …)`, which makes
 //! a savepoint: PostgreSQL refuses everything that follows an error outside one.
 
+use std::fmt::Write as _;
+
 use diesel::connection::{AnsiTransactionManager, SimpleConnection as _, TransactionManager, TransactionManagerStatus};
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, RunQueryDsl as _};
@@ -102,6 +104,43 @@ pub fn without_wiping<T>(
     let deleted = delete(conn);
     conn.batch_execute("PRAGMA secure_delete = ON")?;
     deleted
+}
+
+/// Adds what says that the column before it is one of a set of ids, which is bound as one value: however many there are, the statement is the
+/// same. For columns whose index finds the rows; others take [`among_ids`].
+pub fn in_ids(engine: Engine, sql: Sql, ids: impl IntoIterator<Item = i64>) -> Sql {
+    match engine {
+        // The SELECT hides from the planner how many there are: it would plan anew for each number of them, and for many of them read a
+        // whole table instead of looking into its index.
+        Engine::Postgres => {
+            sql.push(" = ANY(CAST((SELECT CAST(").bind(array('{', ids, '}')).push(" AS BIGINT[])) AS BIGINT[]))")
+        }
+        Engine::Sqlite => among_ids(engine, sql, ids),
+    }
+}
+
+/// As [`in_ids`], for columns by which rows are filtered that something else finds: PostgreSQL then looks the ids up in a table that it makes
+/// once, and does not go through all of them for each row.
+pub fn among_ids(engine: Engine, sql: Sql, ids: impl IntoIterator<Item = i64>) -> Sql {
+    match engine {
+        Engine::Postgres => sql
+            .push(" IN (SELECT s.id FROM unnest((SELECT CAST(")
+            .bind(array('{', ids, '}'))
+            .push(" AS BIGINT[]))) AS s (id))"),
+        Engine::Sqlite => sql.push(" IN (SELECT value FROM json_each(").bind(array('[', ids, ']')).push("))"),
+    }
+}
+
+fn array(open: char, ids: impl IntoIterator<Item = i64>, close: char) -> String {
+    let ids = ids.into_iter();
+    let mut text = String::with_capacity(2 + 8 * ids.size_hint().0);
+    text.push(open);
+    for (index, id) in ids.enumerate() {
+        // Writing to a text does not fail.
+        let _ = write!(text, "{}{id}", if index > 0 { "," } else { "" });
+    }
+    text.push(close);
+    text
 }
 
 /// Loads by many keys: as many at a time as one statement takes.

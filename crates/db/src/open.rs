@@ -46,6 +46,7 @@ pub(crate) struct Alarm(Arc<AtomicU8>);
 const LOST: u8 = 1;
 const RACE: u8 = 2;
 const FAILED: u8 = 4;
+const FULL: u8 = 8;
 
 impl Alarm {
     /// Forgets what happened.
@@ -61,6 +62,11 @@ impl Alarm {
     /// The transaction lost a race: a serialisation failure, a deadlock, a lock that took too long.
     pub(crate) fn race(&self) -> bool {
         self.0.load(Ordering::Relaxed) & RACE != 0
+    }
+
+    /// There was no room on the disk.
+    pub(crate) fn full(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & FULL != 0
     }
 
     /// A statement failed, for whatever reason.
@@ -84,6 +90,7 @@ impl Alarm {
         let seen = match (gone, Error::from(error)) {
             (true, _) => LOST,
             (false, Error::Retryable) => RACE,
+            (false, Error::Full) => FULL,
             _ => FAILED,
         };
         self.0.fetch_or(seen, Ordering::Relaxed);

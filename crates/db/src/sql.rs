@@ -140,6 +140,11 @@ impl Sql {
     }
 
     #[cfg(test)]
+    pub(crate) fn is_cached(&self) -> bool {
+        self.cached
+    }
+
+    #[cfg(test)]
     pub(crate) fn shape(&self) -> String {
         let part = |part: &Part| match part {
             Part::Text(text) => text.to_string(),

@@ -1,7 +1,12 @@
 //! Numbers that tell how busy the database is. Whoever exports metrics reads them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// For how long a disk that was full counts as full, where nothing was committed since. Whoever calls then finds out anew: nothing has to be
+/// written in order to see that there is room again.
+const FULL_FOR: Duration = Duration::from_secs(10);
 
 /// The numbers of one queue and the threads behind it. All but `queued` and `connected` only grow.
 #[derive(Debug, Default)]
@@ -18,6 +23,8 @@ pub struct LaneStats {
     pub(crate) panics: AtomicU64,
     pub(crate) reconnects: AtomicU64,
     pub(crate) connected: AtomicU64,
+    /// When a statement last found no room on the disk, unless something was committed since.
+    full: Mutex<Option<Instant>>,
 }
 
 macro_rules! getters {
@@ -67,6 +74,18 @@ impl LaneStats {
         self.commits.fetch_add(1, Ordering::Relaxed);
         self.commit_micros.fetch_add(micros, Ordering::Relaxed);
         self.slowest_commit_micros.fetch_max(micros, Ordering::Relaxed);
+        self.note_room(true);
+    }
+
+    /// Notes whether there was room on the disk.
+    pub(crate) fn note_room(&self, room: bool) {
+        let full = (!room).then(Instant::now);
+        *self.full.lock().unwrap_or_else(PoisonError::into_inner) = full;
+    }
+
+    /// Says whether the disk was full a moment ago.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|full| full.elapsed() < FULL_FOR)
     }
 }
 

@@ -131,6 +131,9 @@ pub(crate) fn transaction(
     if let (Some(took), Ok(Verdict::Commit)) = (took, &outcome) {
         stats.committed(took);
     }
+    if alarm.full() {
+        stats.note_room(false);
+    }
     outcome
 }
 

@@ -35,12 +35,16 @@ pub fn store_refused(error: Store, database: &str) -> Refusal {
         .retry_after(SOON),
         Store::Unavailable => Refusal::new(
             Reason::StoreUnavailable,
-            format!("{database} does not answer; nothing was done: repeat the call"),
+            format!(
+                "{database} does not answer: repeat the call a little later, and where that does not help, whoever runs this server must look at it"
+            ),
         )
         .retry_after(SOON),
         Store::Full => Refusal::new(
             Reason::StoreUnavailable,
-            format!("the disk of {database} is full; nothing was done: repeat the call when there is room"),
+            format!(
+                "the disk of {database} is full; nothing was done: whoever runs this server must make room on it, repeat the call then"
+            ),
         )
         .retry_after(SOON),
         Store::Unique(constraint) => Refusal::internal(&format!("an unforeseen key conflict: {constraint:?}")),

@@ -14,6 +14,9 @@ pub enum State {
     Failed(String),
 }
 
+/// Why a part cannot serve that has said nothing yet.
+const STARTING: &str = "starting";
+
 /// The states of all parts. Clones share them.
 #[derive(Clone, Default, Debug)]
 pub struct Health(Arc<Mutex<BTreeMap<&'static str, State>>>);
@@ -30,7 +33,7 @@ impl Health {
     #[must_use]
     pub fn component(&self, name: &'static str) -> Component {
         let component = Component { name, health: self.clone() };
-        component.set(State::Failed("starting".to_owned()));
+        component.put(State::Failed(STARTING.to_owned()));
         component
     }
 
@@ -39,6 +42,16 @@ impl Health {
     pub fn is_ready(&self) -> bool {
         let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         parts.values().all(|state| !matches!(state, State::Failed(_)))
+    }
+
+    /// Returns why parts cannot serve, in the order of their names.
+    #[must_use]
+    pub fn failures(&self) -> Vec<String> {
+        let failed = |(_, state)| match state {
+            State::Failed(why) => Some(why),
+            State::Ready | State::Degraded(_) => None,
+        };
+        self.components().into_iter().filter_map(failed).collect()
     }
 
     /// Returns every part with its state, in the order of their names.
@@ -50,9 +63,22 @@ impl Health {
 }
 
 impl Component {
-    /// Says how the part is.
+    /// Says how the part is. That it cannot serve any more, and that it serves again, is logged once.
     pub fn set(&self, state: State) {
-        self.health.0.lock().unwrap_or_else(PoisonError::into_inner).insert(self.name, state);
+        let (component, now) = (self.name, state.clone());
+        match (self.put(state), now) {
+            (Some(before), now) if before == now => {}
+            (_, State::Failed(why)) => tracing::error!(component, why, "a part of the server cannot serve"),
+            (Some(State::Failed(why)), _) if why != STARTING => {
+                tracing::info!(component, "a part of the server serves again")
+            }
+            _ => {}
+        }
+    }
+
+    /// Stores the state and returns the one before.
+    fn put(&self, state: State) -> Option<State> {
+        self.health.0.lock().unwrap_or_else(PoisonError::into_inner).insert(self.name, state)
     }
 }
 
@@ -67,8 +93,9 @@ mod tests {
         assert!(!health.is_ready());
         store.set(State::Ready);
         relay.set(State::Degraded("12 s behind".into()));
-        assert!(health.is_ready());
+        assert!(health.is_ready() && health.failures().is_empty());
         store.set(State::Failed("away".into()));
         assert!(!health.is_ready());
+        assert_eq!(health.failures(), ["away"]);
     }
 }

@@ -4,8 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use coffre_crypto::hmac::{MAC_LEN, MacKey};
 use coffre_crypto::{CryptoError, Key256, aead, hkdf};
-use coffre_secret::SecretBytes;
+use coffre_secret::{SecretBytes, equal};
 use coffre_types::{ApiAccessId, ApiKeyId, SessionId, UserId};
+
+use crate::domain::api_access::Binding;
 
 /// What the stored hash of a generated client secret begins with; that of a chosen one is a PHC string.
 const GENERATED: &str = "hmac-sha256$";
@@ -34,6 +36,25 @@ impl RefreshMacs {
     }
 }
 
+/// Makes the MACs by which confirmations count. They are made and checked within the transactions that rest on them.
+#[derive(Clone)]
+pub(crate) struct ConfirmationMacs(MacKey);
+
+impl ConfirmationMacs {
+    /// Returns the MAC of an operator's confirmation of one secret.
+    pub(crate) fn mac(&self, binding: Binding, secret_hash: &str) -> [u8; MAC_LEN] {
+        let Binding { access, operator, access_epoch, operator_epoch } = binding;
+        let numbers = [access.get(), operator.get(), access_epoch, operator_epoch].map(i64::to_be_bytes);
+        let [access, operator, access_epoch, operator_epoch] = &numbers;
+        self.0.mac(&[access, operator, access_epoch, operator_epoch, secret_hash.as_bytes()])
+    }
+
+    /// Says whether what is stored is that MAC.
+    pub(crate) fn confirms(&self, binding: Binding, secret_hash: &str, stored: &[u8]) -> bool {
+        equal(stored, &self.mac(binding, secret_hash))
+    }
+}
+
 /// The keys derived from `auth.key`, one a purpose.
 pub(crate) struct Secrets {
     pepper: MacKey,
@@ -42,7 +63,7 @@ pub(crate) struct Secrets {
     client_pepper: MacKey,
     refresh_tokens: RefreshMacs,
     token_ids: MacKey,
-    confirmations: MacKey,
+    confirmations: ConfirmationMacs,
     buckets: MacKey,
     sealing: Key256,
     list_tokens: Key256,
@@ -60,7 +81,7 @@ impl Secrets {
             client_pepper: mac("coffre/auth/client-secret-pepper/v1")?,
             refresh_tokens: RefreshMacs(mac("coffre/auth/refresh-token/v1")?),
             token_ids: mac("coffre/auth/token-id/v1")?,
-            confirmations: mac("coffre/auth/confirmation/v1")?,
+            confirmations: ConfirmationMacs(mac("coffre/auth/confirmation/v1")?),
             buckets: mac("coffre/auth/throttle-bucket/v1")?,
             sealing: hkdf::derive(&root, b"", "coffre/auth/signing-key-seal/v1")?,
             list_tokens: hkdf::derive(&root, b"", "coffre/auth/list-token/v1")?,
@@ -99,11 +120,9 @@ impl Secrets {
         uuid::Builder::from_random_bytes(mac.first_chunk().copied().unwrap_or_default()).into_uuid()
     }
 
-    /// Returns the MAC by which an operator's confirmation of one secret of an access counts.
-    pub(crate) fn confirmation(&self, access: ApiAccessId, operator: UserId, secret_hash: &str) -> [u8; MAC_LEN] {
-        let numbers = [access.get(), operator.get()].map(i64::to_be_bytes);
-        let [access, operator] = &numbers;
-        self.confirmations.mac(&[access, operator, secret_hash.as_bytes()])
+    /// Returns what makes the MACs of confirmations.
+    pub(crate) fn confirmation_macs(&self) -> &ConfirmationMacs {
+        &self.confirmations
     }
 
     /// Chooses the counter of a key among `slots`, and the tag by which the key is known there.
@@ -181,10 +200,20 @@ mod tests {
         assert_ne!(mac, secrets.refresh_macs().mac(session, bob, one, 0));
         assert_ne!(mac, secrets.refresh_macs().mac(session, ada, two, 0));
         assert_ne!(mac, secrets.refresh_macs().mac(session, ada, one, 1));
-        let confirmed = secrets.confirmation(one, ada, &stored);
-        assert_ne!(confirmed, secrets.confirmation(two, ada, &stored));
-        assert_ne!(confirmed, secrets.confirmation(one, bob, &stored));
-        assert_ne!(confirmed, secrets.confirmation(one, ada, "hmac-sha256$another"));
+        let binding = Binding { access: one, operator: ada, access_epoch: 0, operator_epoch: 0 };
+        let macs = secrets.confirmation_macs();
+        let confirmed = macs.mac(binding, &stored);
+        assert!(macs.confirms(binding, &stored, &confirmed));
+        for other in [
+            Binding { access: two, ..binding },
+            Binding { operator: bob, ..binding },
+            Binding { access_epoch: 1, ..binding },
+            Binding { operator_epoch: 1, ..binding },
+        ] {
+            assert!(!macs.confirms(other, &stored, &confirmed), "{other:?}");
+        }
+        assert!(!macs.confirms(binding, "hmac-sha256$another", &confirmed));
+        assert!(!macs.confirms(binding, &stored, &[]));
     }
 
     #[test]

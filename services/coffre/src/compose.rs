@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use coffre_audit_client::Relay;
+use coffre_auth::config::SignIns;
 use coffre_authn::{Authenticator, Settings as AuthnSettings};
 use coffre_channel::Channel;
 use coffre_config::{Settings, StatusCodes};
@@ -203,6 +204,8 @@ pub(crate) fn auth_config(settings: &Settings, form: Form) -> coffre_auth::Confi
         password_min_length: settings.password_min_length,
         password_strength_check: settings.password_strength_check,
         force_password_change: form == Form::Serve,
+        // The bounds of REST come first; these hold for both ports together.
+        sign_ins: SignIns { at_once: settings.sign_ins * 2, per_address: settings.calls_per_address.div_ceil(2) },
         ..coffre_auth::Config::default()
     }
 }
@@ -227,6 +230,36 @@ fn gateway_config(settings: &Settings, form: Form, readiness: Readiness, metrics
         metrics: Some(metrics),
         ..GatewayConfig::default()
     };
+    config.limits.requests_per_address = settings.calls_per_address;
+    config.limits.sign_ins = settings.sign_ins;
     config.limits.drain_time = settings.drain;
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use coffre_config::Sources;
+
+    use super::*;
+
+    fn of(variables: &[(&str, &str)]) -> (coffre_auth::Config, GatewayConfig) {
+        let mut sources = Sources::default();
+        sources.environment(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap();
+        let settings = Settings::check(&sources).unwrap();
+        let metrics = RestMetrics::register(&Registry::new()).unwrap();
+        (auth_config(&settings, Form::Serve), gateway_config(&settings, Form::Serve, Readiness::ready(), metrics))
+    }
+
+    #[test]
+    fn bounds_of_calls_are_what_the_settings_say_and_the_defaults_are_one_truth() {
+        let (auth, gateway) = of(&[("COFFRE_LIMITS__CALLS_PER_ADDRESS", "40"), ("COFFRE_LIMITS__SIGN_INS", "100")]);
+        assert_eq!((gateway.limits.requests_per_address, gateway.limits.sign_ins), (40, 100));
+        assert_eq!((auth.sign_ins.per_address, auth.sign_ins.at_once), (20, 200));
+        let (auth, gateway) = of(&[]);
+        let (own_auth, own_gateway) = (coffre_auth::Config::default(), GatewayConfig::default());
+        assert_eq!(gateway.limits.requests_per_address, own_gateway.limits.requests_per_address);
+        assert_eq!(gateway.limits.sign_ins, own_gateway.limits.sign_ins);
+        assert_eq!(auth.sign_ins.per_address, own_auth.sign_ins.per_address);
+        assert_eq!(auth.sign_ins.at_once, own_auth.sign_ins.at_once);
+    }
 }

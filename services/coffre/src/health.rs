@@ -55,7 +55,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let databases = self.stores.all().map(|(name, store)| (self.health.component(name), store.clone()));
+        let databases = self.stores.all().map(|(name, store)| (name, self.health.component(name), store.clone()));
         let [sessions, shares, audit, proofs, seal] =
             ["sessions", "shares", "relay", "proofs", "seal"].map(|name| self.health.component(name));
         if let Some(since) = self.vault.sealed_since() {
@@ -65,11 +65,8 @@ impl Watch {
             );
         }
         loop {
-            for (component, store) in &databases {
-                component.set(match store.database.is_up() {
-                    true => State::Ready,
-                    false => State::Failed("the database does not answer".to_owned()),
-                });
+            for (name, component, store) in &databases {
+                component.set(database_state(name, store.database.is_up(), store.database.is_full()));
             }
             sessions.set(match self.authenticator.is_fresh() {
                 true => State::Ready,
@@ -79,7 +76,7 @@ impl Watch {
                 true => State::Ready,
                 false => State::Degraded("changes of lockers do not arrive; locker is asked at each call".to_owned()),
             });
-            let behind = databases.iter().map(|(_, store)| store.outbox.lag().oldest()).max().unwrap_or_default();
+            let behind = databases.iter().map(|(_, _, store)| store.outbox.lag().oldest()).max().unwrap_or_default();
             audit.set(match behind > BEHIND {
                 true => State::Degraded(format!("the audit log is {} s behind; nothing is lost", behind.as_secs())),
                 false => State::Ready,
@@ -91,8 +88,12 @@ impl Watch {
                 Some(since) => VaultSeal::Sealed { since },
                 None => VaultSeal::Open,
             });
-            let ready = self.health.is_ready() && !stop.is_cancelled();
-            self.readiness.set(ready);
+            let failures = self.health.failures();
+            let ready = failures.is_empty() && !stop.is_cancelled();
+            match ready || stop.is_cancelled() {
+                true => self.readiness.set(ready),
+                false => self.readiness.fail(format!("{}; the server then goes on by itself", failures.join("; "))),
+            }
             self.front.set_serving(ready).await;
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(200)) => {}
@@ -117,6 +118,17 @@ fn proofs_state(log: &coffre_audit::Standing) -> State {
         _ => return State::Ready,
     };
     State::Degraded(why)
+}
+
+/// Every call leaves a record, so no call is answered without its database.
+fn database_state(service: &str, up: bool, full: bool) -> State {
+    match (up, full) {
+        (false, _) => State::Failed(format!(
+            "the database of {service} does not answer: start it, or mend the way to it (database_url)"
+        )),
+        (true, true) => State::Failed(format!("the disk of the database of {service} is full: make room on it")),
+        (true, false) => State::Ready,
+    }
 }
 
 /// A sealed vault is ready: everything but values works, and nobody can unseal a process to which no request goes.
@@ -148,6 +160,19 @@ mod tests {
         assert!(told(&log).contains("not what they were"));
         log.damaged = Some("the log was put back".to_owned());
         assert!(told(&log).starts_with("the log was put back; nothing is signed"));
+    }
+
+    #[test]
+    fn a_database_that_is_away_or_full_is_named_with_what_to_do() {
+        for (up, full, part) in [
+            (false, false, "the database of vault does not answer: start it"),
+            (false, true, "the database of vault does not answer"),
+            (true, true, "the disk of the database of vault is full: make room"),
+        ] {
+            let State::Failed(why) = database_state("vault", up, full) else { panic!("ready") };
+            assert!(why.contains(part), "{why}");
+        }
+        assert_eq!(database_state("vault", true, false), State::Ready);
     }
 
     #[test]

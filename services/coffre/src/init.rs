@@ -18,15 +18,30 @@ use crate::{banner, lock, recorded, settings as read};
 
 /// The key files. `serve` wants them outside of the data folder, so that a copy of the data is not a copy of the keys.
 pub(crate) fn keys_folder(settings: &Settings) -> anyhow::Result<PathBuf> {
-    match &settings.keys_dir {
-        Some(folder) if folder.starts_with(&settings.data_dir) => bail!(
+    let Some(folder) = &settings.keys_dir else {
+        bail!("keys_dir is not set: name the folder of the key files with --keys-dir or COFFRE_KEYS_DIR");
+    };
+    if is_inside(folder, &settings.data_dir)? {
+        bail!(
             "keys_dir {} lies in the data folder {}: a backup of the data would hold its keys; name a folder outside",
             folder.display(),
             settings.data_dir.display()
-        ),
-        Some(folder) => Ok(folder.clone()),
-        None => bail!("keys_dir is not set: name the folder of the key files with --keys-dir or COFFRE_KEYS_DIR"),
+        );
     }
+    Ok(folder.clone())
+}
+
+/// Says whether a folder is another one or lies in it, however the two are written and linked.
+fn is_inside(folder: &Path, other: &Path) -> anyhow::Result<bool> {
+    Ok(real(folder)?.starts_with(real(other)?))
+}
+
+/// Follows links as far as there is something; what is not there yet is taken as it is written.
+fn real(path: &Path) -> anyhow::Result<PathBuf> {
+    let path = std::path::absolute(path).with_context(|| format!("{} is no path", path.display()))?;
+    let known = path.ancestors().find_map(|known| Some((known, known.canonicalize().ok()?)));
+    let Some((known, followed)) = known else { return Ok(path) };
+    Ok(path.strip_prefix(known).map_or_else(|_| path.clone(), |rest| followed.join(rest)))
 }
 
 /// `coffre init`.
@@ -175,4 +190,33 @@ pub(crate) async fn require(stores: &Stores) -> anyhow::Result<()> {
         bail!("this store is not initialised: run `coffre init` first");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_5_7_keys_in_the_data_folder_are_found_however_they_are_written() {
+        let home = tempfile::tempdir().unwrap();
+        let (data, beside) = (home.path().join("data"), home.path().join("data-keys"));
+        std::fs::create_dir_all(data.join("below")).unwrap();
+        std::os::unix::fs::symlink(data.join("below"), home.path().join("link")).unwrap();
+        for inside in [
+            data.clone(),
+            data.join("keys"),
+            data.join("below/keys/not/there"),
+            data.join("below/../keys"),
+            home.path().join("link"),
+            home.path().join("link/keys"),
+        ] {
+            assert!(is_inside(&inside, &data).unwrap(), "{}", inside.display());
+        }
+        for outside in [beside, home.path().to_owned(), data.join("../keys"), PathBuf::from("/")] {
+            assert!(!is_inside(&outside, &data).unwrap(), "{}", outside.display());
+        }
+        // One of them is written from the working folder on.
+        let here = std::env::current_dir().unwrap();
+        assert!(is_inside(&here.join("coffre-data/keys"), Path::new("coffre-data")).unwrap());
+    }
 }

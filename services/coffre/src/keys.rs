@@ -9,7 +9,7 @@
 
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
@@ -58,10 +58,11 @@ pub(crate) fn make(folder: &Path, begun: bool) -> anyhow::Result<()> {
 }
 
 fn make_one(path: &Path) -> anyhow::Result<()> {
-    let mut key = [0_u8; KEY_BYTES];
-    aws_lc_rs::rand::fill(&mut key).context("the system gave no random bytes")?;
+    let mut bytes = vec![0_u8; KEY_BYTES];
+    aws_lc_rs::rand::fill(&mut bytes).context("the system gave no random bytes")?;
+    let key = SecretBytes::new(bytes);
     let mut file = private_file(path).with_context(|| format!("{} cannot be written", path.display()))?;
-    file.write_all(&key)?;
+    file.write_all(key.expose())?;
     file.sync_all()?;
     Ok(())
 }
@@ -102,8 +103,9 @@ fn read(path: &Path) -> anyhow::Result<SecretBytes> {
             "the key file {path} cannot be read: run `coffre init` first, or name the folder of the keys with COFFRE_KEYS_DIR"
         )
     })?;
-    let mode = file.metadata()?.permissions().mode();
-    if mode & 0o077 != 0 {
+    let metadata = file.metadata()?;
+    let mode = metadata.permissions().mode();
+    if !is_private(mode, metadata.uid(), rustix::process::geteuid().as_raw()) {
         bail!("the key file {} can be read by others (mode {:o}): chmod 600 it", path.display(), mode & 0o777);
     }
     let mut bytes = Vec::with_capacity(KEY_BYTES + 1);
@@ -113,6 +115,14 @@ fn read(path: &Path) -> anyhow::Result<SecretBytes> {
         bail!("the key file {} must hold exactly {KEY_BYTES} bytes", path.display());
     }
     Ok(key)
+}
+
+/// Says whether nobody but this process, and whoever rules the machine, can read a file. A mounted secret belongs to root and is read
+/// through the group that the process was given for it (PostgreSQL's rule for its keys).
+fn is_private(mode: u32, owner: u32, me: u32) -> bool {
+    const ROOT: u32 = 0;
+    let forbidden = if owner == ROOT && me != ROOT { 0o037 } else { 0o077 };
+    mode & forbidden == 0
 }
 
 /// Makes a folder that only its owner may enter.
@@ -201,6 +211,24 @@ mod tests {
         make(folder.path(), false).unwrap();
         fs::set_permissions(folder.path().join("auth.key"), Permissions::from_mode(0o644)).unwrap();
         assert!(load(folder.path()).err().unwrap().to_string().contains("chmod 600"));
+    }
+
+    #[test]
+    fn a_mounted_secret_is_read_through_its_group() {
+        for (mode, owner, me, private) in [
+            (0o100_600, 1000, 1000, true),
+            (0o100_400, 1000, 1000, true),
+            (0o100_640, 1000, 1000, false),
+            (0o100_604, 1000, 1000, false),
+            (0o100_440, 0, 1000, true),
+            (0o100_640, 0, 1000, true),
+            (0o100_660, 0, 1000, false),
+            (0o100_444, 0, 1000, false),
+            (0o100_440, 0, 0, false),
+            (0o100_440, 1001, 1000, false),
+        ] {
+            assert_eq!(is_private(mode, owner, me), private, "{mode:o} of {owner} for {me}");
+        }
     }
 
     #[test]

@@ -33,6 +33,12 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use cli::{Cli, Command, ConfigAction, Service};
+use zeroizing_alloc::ZeroAlloc;
+
+/// Wipes all memory that is given back. Keys and values wipe themselves, but on their way they are in buffers of others: bodies of requests,
+/// messages, what grew and was moved.
+#[global_allocator]
+static MEMORY: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
 
 /// The exit code for settings that are wrong (sysexits, EX_CONFIG).
 const BAD_CONFIGURATION: u8 = 78;

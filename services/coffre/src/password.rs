@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use coffre_config::Settings;
-use coffre_secret::SecretText;
+use coffre_secret::{SecretBytes, SecretText};
 
 use crate::settings::read_secret;
 
@@ -27,10 +27,11 @@ pub(crate) fn first(settings: &Settings) -> anyhow::Result<FirstPassword> {
 /// 24 letters and digits that are not mistaken for one another: 24 × log2(32) = 120 bits.
 fn generate() -> anyhow::Result<SecretText> {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-    let mut random = [0_u8; 24];
-    aws_lc_rs::rand::fill(&mut random).context("the system gave no random bytes")?;
+    let mut bytes = vec![0_u8; 24];
+    aws_lc_rs::rand::fill(&mut bytes).context("the system gave no random bytes")?;
+    let random = SecretBytes::new(bytes);
     let mut text = String::with_capacity(29);
-    for (place, byte) in random.iter().enumerate() {
+    for (place, byte) in random.expose().iter().enumerate() {
         if place > 0 && place % 4 == 0 {
             text.push('-');
         }

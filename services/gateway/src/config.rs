@@ -122,6 +122,8 @@ pub struct Readiness(Arc<Switch>);
 #[derive(Debug)]
 struct Switch {
     ready: AtomicBool,
+    /// Why not, where somebody said so.
+    why: Mutex<Option<String>>,
     vault: Mutex<Option<VaultSeal>>,
 }
 
@@ -139,7 +141,7 @@ pub enum VaultSeal {
 
 impl Readiness {
     fn new(ready: bool) -> Self {
-        Self(Arc::new(Switch { ready: AtomicBool::new(ready), vault: Mutex::new(None) }))
+        Self(Arc::new(Switch { ready: AtomicBool::new(ready), why: Mutex::default(), vault: Mutex::default() }))
     }
 
     /// Ready from the start.
@@ -156,7 +158,24 @@ impl Readiness {
 
     /// Turns the switch.
     pub fn set(&self, ready: bool) {
+        self.tell_why(None);
         self.0.ready.store(ready, Ordering::Relaxed);
+    }
+
+    /// Turns it off, and says what is wrong and what whoever runs the process does about it.
+    pub fn fail(&self, why: impl Into<String>) {
+        self.tell_why(Some(why.into()));
+        self.0.ready.store(false, Ordering::Relaxed);
+    }
+
+    /// Returns why requests cannot be answered, where somebody said so.
+    #[must_use]
+    pub fn why(&self) -> Option<String> {
+        self.0.why.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn tell_why(&self, why: Option<String>) {
+        *self.0.why.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
     /// Reads the switch.

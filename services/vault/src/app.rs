@@ -135,7 +135,7 @@ pub async fn init(database: Database, outbox: &Outbox, express_key: &SecretBytes
 
 /// Wires the service and opens the vault with the express key. A database that does not answer yet, a vault that was sealed on purpose, and
 /// one whose key only people have, are no errors: it stays sealed and follows. So too where the key file is lost or the express slot is
-/// damaged, and there is a recovery slot: the recovery key opens the vault then.
+/// damaged, and there is a recovery slot: the recovery key opens the vault then; and where data keys are damaged.
 ///
 /// # Errors
 /// [`OpenError::Uninitialised`], [`OpenError::KeyLength`]; without a recovery slot [`OpenError::WrongKey`], [`OpenError::NoKeyFile`],
@@ -144,7 +144,7 @@ pub async fn build(deps: Deps) -> Result<App, Error> {
     let Deps { database, outbox, clock, express_key, keys, auth, locker, audit } = deps;
     let store = Store::new(database);
     let site = outbox.site();
-    let key = express_key.as_ref().map(Key256::from_secret).transpose()?;
+    let key = express_key.as_ref().map(|key| Key256::from_secret(key)?.on_locked_page()).transpose()?;
     let keyring = Arc::new(Keyring::new(store.clone(), site.clone(), clock.clone(), key));
     match keyring.refresh().await {
         Err(OpenError::Store(error)) if error.is_transient() => {
@@ -157,6 +157,8 @@ pub async fn build(deps: Deps) -> Result<App, Error> {
             }
             tracing::error!(%error, "the vault stays sealed until somebody applies the recovery key");
         }
+        // Another key would not help, and users, roles and the audit go on.
+        Err(error @ OpenError::TermsDamaged(_)) => tracing::error!(%error, "the vault stays sealed"),
         opened => opened?,
     }
     let transport = Arc::new(TransportKeys::new(store.clone(), keyring.clone(), clock.clone()));

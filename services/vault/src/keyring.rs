@@ -3,15 +3,14 @@
 //! The database says whether the vault was sealed on purpose and counts each change in a generation. Every replica reads that again several
 //! times a second ([`Keyring::watch`]); one that could not for longer than [`FRESH`] asks before it uses its keys again.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
 
 use coffre_audit_client::{ActivityType, CallRecord, Site};
 use coffre_crypto::keyring::{OpenKeyring, RootKey, Term};
 use coffre_crypto::recovery::RecoveryKey;
 use coffre_crypto::slot::{Slot, SlotKind};
-use coffre_crypto::state::{Generation, KeyringState, Opened};
+use coffre_crypto::state::{Generation, KeyringState, Opened, StillOpen};
 use coffre_crypto::{CryptoError, Key256};
 use coffre_secret::SecretText;
 use coffre_types::{Clock, Timestamp};
@@ -20,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::domain::error::VaultError;
+use crate::domain::keys::{TermsDamaged, open_terms};
 use crate::store::{Store, Tx};
 
 /// How old the last look at the seal state may be.
@@ -40,9 +40,15 @@ pub enum OpenError {
         "the express key is not the one of this vault; put back the key file that was there when it was initialised"
     )]
     WrongKey,
-    /// The slot or a term does not open under the right key.
-    #[error("the key slot or a term in the vault's database is damaged: restore it from a backup")]
+    /// The express slot does not open under the right key, or there is no slot at all.
+    #[error(
+        "the express slot in the vault's database is damaged (table key_slots): apply the recovery key and then set the mode Express with it, \
+         or restore the table from a backup"
+    )]
     Damaged,
+    /// A term does not open under the right root key.
+    #[error("{0}: restore the table from a backup that was made since the last change of a key; no key replaces it")]
+    TermsDamaged(#[from] TermsDamaged),
     /// There is no key file, and the mode is Express.
     #[error("the mode is Express and there is no key file: put it back, or apply the recovery key")]
     NoKeyFile,
@@ -112,6 +118,8 @@ pub struct Keyring {
     opening: tokio::sync::Mutex<()>,
     turns: Arc<Semaphore>,
     sealed_since: Mutex<Option<Timestamp>>,
+    /// The log says once whether pages are locked.
+    told_of_memory: Once,
 }
 
 /// A turn at trying a key, until it is dropped.
@@ -126,7 +134,8 @@ impl Keyring {
         let sealed_since = Mutex::new(Some(clock.now()));
         let turns = Arc::new(Semaphore::new(TURNS));
         let opening = tokio::sync::Mutex::new(());
-        Self { state, store, site, clock, express_key, looked_at, opening, turns, sealed_since }
+        let told_of_memory = Once::new();
+        Self { state, store, site, clock, express_key, looked_at, opening, turns, sealed_since, told_of_memory }
     }
 
     /// Returns the key of the key file.
@@ -143,7 +152,7 @@ impl Keyring {
         self.turns.clone().try_acquire_owned().map_err(|_| VaultError::KeyThrottled(Duration::from_secs(1)))
     }
 
-    /// Says since when the vault is sealed in this process; `None` while it is open.
+    /// Says since when the vault is sealed, on purpose or in this process; `None` while it is open.
     #[must_use]
     pub fn sealed_since(&self) -> Option<Timestamp> {
         self.sealed_since.lock().map_or_else(|poisoned| *poisoned.into_inner(), |since| *since)
@@ -152,7 +161,11 @@ impl Keyring {
     fn put(&self, generation: Generation, keyring: OpenKeyring) {
         let term = keyring.current().get();
         if !keyring.is_memory_locked() {
-            tracing::debug!("the system does not lock the pages of the keys into memory");
+            self.told_of_memory.call_once(|| {
+                tracing::info!(
+                    "the system does not lock the pages of the keys into memory (RLIMIT_MEMLOCK): use encrypted swap, or none"
+                );
+            });
         }
         self.state.open(generation, keyring);
         self.note(None);
@@ -176,6 +189,8 @@ impl Keyring {
                 *known = Some(since);
             }
             (Some(_), None) if self.is_open() => *known = None,
+            // It was sealed on purpose before this process began.
+            (Some(later), Some(since)) if since < later => *known = Some(since),
             _ => {}
         }
     }
@@ -214,12 +229,26 @@ impl Keyring {
         self.state.opened().is_some()
     }
 
-    /// Checks once more, before a value leaves or is committed.
+    /// Checks once more, before a value leaves. What is known of the seal is no older then than when the keyring was taken.
     ///
     /// # Errors
-    /// `Sealed` where the vault was sealed since the keyring was taken.
-    pub fn check(&self, opened: &Opened) -> Result<(), VaultError> {
-        if self.state.still_open(opened) { Ok(()) } else { Err(VaultError::Sealed) }
+    /// `Sealed` where the vault was sealed since the keyring was taken; the database where that is not known.
+    pub async fn confirm(&self, opened: &Opened) -> Result<StillOpen, VaultError> {
+        if self.age() > FRESH {
+            self.look().await?;
+        }
+        self.state.still_open(opened).ok_or(VaultError::Sealed)
+    }
+
+    /// The same in the transaction in which a value is about to be committed.
+    ///
+    /// # Errors
+    /// As for [`Self::confirm`].
+    pub fn confirm_in(&self, tx: &mut Tx<'_>, opened: &Opened) -> Result<StillOpen, VaultError> {
+        if self.age() > FRESH && tx.seal_state()?.is_none_or(|row| row.sealed) {
+            return Err(VaultError::Sealed);
+        }
+        self.state.still_open(opened).ok_or(VaultError::Sealed)
     }
 
     fn age(&self) -> Duration {
@@ -268,7 +297,7 @@ impl Keyring {
         let Some(slot) = slots.into_iter().find(|slot| slot.kind == SlotKind::Express) else { return Ok(()) };
         let key = self.express_key.as_ref().ok_or(OpenError::NoKeyFile)?;
         let root = Slot::from_bytes(slot.bytes)?.open_express(key)?;
-        let keyring = OpenKeyring::open(&root, &terms)?;
+        let keyring = open_terms(&root, &terms)?;
         let record = CallRecord::system(self.site.clone(), "vault.opened", ActivityType::ConnectCredentialVault);
         record.object("vault", "", "");
         record.detail("mode", "Express");

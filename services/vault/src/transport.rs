@@ -152,22 +152,31 @@ impl TransportKeys {
         self.load().await
     }
 
-    /// Keeps a current key until it is told to stop, and lets go of all keys while the vault is sealed.
+    /// Keeps a current key until it is told to stop, and lets go of all keys once the vault is sealed.
     pub async fn keep(&self, stop: &CancellationToken) {
+        let mut failing = false;
         loop {
-            let wait = match self.rotate().await {
-                Ok(()) => INTERVAL,
+            let mut rests = match self.rotate().await {
+                Ok(()) => {
+                    failing = false;
+                    INTERVAL.as_secs() / IMPATIENT.as_secs()
+                }
                 Err(VaultError::Sealed) => {
                     self.known.store(Arc::new(Vec::new()));
-                    IMPATIENT
+                    1
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "no transport key could be made");
-                    IMPATIENT
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!(%error, "no transport key can be made; it is tried again until it works");
+                    }
+                    1
                 }
             };
-            if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-                return;
+            while rests > 0 {
+                rests = if self.keyring.is_open() { rests - 1 } else { 0 };
+                if stop.run_until_cancelled(tokio::time::sleep(IMPATIENT)).await.is_none() {
+                    return;
+                }
             }
         }
     }
@@ -204,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_ciphertext_is_refused_for_what_it_is() {
+    fn rule_5_6_what_is_no_ciphertext_is_refused_for_what_it_is() {
         let key = TransportKey::generate().unwrap();
         let refused = |text: String| decrypt(&key, &SecretText::new(text), || "value".to_owned());
         assert!(matches!(refused("not base64 !".into()), Err(VaultError::TransportValueUnreadable(_))));

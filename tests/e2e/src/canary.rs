@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
 /// In every value.
 const VALUE: &str = "kanarienvogel-wert-61c5";
@@ -41,6 +41,12 @@ pub fn remember_secret(secret: &str) {
     }
 }
 
+/// Remembers a recovery key for the search: it is in one answer, and nowhere else.
+pub fn remember_recovery_key(key: &str) {
+    let mut secrets = SECRETS.lock().unwrap_or_else(PoisonError::into_inner);
+    secrets.entry("recovery key".to_owned()).or_default().push(key.to_owned());
+}
+
 /// Remembers a token for the search.
 pub fn remember_token(token: &str) {
     if let Some((_, signature)) = token.rsplit_once('.') {
@@ -48,21 +54,29 @@ pub fn remember_token(token: &str) {
     }
 }
 
+/// Bytes in every form in which they could be written.
+pub fn forms(secret: &[u8]) -> Vec<Vec<u8>> {
+    let mut forms = vec![secret.to_vec(), hex::encode(secret).into_bytes(), hex::encode_upper(secret).into_bytes()];
+    // Base64 writes three alignments of the same bytes; the ends depend on the neighbours and are cut.
+    for shift in 0..3 {
+        let mut shifted = vec![b'x'; shift];
+        shifted.extend_from_slice(secret);
+        for encoded in [STANDARD.encode(&shifted), URL_SAFE.encode(&shifted)] {
+            let inner = encoded.as_bytes()[4..encoded.len() - 4].to_vec();
+            if !forms.contains(&inner) {
+                forms.push(inner);
+            }
+        }
+    }
+    forms
+}
+
 /// The planted texts in every form in which they could be written.
 fn needles() -> Vec<Vec<u8>> {
     let mut needles = Vec::new();
     for marker in [VALUE, PASSWORD] {
-        needles.push(marker.as_bytes().to_vec());
-        needles.push(hex::encode(marker).into_bytes());
-        needles.push(hex::encode_upper(marker).into_bytes());
+        needles.extend(forms(marker.as_bytes()));
         needles.push(marker.encode_utf16().flat_map(u16::to_le_bytes).collect());
-        // Base64 writes three alignments of the same bytes; the ends depend on the neighbours and are cut.
-        for shift in 0..3 {
-            let mut shifted = vec![b'x'; shift];
-            shifted.extend_from_slice(marker.as_bytes());
-            let encoded = STANDARD.encode(&shifted);
-            needles.push(encoded.as_bytes()[4..encoded.len() - 4].to_vec());
-        }
     }
     needles
 }
@@ -104,6 +118,15 @@ pub fn search<'f>(folders: impl IntoIterator<Item = &'f PathBuf>, except: &[&str
     needles.extend(tokens.iter().take(20).map(|signature| signature.as_bytes().to_vec()));
     let secrets = SECRETS.lock().unwrap_or_else(PoisonError::into_inner);
     needles.extend(secrets.values().flat_map(|kind| kind.iter().take(10)).map(|secret| secret.as_bytes().to_vec()));
+    search_for(folders, except, &needles)
+}
+
+/// Searches everything under folders but for files of some names, and names what holds one of these.
+pub fn search_for<'f>(
+    folders: impl IntoIterator<Item = &'f PathBuf>,
+    except: &[&str],
+    needles: &[Vec<u8>],
+) -> Vec<String> {
     let mut found = Vec::new();
     let mut searched = 0;
     for path in folders.into_iter().flat_map(|folder| files(folder)) {
@@ -113,7 +136,7 @@ pub fn search<'f>(folders: impl IntoIterator<Item = &'f PathBuf>, except: &[&str
         // Journals may go while we look.
         let Ok(bytes) = fs::read(&path) else { continue };
         searched += bytes.len();
-        if holds(&bytes, &needles) {
+        if holds(&bytes, needles) {
             found.push(path.display().to_string());
         }
     }
@@ -136,9 +159,20 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// Searches the rows of a database.
 pub fn search_rows(rows: &[(String, String)]) -> Vec<String> {
-    let needles = needles();
+    search_rows_for(rows, &needles())
+}
+
+/// Searches the rows of a database for these, in the bytes that are printed in hexadecimal too.
+pub fn search_rows_for(rows: &[(String, String)], needles: &[Vec<u8>]) -> Vec<String> {
+    let in_bytes = |row: &str| {
+        let printed = row.split("\\x").skip(1).map(|rest| {
+            let end = rest.find(|sign: char| !sign.is_ascii_hexdigit()).unwrap_or(rest.len());
+            hex::decode(&rest[..end - end % 2]).unwrap_or_default()
+        });
+        printed.into_iter().any(|bytes| holds(&bytes, needles))
+    };
     rows.iter()
-        .filter(|(_, row)| holds(row.as_bytes(), &needles))
+        .filter(|(_, row)| holds(row.as_bytes(), needles) || in_bytes(row))
         .map(|(table, row)| format!("{table}: {row}"))
         .collect()
 }

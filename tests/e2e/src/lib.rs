@@ -19,6 +19,7 @@
 //! | [`tools`] | programs that users have |
 //! | [`sharing`] | operations that no single transaction holds, and what must be true after each |
 //! | [`front_door`] | refusals compared by their time, and many clients that nobody knows |
+//! | [`tables`] | the tables of a service, seen and changed from outside |
 //! | [`settled`] | servers that settle what was interrupted |
 //! | [`kills`] | the server killed under them |
 
@@ -45,4 +46,5 @@ pub mod raw;
 pub mod server;
 pub mod settled;
 pub mod sharing;
+pub mod tables;
 pub mod tools;

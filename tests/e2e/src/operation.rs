@@ -86,6 +86,15 @@ operations! {
     GET_MODE = "coffre.vault.v1.KeyService/GetMode": "CV_SETTING";
     GET_KEY_STATUS = "coffre.vault.v1.KeyService/GetMasterKeyStatus": "CV_SETTING";
     GET_TRANSPORT_KEY = "coffre.vault.v1.KeyService/GetTransportPublicKey": "CV_SETTING" | "AUDIT_UNSET_ACTIVITY_TYPE";
+    SET_MODE = "coffre.vault.v1.KeyService/SetMode": "CV_SETTING";
+    APPLY_KEY = "coffre.vault.v1.KeyService/ApplyMasterKey": "CONNECT_CREDENTIAL_VAULT";
+    SEAL_VAULT = "coffre.vault.v1.KeyService/SealVault": "CV_SETTING";
+    UNSEAL_VAULT = "coffre.vault.v1.KeyService/UnsealVault": "UNLOCK_CREDENTIAL_VAULT";
+    START_ROTATION = "coffre.vault.v1.KeyService/StartRotation": "CV_SETTING";
+    GET_ROTATION = "coffre.vault.v1.KeyService/GetRotation": "AUDIT_UNSET_ACTIVITY_TYPE";
+    REPLACE_RECOVERY_KEY = "coffre.vault.v1.KeyService/ReplaceRecoveryKey": "CV_SETTING";
+    LIST_KEY_SLOTS = "coffre.vault.v1.KeyService/ListKeySlots": "AUDIT_UNSET_ACTIVITY_TYPE";
+    DRILL_KEY = "coffre.vault.v1.KeyService/DrillKey": "CV_SETTING";
     LIST_ENTRIES = "coffre.audit.v1.AuditService/ListEntries": "AUDIT_UNSET_ACTIVITY_TYPE";
     GET_ENTRY = "coffre.audit.v1.AuditService/GetEntry": "AUDIT_UNSET_ACTIVITY_TYPE";
     STREAM_ENTRIES = "coffre.audit.v1.AuditService/StreamEntries": "AUDIT_UNSET_ACTIVITY_TYPE", beside "audit.checkpoint.read" | "audit.entry.proved";

@@ -1,17 +1,14 @@
 //! What interrupted operations leave behind is settled by itself: servers that were killed wait here until nothing is left over.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-use diesel::sql_types::BigInt;
-use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl as _, SqliteConnection};
 
 use crate::api::Protocol;
 use crate::case::{Case, block_on};
 use crate::model::Query;
-use crate::server::{Engine, Server};
+use crate::server::Server;
+use crate::tables::ids;
 
 /// An operation that was interrupted is settled after a minute, at the next of the rounds that housekeeping makes.
 const SETTLED_WITHIN: Duration = Duration::from_secs(100);
@@ -51,15 +48,16 @@ pub fn finish() {
 /// What is under way or half done, in words.
 fn left_over(server: &Server) -> Vec<String> {
     let mut left = Vec::new();
-    let reservations = ids(server, "locker", "SELECT credential_id AS id FROM reservations");
+    let reservations = ids(&server.home, "locker", "SELECT credential_id AS id FROM reservations");
     if !reservations.is_empty() {
         left.push(format!("reserved places for credentials {reservations:?}"));
     }
-    let lockers = ids(server, "locker", "SELECT id FROM lockers WHERE deleting_at IS NOT NULL AND deleted_at IS NULL");
+    let lockers =
+        ids(&server.home, "locker", "SELECT id FROM lockers WHERE deleting_at IS NOT NULL AND deleted_at IS NULL");
     if !lockers.is_empty() {
         left.push(format!("lockers under deletion {lockers:?}"));
     }
-    let deleting = ids(server, "auth", "SELECT subject_id AS id FROM deletions");
+    let deleting = ids(&server.home, "auth", "SELECT subject_id AS id FROM deletions");
     if !deleting.is_empty() {
         left.push(format!("users or roles under deletion {deleting:?}"));
     }
@@ -76,39 +74,11 @@ fn left_over(server: &Server) -> Vec<String> {
     }
     // Somebody who is there can be given something.
     for service in ["vault", "locker"] {
-        let held = ids(server, service, "SELECT user_id AS id FROM departed_users WHERE held");
+        let held = ids(&server.home, service, "SELECT user_id AS id FROM departed_users WHERE held");
         let held: Vec<&i64> = held.intersection(&users).collect();
         if !held.is_empty() {
             left.push(format!("{service} holds users who stay {held:?}"));
         }
     }
     left
-}
-
-#[derive(QueryableByName)]
-struct Row {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-}
-
-/// Ids out of the database of a service.
-fn ids(server: &Server, service: &str, query: &str) -> BTreeSet<i64> {
-    let rows: Vec<Row> = match server.home.engine {
-        Engine::Postgres => {
-            let url = server.home.database().expect("a server on PostgreSQL has a URL");
-            let mut connection = PgConnection::establish(url).expect("PostgreSQL answers");
-            let path = format!("SET search_path TO coffre_{service}");
-            diesel::sql_query(path).execute(&mut connection).expect("the schema is there");
-            diesel::sql_query(query).load(&mut connection)
-        }
-        Engine::Sqlite => {
-            let file = server.home.folder.join("data").join(format!("{service}.db"));
-            assert!(Path::exists(&file), "no file {}", file.display());
-            let mut connection =
-                SqliteConnection::establish(&format!("file:{}?mode=ro", file.display())).expect("SQLite answers");
-            diesel::sql_query(query).load(&mut connection)
-        }
-    }
-    .unwrap_or_else(|error| panic!("{service}: {query}: {error}"));
-    rows.into_iter().map(|row| row.id).collect()
 }

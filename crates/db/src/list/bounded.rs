@@ -13,7 +13,7 @@ use diesel::RunQueryDsl as _;
 
 use super::filter::Condition;
 use super::order::Position;
-use super::page::{Plan, Row};
+use super::page::{Place, Plan};
 use super::{Direction, Error, Scope};
 use crate::{Bind, Connection, Engine, Sql, dialect};
 
@@ -123,17 +123,17 @@ fn conjunction(engine: Engine, sql: Sql, scope: Option<&Scope>, conditions: &[&C
 
 /// How far a search has come.
 struct Search {
-    found: Vec<Row>,
+    found: Vec<Place>,
     looked: i64,
     /// The last row that was looked at.
     at: Option<Position>,
     exhausted: bool,
 }
 
-/// The rows of a page.
+/// Where the rows of a page are.
 pub(super) struct Found {
     /// One more than asked for where there are more.
-    pub(super) rows: Vec<Row>,
+    pub(super) places: Vec<Place>,
     /// There is a further row, or nobody knows.
     pub(super) more: bool,
 }
@@ -148,7 +148,7 @@ struct Lookup<'p> {
 }
 
 impl Plan {
-    /// Finds the rows of a page of a bounded list.
+    /// Finds where the rows of a page of a bounded list are.
     pub(super) fn find_bounded(
         &self,
         conn: &mut Connection,
@@ -220,13 +220,13 @@ impl<'p> Lookup<'p> {
         let plan = self.plan;
         let sql = plan.order.columns(self.engine, Sql::new("SELECT ")).push(" FROM ").push(plan.listing.from);
         let sql = self.after(driver.write_served(self.engine, sql.push(" WHERE ")), self.start);
-        let rows = self.limited(plan.order.write(self.engine, sql.push(" ORDER BY "))).load(conn);
-        self.found(rows.map_err(crate::Error::from)?)
+        self.found(conn, plan.order.write(self.engine, sql.push(" ORDER BY ")))
     }
 
-    fn found(&self, rows: Vec<Row>) -> Result<Found, Error> {
-        let more = i64::try_from(rows.len()).unwrap_or(i64::MAX) > self.plan.extent.rows;
-        Ok(Found { rows, more })
+    fn found(&self, conn: &mut Connection, sql: Sql) -> Result<Found, Error> {
+        let places: Vec<Place> = self.limited(sql).load(conn).map_err(crate::Error::from)?;
+        let more = i64::try_from(places.len()).unwrap_or(i64::MAX) > self.plan.extent.rows;
+        Ok(Found { places, more })
     }
 
     fn limited(&self, sql: Sql) -> Sql {
@@ -256,8 +256,7 @@ impl<'p> Lookup<'p> {
         let sql = driver.write_served(self.engine, sql).push(" LIMIT ").bind(rows + 1).push(") AS k CROSS JOIN ");
         let sql = sql.push(plan.listing.from).push(" WHERE ").push(plan.listing.id).push(" = k.looked_at AND ");
         let sql = self.after(driver.write_rest(self.engine, sql), self.start);
-        let rows = self.limited(plan.order.write(self.engine, sql.push(" ORDER BY "))).load(conn);
-        self.found(rows.map_err(crate::Error::from)?)
+        self.found(conn, plan.order.write(self.engine, sql.push(" ORDER BY ")))
     }
 
     /// Looks at the rows of the best index one after the other; `None` where the bound came before the end of the page.
@@ -303,10 +302,10 @@ impl<'p> Lookup<'p> {
 
     fn taken(&self, search: Search) -> Found {
         let skip = usize::try_from(self.plan.extent.skip).unwrap_or(usize::MAX);
-        let rows: Vec<Row> = search.found.into_iter().skip(skip).collect();
+        let places: Vec<Place> = search.found.into_iter().skip(skip).collect();
         let limit = usize::try_from(self.plan.extent.rows).unwrap_or(usize::MAX);
-        let unknown = rows.len() == limit && !search.exhausted;
-        Found { more: rows.len() > limit || unknown, rows }
+        let unknown = places.len() == limit && !search.exhausted;
+        Found { more: places.len() > limit || unknown, places }
     }
 
     /// Goes on until the page is found, the index ends, or so many rows were looked at.
@@ -323,7 +322,7 @@ impl<'p> Lookup<'p> {
                 search.at = Some(Position { values: last.values.clone(), id: last.id });
             }
             let room = wanted - search.found.len();
-            search.found.extend(looked.into_iter().filter_map(|(row, hit)| hit.then_some(row)).take(room));
+            search.found.extend(looked.into_iter().filter_map(|(place, hit)| hit.then_some(place)).take(room));
             step = (step * 2).min(LARGEST_STEP);
         }
         Ok(())
@@ -336,7 +335,7 @@ impl<'p> Lookup<'p> {
         driver: &Driver<'_>,
         position: Option<&Position>,
         rows: i64,
-    ) -> Result<Vec<(Row, bool)>, Error> {
+    ) -> Result<Vec<(Place, bool)>, Error> {
         let plan = self.plan;
         let sql = plan.order.columns(self.engine, Sql::new("SELECT "));
         let sql =
@@ -345,18 +344,18 @@ impl<'p> Lookup<'p> {
         let sql = self.after(driver.write_served(self.engine, sql.push(" WHERE ")), position);
         let sql = plan.order.write(self.engine, sql.push(" ORDER BY ")).push(" LIMIT ").bind(rows);
         let sql = sql.push(") AS k CROSS JOIN ").push(plan.listing.from).push(" WHERE ").push(plan.listing.id);
-        let looked: Vec<Row> = sql.push(" = k.looked_at").load(conn).map_err(crate::Error::from)?;
-        let mut looked: Vec<(Row, bool)> = looked
+        let looked: Vec<Place> = sql.push(" = k.looked_at").load(conn).map_err(crate::Error::from)?;
+        let mut looked: Vec<(Place, bool)> = looked
             .into_iter()
-            .map(|mut row| {
-                let hit = row.values.pop() == Some(Bind::from(1_i64));
-                (row, hit)
+            .map(|mut place| {
+                let hit = place.values.pop() == Some(Bind::from(1_i64));
+                (place, hit)
             })
             .collect();
         // A join keeps no order.
         looked.sort_by(|(one, _), (other, _)| match plan.order.id_direction {
-            Direction::Ascending => place(one).cmp(&place(other)),
-            Direction::Descending => place(other).cmp(&place(one)),
+            Direction::Ascending => along(one).cmp(&along(other)),
+            Direction::Descending => along(other).cmp(&along(one)),
         });
         Ok(looked)
     }
@@ -389,9 +388,9 @@ impl<'p> Lookup<'p> {
 }
 
 /// Where a row stands along the list's own order.
-fn place(row: &Row) -> (i64, i64) {
-    match row.values.first() {
-        Some(Bind::Integer(Some(value))) => (*value, row.id),
-        _ => (i64::MIN, row.id),
+fn along(place: &Place) -> (i64, i64) {
+    match place.values.first() {
+        Some(Bind::Integer(Some(value))) => (*value, place.id),
+        _ => (i64::MIN, place.id),
     }
 }

@@ -1,8 +1,8 @@
 //! Lists: a filter, an order and a page as SQL with binds.
 //!
 //! A service describes each list once, as a [`Listing`] of static [`Field`]s. [`Listing::plan`] checks a [`Query`] against it without a
-//! database; [`Plan::run`] finds the ids of the page within a [`Scope`] (what the caller may see). The service then loads the rows by id,
-//! with [`crate::dialect::in_chunks`].
+//! database; [`Plan::run`] finds the ids of the page within a [`Scope`] (what the caller may see), and the service then loads the rows by id,
+//! with [`crate::dialect::in_chunks`]. [`Plan::load`] reads the rows of a [`Source`] at once: one look at each row instead of two.
 //!
 //! Values are always bound. Comparisons know two outcomes: NULL differs from every value, so `not` means what people expect. NULL orders
 //! before everything else.
@@ -58,6 +58,31 @@ const MAX_VALUE: usize = 1_000;
 
 /// What the caller may see: a condition with its values, written by the service.
 pub type Scope = Sql;
+
+/// Where [`Plan::load`] reads the rows of a list.
+#[derive(Clone, Debug)]
+pub struct Source {
+    columns: Sql,
+    from: Sql,
+    scope: Scope,
+    kept: bool,
+}
+
+impl Source {
+    /// Says what is read of each row; what follows `FROM`, with one row an id, under the names that the [`Listing`]'s fields have; and what
+    /// the caller may see of it.
+    #[must_use]
+    pub fn new(columns: Sql, from: Sql, scope: Scope) -> Self {
+        Self { columns, from, scope, kept: false }
+    }
+
+    /// Keeps the prepared statement with the connection where a query asks as most do (no filter, no order, page size or offset of its
+    /// own). For sources that are always the same text, but for a few ways.
+    #[must_use]
+    pub fn kept(self) -> Self {
+        Self { kept: true, ..self }
+    }
+}
 
 /// Why a list was refused.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -250,9 +275,11 @@ impl Listing {
             "" => None,
             token => Some(tokens.open(token, &binding, &order)?),
         };
+        let filtered = query.filter.is_some() && !matches!(condition, Condition::Always);
         Ok(Plan {
             listing: *self,
-            filtered: query.filter.is_some() && !matches!(condition, Condition::Always),
+            usual: !filtered && query.order_by.is_empty() && query.page_size == 0 && query.skip == 0,
+            filtered,
             condition,
             order,
             start,

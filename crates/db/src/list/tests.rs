@@ -176,3 +176,22 @@ fn long_keys_do_not_make_long_tokens() {
     assert!(token.len() < 4096);
     assert_eq!(tokens().open(&token, &binding, &order), Ok(token::Start::Row(9)));
 }
+
+#[test]
+fn a_kept_statement_is_the_same_for_whoever_asks_as_most_do() {
+    let source = Source::new(Sql::new("r.name"), Sql::new("rows r"), Sql::new("r.id > ").bind(1_i64)).kept();
+    let shape = |query: &Query| LIST.plan(query, &tokens()).unwrap().statement(Engine::Sqlite, &source, None).shape();
+    let usual = "SELECT r.name, r.id AS id FROM rows r WHERE (r.id > ?) ORDER BY r.id ASC LIMIT ";
+    assert_eq!(shape(&Query::default()), format!("{usual}1001"));
+    assert_eq!(shape(&Query { whole: true, ..Query::default() }), format!("{usual}100001"));
+    for other in [
+        Query { page_size: 7, ..Query::default() },
+        Query { skip: 7, ..Query::default() },
+        Query { order_by: vec![SortKey { field: "name".into(), ..SortKey::default() }], ..Query::default() },
+        Query { filter: Some(test("name", Equal, "a")), ..Query::default() },
+    ] {
+        let statement = LIST.plan(&other, &tokens()).unwrap().statement(Engine::Sqlite, &source, None);
+        assert!(!statement.is_cached() && statement.shape().contains("LIMIT ?"), "{}", statement.shape());
+    }
+    assert!(LIST.plan(&Query::default(), &tokens()).unwrap().statement(Engine::Sqlite, &source, None).is_cached());
+}

@@ -1,12 +1,13 @@
 //! Lists that look at so many rows and no more, compared with the same list without a bound.
 
-use coffre_db::list::{Bound, Direction, Error, Index, Listing, Page};
+use coffre_db::list::{Bound, Direction, Error, Index, Listing, Page, Source};
 use coffre_db::{Database, Sql};
 use coffre_proto::query::v1::comparison::Operator;
 use coffre_proto::query::v1::filter::Condition;
 use coffre_proto::query::v1::{Filter, Junction, Query, SortKey, junction, sort_key};
 use coffre_test_support::on_each_engine;
 use coffre_types::Timestamp;
+use diesel::sql_types::BigInt;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -171,6 +172,34 @@ on_each_engine! {
         let free = page(&database, FREE, &by_note(Some(recently)), false).await.unwrap();
         assert_eq!(found.ids, free.ids);
         assert!(all.len() > 20);
+    }
+
+    async fn a_page_of_a_bounded_list_is_loaded_with_its_rows(db: TestDb) {
+        let (database, _) = open(&db);
+        let all = fill(&database, 600).await;
+        let since = Timestamp::from_micros(146 * 1_500_000).to_rfc3339_millis();
+        let by_note = Query {
+            order_by: vec![SortKey { field: "note".into(), direction: 0 }],
+            ..of(test("createTime", Operator::Greater, &since))
+        };
+        // From an index, by a search, and sorted.
+        for query in [of(test("name", Operator::Equal, "bob 7919")), of(test("note", Operator::Substring, "lph")), by_note] {
+            let expected = page(&database, BOUNDED, &query, true).await.unwrap();
+            let plan = BOUNDED.plan(&query, &tokens()).unwrap();
+            let (found, rows) = database
+                .read(move |conn| {
+                    let from = Sql::new("(SELECT a.* FROM things a) t");
+                    let scope = Sql::new("t.state = ").bind(1_i64);
+                    let source = Source::new(Sql::new("t.created_at, t.id"), from, scope).kept();
+                    plan.load::<(BigInt, BigInt), (i64, i64)>(conn, &source)
+                })
+                .await
+                .unwrap();
+            assert!(!found.ids.is_empty());
+            assert_eq!((&found.ids, found.next_page_token.is_empty()), (&expected.ids, expected.next_page_token.is_empty()));
+            let thing = |id: &i64| all.iter().find(|thing| thing.id == *id).map(|thing| (thing.created_at, thing.id));
+            assert_eq!(rows, found.ids.iter().filter_map(thing).collect::<Vec<_>>());
+        }
     }
 
     async fn a_page_that_is_full_at_the_bound_goes_on_from_there(db: TestDb) {

@@ -117,10 +117,14 @@ async fn a_full_disk_is_told_and_recovered_from() {
         })
     };
     let full = "PRAGMA max_page_count = 20";
+    assert!(!database.is_full());
     assert_eq!(grow(full).await, Err(Error::Full));
+    assert!(database.is_full() && database.is_up(), "whoever watches can say what is wrong");
     database.write(|tx| Ok::<_, Error>(tx.conn().batch_execute("PRAGMA max_page_count = 20")?)).await.unwrap();
     assert_eq!(database.append(vec![JournalEntry::new(big())]).await, Err(Error::Full));
+    assert!(database.is_full());
     database.write(|tx| add(tx.conn(), "small")).await.unwrap();
+    assert!(!database.is_full(), "what is committed has found room");
     let (grown, small, appended) =
         tokio::join!(grow(full), database.write(|tx| add(tx.conn(), "other")), database.append(vec![entry("x")]));
     assert_eq!(grown, Err(Error::Full));

@@ -2,13 +2,14 @@
 
 use std::cmp::Ordering;
 
-use coffre_db::dialect::Insert;
-use coffre_db::list::{Direction, Error, Field, Kind, Listing, Page, PageTokens};
-use coffre_db::{Database, Sql};
+use coffre_db::dialect::{self, Insert};
+use coffre_db::list::{Direction, Error, Field, Kind, Listing, Page, PageTokens, Source};
+use coffre_db::{Database, Engine, Sql};
 use coffre_proto::query::v1::filter::Condition;
 use coffre_proto::query::v1::{Comparison, Filter, Junction, Query, SortKey, comparison, junction, sort_key};
 use coffre_test_support::on_each_engine;
 use coffre_types::NameKey;
+use diesel::sql_types::{BigInt, Nullable, Text};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -97,6 +98,13 @@ pub(crate) fn tokens() -> PageTokens {
 async fn page(database: &Database, query: Query) -> Result<Page, Error> {
     let plan = THINGS.plan(&query, &tokens())?;
     database.read(move |conn| plan.run(conn, Sql::new("t.id > ").bind(0_i64))).await
+}
+
+type Say = fn(Engine, Sql, Vec<i64>) -> Sql;
+
+fn pages_of(page_size: i32, by_state: bool) -> Query {
+    let state = SortKey { field: "state".into(), direction: sort_key::Direction::Descending.into() };
+    Query { page_size, order_by: by_state.then_some(state).into_iter().collect(), count: true, ..Query::default() }
 }
 
 pub(crate) fn test(field: &str, operator: comparison::Operator, value: &str) -> Filter {
@@ -353,6 +361,61 @@ on_each_engine! {
         for (operator, expected) in [(comparison::Operator::Equal, 1), (comparison::Operator::NotEqual, 2)] {
             let filter = Some(test("tag", operator, uuid));
             assert_eq!(page(&database, Query { filter, ..Query::default() }).await.unwrap().ids, [expected]);
+        }
+    }
+
+    async fn a_page_is_loaded_with_its_rows(db: TestDb) {
+        let (database, _) = open(&db);
+        let all = fill(&database, 60).await;
+        // As often as it takes for PostgreSQL to keep its plan.
+        for query in [pages_of(0, false), pages_of(7, false), pages_of(7, true), pages_of(0, false)].iter().cycle().take(24) {
+            let (mut ids, mut rows, mut query) = (Vec::new(), Vec::new(), query.clone());
+            loop {
+                let plan = THINGS.plan(&query, &tokens()).unwrap();
+                let (found, loaded) = database
+                    .read(move |conn| {
+                        // Two ways in which a row may be there, each row in one of them.
+                        let from = Sql::new("(SELECT a.* FROM things a WHERE a.state = ").bind(2_i64);
+                        let from = from.push(" UNION ALL SELECT b.* FROM things b WHERE b.state <> ").bind(2_i64).push(") t");
+                        let scope = Sql::new("t.id > ").bind(5_i64);
+                        let source = Source::new(Sql::new("t.name, t.note, t.id"), from, scope).kept();
+                        plan.load::<(Text, Nullable<Text>, BigInt), (String, Option<String>, i64)>(conn, &source)
+                    })
+                    .await
+                    .unwrap();
+                assert_eq!((found.total_size, found.filtered_size), (Some(55), Some(55)));
+                ids.extend(found.ids);
+                rows.extend(loaded);
+                if found.next_page_token.is_empty() {
+                    break;
+                }
+                query.page_token = found.next_page_token;
+            }
+            assert_eq!(ids.len(), 55);
+            let expected: Vec<_> = ids
+                .iter()
+                .map(|id| all.iter().find(|thing| thing.id == *id).unwrap())
+                .map(|thing| (thing.name.clone(), thing.note.clone(), thing.id))
+                .collect();
+            assert_eq!(rows, expected);
+            let listed = page(&database, Query { page_token: String::new(), page_size: 0, ..query }).await.unwrap().ids;
+            assert_eq!(ids, listed.into_iter().filter(|id| *id > 5).collect::<Vec<_>>());
+        }
+    }
+
+    async fn sets_of_ids_are_one_value(db: TestDb) {
+        let (database, _) = open(&db);
+        fill(&database, 20).await;
+        for set in [vec![], vec![3], vec![9, 3, 99, 3, -1], (1..=20).collect::<Vec<i64>>()] {
+            let known: Vec<i64> = (1..=20).filter(|id| set.contains(id)).collect();
+            for say in [dialect::in_ids as Say, dialect::among_ids] {
+                let set = set.clone();
+                let found = database.read(move |conn| {
+                    let sql = Sql::new("SELECT t.id FROM things t WHERE t.id");
+                    dialect::ids(conn, say(dialect::engine(conn), sql, set.clone()).push(" ORDER BY t.id").cached())
+                });
+                assert_eq!(found.await.unwrap(), known);
+            }
         }
     }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use coffre_error::{Reason, Refusal};
 use coffre_proto::audit::v1::audit_service_client::AuditServiceClient;
 use coffre_proto::audit::v1::{Outcome, Source, StreamEntriesRequest, StreamEntriesResponse};
-use coffre_proto::vault::v1::key_service_client::KeyServiceClient;
-use coffre_proto::vault::v1::{GetMasterKeyStatusRequest, GetModeRequest, GetTransportPublicKeyRequest};
+use coffre_proto::auth::v1::api_key_service_client::ApiKeyServiceClient;
+use coffre_proto::auth::v1::{CreateApiKeyRequest, DeleteApiKeyRequest, ListApiKeysRequest};
 use coffre_types::{Permission, TokenKind};
 use tonic::{Code, Request, Status, Streaming};
 use world::{Opened, World};
@@ -21,11 +21,11 @@ fn reason(status: &Status) -> Reason {
 #[tokio::test]
 async fn an_answer_leaves_after_its_record() {
     let world = World::start(&[Permission::ManageSettings]).await;
-    let mut client = KeyServiceClient::new(world.channel());
-    client.get_mode(world.request(GetModeRequest {})).await.unwrap();
+    let mut client = ApiKeyServiceClient::new(world.channel());
+    client.list_api_keys(world.request(ListApiKeysRequest {})).await.unwrap();
     let events = world.events();
     assert_eq!(events.len(), 1);
-    assert_eq!(events[0].method, "coffre.vault.v1.KeyService/GetMode");
+    assert_eq!(events[0].method, "coffre.auth.v1.ApiKeyService/ListApiKeys");
     assert_eq!(events[0].outcome(), Outcome::Successful);
     assert_eq!(events[0].source(), Source::Api);
     assert_eq!(events[0].request_id, "request-1");
@@ -42,15 +42,15 @@ fn receipt(metadata: &tonic::metadata::MetadataMap) -> Option<Vec<u8>> {
 #[tokio::test]
 async fn an_answer_names_its_entry_a_refusal_too() {
     let world = World::start(&[Permission::ManageSettings]).await;
-    let mut client = KeyServiceClient::new(world.channel());
-    let answer = client.get_mode(world.request(GetModeRequest {})).await.unwrap();
+    let mut client = ApiKeyServiceClient::new(world.channel());
+    let answer = client.list_api_keys(world.request(ListApiKeysRequest {})).await.unwrap();
     assert_eq!(receipt(answer.metadata()).as_ref(), Some(&world.events()[0].id));
-    let refused = client.get_master_key_status(world.request(GetMasterKeyStatusRequest {})).await.unwrap_err();
+    let refused = client.delete_api_key(world.request(DeleteApiKeyRequest::default())).await.unwrap_err();
     assert_eq!(receipt(refused.metadata()).as_ref(), Some(&world.events()[1].id));
     world.change_slowly();
-    let mut request = world.request(GetTransportPublicKeyRequest {});
+    let mut request = world.request(CreateApiKeyRequest::default());
     request.metadata_mut().insert("grpc-timeout", "20m".parse().unwrap());
-    let refused = client.get_transport_public_key(request).await.unwrap_err();
+    let refused = client.create_api_key(request).await.unwrap_err();
     let events = world.events();
     assert_eq!((events.len(), receipt(refused.metadata()).as_ref()), (3, Some(&events[2].id)), "{events:?}");
 }
@@ -58,18 +58,18 @@ async fn an_answer_names_its_entry_a_refusal_too() {
 #[tokio::test]
 async fn an_answer_without_an_entry_names_none() {
     let world = World::start(&[Permission::ManageSettings]).await;
-    let mut client = KeyServiceClient::new(world.channel());
+    let mut client = ApiKeyServiceClient::new(world.channel());
     world.break_journal();
-    let refused = client.get_mode(world.request(GetModeRequest {})).await.unwrap_err();
+    let refused = client.list_api_keys(world.request(ListApiKeysRequest {})).await.unwrap_err();
     assert_eq!(receipt(refused.metadata()), None);
     // Beyond the quota of an address, calls without a caller are counted. A minute may turn while they come.
     let world = World::start(&[]).await;
-    let mut client = KeyServiceClient::new(world.channel());
+    let mut client = ApiKeyServiceClient::new(world.channel());
     let mut named = 0;
     for _ in 0..130 {
-        let mut request = Request::new(GetModeRequest {});
+        let mut request = Request::new(ListApiKeysRequest {});
         request.metadata_mut().insert("x-coffre-source", "API".parse().unwrap());
-        let refused = client.get_mode(request).await.unwrap_err();
+        let refused = client.list_api_keys(request).await.unwrap_err();
         if let Some(id) = receipt(refused.metadata()) {
             named += 1;
             assert_eq!(world.events().last().map(|event| &event.id), Some(&id));
@@ -147,14 +147,18 @@ async fn streams_end_before_the_process_stops() {
 async fn no_record_no_answer() {
     let world = World::start(&[Permission::ManageSettings]).await;
     world.break_journal();
-    let refused = KeyServiceClient::new(world.channel()).get_mode(world.request(GetModeRequest {})).await.unwrap_err();
+    let refused = ApiKeyServiceClient::new(world.channel())
+        .list_api_keys(world.request(ListApiKeysRequest {}))
+        .await
+        .unwrap_err();
     assert_eq!(reason(&refused), Reason::AuditUnavailable);
 }
 
 #[tokio::test]
 async fn without_a_token_the_call_is_refused_and_recorded() {
     let world = World::start(&[Permission::ManageSettings]).await;
-    let refused = KeyServiceClient::new(world.channel()).get_mode(Request::new(GetModeRequest {})).await.unwrap_err();
+    let refused =
+        ApiKeyServiceClient::new(world.channel()).list_api_keys(Request::new(ListApiKeysRequest {})).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused)), (Code::Unauthenticated, Reason::AuthTokenRequired));
     assert_eq!(world.events()[0].reason, "AUTH_TOKEN_REQUIRED");
 }
@@ -162,7 +166,10 @@ async fn without_a_token_the_call_is_refused_and_recorded() {
 #[tokio::test]
 async fn a_missing_permission_is_named_and_recorded() {
     let world = World::start(&[Permission::ManageMyCredentials]).await;
-    let refused = KeyServiceClient::new(world.channel()).get_mode(world.request(GetModeRequest {})).await.unwrap_err();
+    let refused = ApiKeyServiceClient::new(world.channel())
+        .list_api_keys(world.request(ListApiKeysRequest {}))
+        .await
+        .unwrap_err();
     assert_eq!((refused.code(), reason(&refused)), (Code::PermissionDenied, Reason::AuthzPermissionRequired));
     assert!(refused.message().contains("View and manage settings"), "{}", refused.message());
     assert_eq!(world.events()[0].outcome(), Outcome::Unsuccessful);
@@ -170,7 +177,7 @@ async fn a_missing_permission_is_named_and_recorded() {
 
 /// How a service answers that has one call, with one door.
 async fn answered(world: &World) -> (usize, Option<(Code, Reason)>) {
-    let answer = KeyServiceClient::new(world.channel()).get_mode(world.request(GetModeRequest {})).await;
+    let answer = ApiKeyServiceClient::new(world.channel()).list_api_keys(world.request(ListApiKeysRequest {})).await;
     (world.asked(), answer.err().map(|status| (status.code(), reason(&status))))
 }
 
@@ -208,8 +215,8 @@ async fn rule_1_7_a_recent_sign_in_is_one_with_a_password_a_moment_ago() {
 #[tokio::test]
 async fn a_panic_becomes_an_error_id_and_a_record() {
     let world = World::start(&[Permission::ManageSettings]).await;
-    let refused = KeyServiceClient::new(world.channel())
-        .get_master_key_status(world.request(GetMasterKeyStatusRequest {}))
+    let refused = ApiKeyServiceClient::new(world.channel())
+        .delete_api_key(world.request(DeleteApiKeyRequest::default()))
         .await
         .unwrap_err();
     assert_eq!((refused.code(), reason(&refused)), (Code::Internal, Reason::Internal));
@@ -220,9 +227,9 @@ async fn a_panic_becomes_an_error_id_and_a_record() {
 #[tokio::test]
 async fn a_call_ends_at_its_deadline() {
     let world = World::start(&[Permission::ManageSettings]).await;
-    let mut request = world.request(GetTransportPublicKeyRequest {});
+    let mut request = world.request(CreateApiKeyRequest::default());
     request.metadata_mut().insert("grpc-timeout", "20m".parse().unwrap());
-    let refused = KeyServiceClient::new(world.channel()).get_transport_public_key(request).await.unwrap_err();
+    let refused = ApiKeyServiceClient::new(world.channel()).create_api_key(request).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused)), (Code::DeadlineExceeded, Reason::RequestTimeout));
     assert_eq!(world.events()[0].reason, "REQUEST_TIMEOUT");
 }
@@ -230,14 +237,20 @@ async fn a_call_ends_at_its_deadline() {
 #[tokio::test]
 async fn an_rpc_without_a_row_is_denied() {
     let world = World::without_rows().await;
-    let refused = KeyServiceClient::new(world.channel()).get_mode(world.request(GetModeRequest {})).await.unwrap_err();
+    let refused = ApiKeyServiceClient::new(world.channel())
+        .list_api_keys(world.request(ListApiKeysRequest {}))
+        .await
+        .unwrap_err();
     assert_eq!(refused.code(), Code::Unimplemented);
 }
 
 #[tokio::test]
 async fn load_beyond_the_limit_is_shed() {
     let world = World::with_room_for(0).await;
-    let refused = KeyServiceClient::new(world.channel()).get_mode(world.request(GetModeRequest {})).await.unwrap_err();
+    let refused = ApiKeyServiceClient::new(world.channel())
+        .list_api_keys(world.request(ListApiKeysRequest {}))
+        .await
+        .unwrap_err();
     assert_eq!((refused.code(), reason(&refused)), (Code::Unavailable, Reason::RequestOverloaded));
     assert!(world.events().is_empty(), "shedding costs no record");
 }
@@ -245,10 +258,10 @@ async fn load_beyond_the_limit_is_shed() {
 #[tokio::test]
 async fn a_call_that_nobody_waits_for_is_recorded_all_the_same() {
     let world = World::start(&[Permission::ManageSettings]).await;
-    let mut client = KeyServiceClient::new(world.channel());
-    let mut request = world.request(GetTransportPublicKeyRequest {});
+    let mut client = ApiKeyServiceClient::new(world.channel());
+    let mut request = world.request(CreateApiKeyRequest::default());
     request.metadata_mut().insert("grpc-timeout", "50m".parse().unwrap());
-    let hung_up = tokio::time::timeout(Duration::from_millis(5), client.get_transport_public_key(request)).await;
+    let hung_up = tokio::time::timeout(Duration::from_millis(5), client.create_api_key(request)).await;
     assert!(hung_up.is_err(), "the client hung up before the answer");
     while world.events().is_empty() {
         tokio::task::yield_now().await;
@@ -260,9 +273,9 @@ async fn a_call_that_nobody_waits_for_is_recorded_all_the_same() {
 async fn a_change_that_outlives_its_deadline_has_one_story() {
     let world = World::start(&[Permission::ManageSettings]).await;
     world.change_slowly();
-    let mut request = world.request(GetTransportPublicKeyRequest {});
+    let mut request = world.request(CreateApiKeyRequest::default());
     request.metadata_mut().insert("grpc-timeout", "20m".parse().unwrap());
-    let refused = KeyServiceClient::new(world.channel()).get_transport_public_key(request).await.unwrap_err();
+    let refused = ApiKeyServiceClient::new(world.channel()).create_api_key(request).await.unwrap_err();
     assert_eq!(reason(&refused), Reason::RequestTimeout);
     let events = world.events();
     assert_eq!(events.len(), 1, "{events:?}");
@@ -274,7 +287,8 @@ async fn a_change_that_outlives_its_deadline_has_one_story() {
 #[tokio::test]
 async fn metrics_come_before_the_limit_and_the_limit_before_the_caller() {
     let world = World::with_room_for(0).await;
-    let refused = KeyServiceClient::new(world.channel()).get_mode(Request::new(GetModeRequest {})).await.unwrap_err();
+    let refused =
+        ApiKeyServiceClient::new(world.channel()).list_api_keys(Request::new(ListApiKeysRequest {})).await.unwrap_err();
     assert_eq!(reason(&refused), Reason::RequestOverloaded, "nobody looked for a token");
     assert_eq!(world.counted("Unavailable"), 1, "what is shed is counted");
 }
@@ -283,9 +297,9 @@ async fn metrics_come_before_the_limit_and_the_limit_before_the_caller() {
 async fn the_audit_comes_before_the_deadline_and_the_deadline_before_the_caller() {
     let world = World::start(&[Permission::ManageSettings]).await;
     world.forget_callers();
-    let mut request = world.request(GetModeRequest {});
+    let mut request = world.request(ListApiKeysRequest {});
     request.metadata_mut().insert("grpc-timeout", "30m".parse().unwrap());
-    let refused = KeyServiceClient::new(world.channel()).get_mode(request).await.unwrap_err();
+    let refused = ApiKeyServiceClient::new(world.channel()).list_api_keys(request).await.unwrap_err();
     assert_eq!(reason(&refused), Reason::RequestTimeout, "whoever looks for the caller is bounded, too");
     assert_eq!(world.events()[0].reason, "REQUEST_TIMEOUT");
 }
@@ -298,7 +312,7 @@ async fn the_caller_comes_before_access_and_access_before_the_message() {
     for (world, token) in [(&forbidden, false), (&forbidden, true), (&allowed, true)] {
         let (metadata, ..) = if token { world.request(()) } else { Request::new(()) }.into_parts();
         let unreadable = b"\0\0\0\0\x02\xff\xff";
-        reasons.push(world.raw("/coffre.vault.v1.KeyService/GetMode", metadata, unreadable).await);
+        reasons.push(world.raw("/coffre.auth.v1.ApiKeyService/ListApiKeys", metadata, unreadable).await);
     }
     assert_eq!(reasons[..2], [Reason::AuthTokenRequired, Reason::AuthzPermissionRequired]);
     assert!(

@@ -23,13 +23,10 @@ use coffre_proto::auth::internal::v1::{
     LookUpUserResponse, ResolveCallerRequest, ResolveCallerResponse, SigningKey, Snapshot, TokenKind as ToldKind,
     WatchChangesRequest, WatchChangesResponse, watch_changes_response,
 };
-use coffre_proto::vault::v1::key_service_server::{KeyService, KeyServiceServer};
-use coffre_proto::vault::v1::{
-    ApplyMasterKeyRequest, ApplyMasterKeyResponse, DrillKeyRequest, DrillKeyResponse, GetMasterKeyStatusRequest,
-    GetMasterKeyStatusResponse, GetModeRequest, GetModeResponse, GetRotationRequest, GetRotationResponse,
-    GetTransportPublicKeyRequest, GetTransportPublicKeyResponse, ListKeySlotsRequest, ListKeySlotsResponse,
-    ReplaceRecoveryKeyRequest, ReplaceRecoveryKeyResponse, SealVaultRequest, SealVaultResponse, SetModeRequest,
-    SetModeResponse, StartRotationRequest, StartRotationResponse, UnsealVaultRequest, UnsealVaultResponse,
+use coffre_proto::auth::v1::api_key_service_server::{ApiKeyService, ApiKeyServiceServer};
+use coffre_proto::auth::v1::{
+    CreateApiKeyRequest, CreateApiKeyResponse, DeleteApiKeyRequest, DeleteApiKeyResponse, ListApiKeysRequest,
+    ListApiKeysResponse,
 };
 use coffre_rpc::{
     Access, Admission, CallContext, Guard, Layered, Limits, Rpc, RpcMetrics, Served, ServiceParts, StreamLimits,
@@ -53,17 +50,17 @@ const SETTINGS: Access = Access::Permission(Permission::ManageSettings);
 
 static RPCS: [Rpc; 4] = [
     row("/coffre.audit.v1.AuditService/StreamEntries", SETTINGS, "audit.entry.streamed"),
-    row("/coffre.vault.v1.KeyService/GetMode", SETTINGS, "vault.mode.read"),
-    row("/coffre.vault.v1.KeyService/GetMasterKeyStatus", SETTINGS, "vault.status.read"),
-    row("/coffre.vault.v1.KeyService/GetTransportPublicKey", SETTINGS, "vault.transport_key.read"),
+    row("/coffre.auth.v1.ApiKeyService/ListApiKeys", SETTINGS, "api_key.listed"),
+    row("/coffre.auth.v1.ApiKeyService/DeleteApiKey", SETTINGS, "api_key.deleted"),
+    row("/coffre.auth.v1.ApiKeyService/CreateApiKey", SETTINGS, "api_key.created"),
 ];
 
-static OF_A_SESSION: [Rpc; 1] = [row("/coffre.vault.v1.KeyService/GetMode", Access::Session, "vault.mode.read")];
+static OF_A_SESSION: [Rpc; 1] = [row("/coffre.auth.v1.ApiKeyService/ListApiKeys", Access::Session, "api_key.listed")];
 
 static RECENT: [Rpc; 1] = [row(
-    "/coffre.vault.v1.KeyService/GetMode",
+    "/coffre.auth.v1.ApiKeyService/ListApiKeys",
     Access::RecentPermission(Permission::ManageSettings),
-    "vault.mode.read",
+    "api_key.listed",
 )];
 
 /// How the session behind the token was opened.
@@ -119,14 +116,14 @@ impl World {
         let clock = Arc::new(SystemClock);
         let folder = tempfile::tempdir().unwrap();
         let site = Arc::new(Site {
-            service: "vault",
+            service: "auth",
             host_name: "host".into(),
             environment_name: "test".into(),
             clock: clock.clone(),
         });
         let outbox = Outbox::new(site, &SecretBytes::new(vec![7; 32]));
         let kept = Kept::default();
-        let options = Options::new(DatabaseUrl::sqlite(folder.path()), "vault");
+        let options = Options::new(DatabaseUrl::sqlite(folder.path()), "auth");
         let database = Database::open(options, || Box::new(kept.clone())).unwrap();
         outbox.attach(database.clone());
 
@@ -171,8 +168,8 @@ impl World {
         let (streams, stopping) = (Streams::new(limits_of_streams), CancellationToken::new());
         let may_follow = Arc::new(AtomicBool::new(true));
         let parts = ServiceParts {
-            name: "vault",
-            public: Routes::new(KeyServiceServer::new(Keys { database: database.clone(), slow: kept.slow.clone() }))
+            name: "auth",
+            public: Routes::new(ApiKeyServiceServer::new(Keys { database: database.clone(), slow: kept.slow.clone() }))
                 .add_service(AuditServiceServer::new(Numbers { streams, may_follow: may_follow.clone() })),
             internal: Routes::default(),
             rpcs,
@@ -283,22 +280,19 @@ struct Keys {
 }
 
 #[tonic::async_trait]
-impl KeyService for Keys {
-    async fn get_mode(&self, _: Request<GetModeRequest>) -> Result<Response<GetModeResponse>, Status> {
-        Ok(Response::new(GetModeResponse::default()))
+impl ApiKeyService for Keys {
+    async fn list_api_keys(&self, _: Request<ListApiKeysRequest>) -> Result<Response<ListApiKeysResponse>, Status> {
+        Ok(Response::new(ListApiKeysResponse::default()))
     }
 
-    async fn get_master_key_status(
-        &self,
-        _: Request<GetMasterKeyStatusRequest>,
-    ) -> Result<Response<GetMasterKeyStatusResponse>, Status> {
+    async fn delete_api_key(&self, _: Request<DeleteApiKeyRequest>) -> Result<Response<DeleteApiKeyResponse>, Status> {
         panic!("planted");
     }
 
-    async fn get_transport_public_key(
+    async fn create_api_key(
         &self,
-        request: Request<GetTransportPublicKeyRequest>,
-    ) -> Result<Response<GetTransportPublicKeyResponse>, Status> {
+        request: Request<CreateApiKeyRequest>,
+    ) -> Result<Response<CreateApiKeyResponse>, Status> {
         if self.slow.load(Ordering::SeqCst) {
             let call = CallContext::of(&request)?;
             let changed: Result<(), Error> = audited_write(&self.database, call.record(), |_| {
@@ -309,51 +303,6 @@ impl KeyService for Keys {
             drop(changed);
         }
         std::future::pending().await
-    }
-
-    async fn set_mode(&self, _: Request<SetModeRequest>) -> Result<Response<SetModeResponse>, Status> {
-        Err(Status::unimplemented("not asked here"))
-    }
-
-    async fn apply_master_key(
-        &self,
-        _: Request<ApplyMasterKeyRequest>,
-    ) -> Result<Response<ApplyMasterKeyResponse>, Status> {
-        Err(Status::unimplemented("not asked here"))
-    }
-
-    async fn seal_vault(&self, _: Request<SealVaultRequest>) -> Result<Response<SealVaultResponse>, Status> {
-        Err(Status::unimplemented("not asked here"))
-    }
-
-    async fn unseal_vault(&self, _: Request<UnsealVaultRequest>) -> Result<Response<UnsealVaultResponse>, Status> {
-        Err(Status::unimplemented("not asked here"))
-    }
-
-    async fn start_rotation(
-        &self,
-        _: Request<StartRotationRequest>,
-    ) -> Result<Response<StartRotationResponse>, Status> {
-        Err(Status::unimplemented("not asked here"))
-    }
-
-    async fn get_rotation(&self, _: Request<GetRotationRequest>) -> Result<Response<GetRotationResponse>, Status> {
-        Err(Status::unimplemented("not asked here"))
-    }
-
-    async fn replace_recovery_key(
-        &self,
-        _: Request<ReplaceRecoveryKeyRequest>,
-    ) -> Result<Response<ReplaceRecoveryKeyResponse>, Status> {
-        Err(Status::unimplemented("not asked here"))
-    }
-
-    async fn list_key_slots(&self, _: Request<ListKeySlotsRequest>) -> Result<Response<ListKeySlotsResponse>, Status> {
-        Err(Status::unimplemented("not asked here"))
-    }
-
-    async fn drill_key(&self, _: Request<DrillKeyRequest>) -> Result<Response<DrillKeyResponse>, Status> {
-        Err(Status::unimplemented("not asked here"))
     }
 }
 

@@ -16,7 +16,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::{Authentication, convert, error};
-use crate::domain::password;
+use crate::domain::password::{self, PasswordChange};
 
 #[tonic::async_trait]
 impl AuthenticationService for Authentication {
@@ -85,10 +85,11 @@ impl AuthenticationService for Authentication {
         request: Request<ChangePasswordRequest>,
     ) -> Result<Response<ChangePasswordResponse>, Status> {
         let call = CallContext::of(&request)?;
-        let ChangePasswordRequest { old_password, new_password } = request.into_inner();
-        let (old, new) = (bounded("old_password", old_password)?, SecretText::new(new_password));
+        let ChangePasswordRequest { old_password, new_password, revoke_other_access } = request.into_inner();
+        let old = bounded("old_password", old_password)?;
+        let change = PasswordChange { old, new: SecretText::new(new_password), revoke_other_access };
         self.0
-            .change_password(call.caller()?, &old, &new, call.client_address(), call.record())
+            .change_password(call.caller()?, &change, call.client_address(), call.record())
             .await
             .map_err(error::of_password)?;
         Ok(Response::new(ChangePasswordResponse {}))

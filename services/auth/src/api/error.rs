@@ -17,22 +17,7 @@ use crate::domain::ports::Keeper;
 const SOON: Duration = Duration::from_secs(1);
 
 pub(crate) fn store(error: StoreError) -> Refusal {
-    match error {
-        StoreError::Retryable => {
-            Refusal::new(Reason::StoreConflict, "others changed the same things at the same time; repeat the call")
-        }
-        StoreError::Unavailable => {
-            Refusal::new(Reason::StoreUnavailable, "the database does not answer; repeat the call").retry_after(SOON)
-        }
-        StoreError::Full => {
-            Refusal::new(Reason::StoreUnavailable, "the database has no room left; whoever runs it must make some")
-                .retry_after(Duration::from_secs(30))
-        }
-        StoreError::Bug(text) => Refusal::internal(&text),
-        StoreError::NotFound => Refusal::internal("a row that must be there is not"),
-        StoreError::Unique(constraint) => Refusal::internal(&format!("a key is taken: {constraint:?}")),
-        StoreError::ForeignKey(constraint) => Refusal::internal(&format!("a reference does not hold: {constraint:?}")),
-    }
+    coffre_rpc::store_refused(error, "the database of auth")
 }
 
 fn fault(fault: Fault) -> Refusal {
@@ -226,6 +211,11 @@ pub(crate) fn of_user(error: UserError) -> Refusal {
             "another user has this name (case and Unicode form do not tell names apart); choose another",
         )
         .violation("username", "is taken"),
+        UserError::NameIsPassword => Refusal::new(
+            Reason::AuthPasswordWeak,
+            "the new name is the password of the user, and a password must not be the user name; choose another name, or change the password first",
+        )
+        .violation("username", "is the password of the user"),
         UserError::VersionConflict { current } => Refusal::new(
             Reason::UserVersionConflict,
             format!("the user was changed in the meantime and has version {current} now; read it again and repeat the change"),
@@ -401,6 +391,7 @@ mod tests {
             (of_user(UserError::Weak(WeakPassword::Guessable { why: "x" })), Reason::AuthPasswordWeak, None),
             (of_user(UserError::NotFound), Reason::UserNotFound, None),
             (of_user(UserError::NameTaken), Reason::UserNameTaken, None),
+            (of_user(UserError::NameIsPassword), Reason::AuthPasswordWeak, None),
             (of_user(UserError::VersionConflict { current: 3 }), Reason::UserVersionConflict, None),
             (of_user(UserError::PreconditionFailed), Reason::RequestPreconditionFailed, None),
             (of_user(UserError::LastAdministrator), Reason::UserLastAdministrator, None),
@@ -450,9 +441,9 @@ mod tests {
                 None,
             ),
             (of_denied(Denied(Permission::ManageUsers)), Reason::AuthzPermissionRequired, None),
-            (store(StoreError::Retryable), Reason::StoreConflict, None),
+            (store(StoreError::Retryable), Reason::StoreConflict, soon),
             (store(StoreError::Unavailable), Reason::StoreUnavailable, soon),
-            (store(StoreError::Full), Reason::StoreUnavailable, Some(Duration::from_secs(30))),
+            (store(StoreError::Full), Reason::StoreUnavailable, soon),
             (store(StoreError::NotFound), Reason::Internal, None),
             (of_list(ListError::TooLarge), Reason::ListTooLarge, None),
             (of_list(ListError::TokenInvalid), Reason::ListTokenInvalid, None),

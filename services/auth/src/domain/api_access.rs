@@ -41,6 +41,10 @@ pub(crate) struct ApiAccess {
     pub(crate) operator: Option<UserId>,
     pub(crate) disabled: bool,
     pub(crate) epoch: i64,
+    /// Raised whenever what was confirmed for it is void.
+    pub(crate) confirmation_epoch: i64,
+    /// Raised whenever all that its operator has confirmed is void.
+    pub(crate) operator_epoch: i64,
     pub(crate) version: Version,
     pub(crate) created_by: i64,
     pub(crate) created_at: Timestamp,
@@ -60,6 +64,26 @@ impl ApiAccess {
     pub(crate) fn named(&self) -> String {
         format!("{} ({})", self.id, self.client_id)
     }
+
+    /// Returns to what a confirmation of its operator is bound; `None`: it has none.
+    pub(crate) fn binding(&self) -> Option<Binding> {
+        self.operator.map(|operator| Binding {
+            access: self.id,
+            operator,
+            access_epoch: self.confirmation_epoch,
+            operator_epoch: self.operator_epoch,
+        })
+    }
+}
+
+/// To what a confirmation is bound beside the secret. One that was taken back stays void wherever its bytes are put: one of the two epochs was
+/// raised then.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Binding {
+    pub(crate) access: ApiAccessId,
+    pub(crate) operator: UserId,
+    pub(crate) access_epoch: i64,
+    pub(crate) operator_epoch: i64,
 }
 
 /// A secret of an API access, as it is stored.

@@ -58,7 +58,7 @@ impl Auth {
                 Ok(api_accesses::reserve_id(tx.conn())?)
             })
             .await?;
-        let made = self.made_secret(id, secret, None, address).await?;
+        let made = self.made_secret((id, new.client_id.as_str()), secret, None, address).await?;
         let (hash, kind, recorded) = (made.hash, made.kind, record.clone());
         let access = audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();

@@ -216,6 +216,7 @@ pub(crate) fn end_other_ways_in(
     record: &CallRecord,
 ) -> Result<(), coffre_db::Error> {
     let keys = api_keys::revoke_all(conn, user, now)?;
+    record.detail("apiKeys", keys.len().to_string());
     if !keys.is_empty() {
         let names: Vec<String> = keys.iter().map(NamedKey::text).collect();
         record.change("apiKeys", Some(names.join(", ")), None);
@@ -226,6 +227,7 @@ pub(crate) fn end_other_ways_in(
         let found = api_accesses::find(conn, access, now)?;
         names.push(found.map_or_else(|| access.to_string(), |access| access.named()));
     }
+    record.detail("confirmations", names.len().to_string());
     if !names.is_empty() {
         record.change("confirmations", Some(names.join(", ")), None);
     }

@@ -2,7 +2,7 @@
 //!
 //! The time of an answer depends on what was sent and on nothing that is stored: a secret of the form that we generate is compared by its
 //! keyed hash, whatever the client is and whether it exists; any other costs one Argon2id, against what is stored or against what nothing
-//! matches. Failures count like those of a sign-in, in places of their own (`super::throttle`).
+//! matches. Failures count like those of a sign-in, in places of their own for either form (`super::throttle`).
 //!
 //! What came by HTTP Basic can be read in two ways. RFC 6749 section 2.3.1 wants id and secret encoded like a form, and many a client sends
 //! them as they are; both count.
@@ -13,12 +13,14 @@ use coffre_secret::SecretText;
 use coffre_types::{ApiAccessId, ApiSecretId, NameKey, Timestamp};
 use percent_encoding::percent_decode_str;
 
-use super::api_access::ApiAccess;
+use super::api_access::{ApiAccess, ApiSecret};
+use super::confirmations::is_confirmed;
 use super::error::Fault;
 use super::oauth_error::OAuthError;
 use super::secret_text::ClientSecretText;
 use super::throttle::{self, AddressKey, BucketKey, Counted, Shown, address_key};
 use super::{Auth, ClientAddress};
+use crate::secrets::ConfirmationMacs;
 use crate::store::api_accesses;
 
 /// What a client shows.
@@ -58,7 +60,7 @@ fn decode(text: &str) -> Option<String> {
 /// A client that has shown its secret.
 #[derive(Clone)]
 pub(crate) struct Client {
-    /// As it was when the secret was looked at.
+    /// As it was when the call began. Whoever makes something of it looks again ([`Self::again`]).
     pub(crate) access: ApiAccess,
     /// The secret that it showed.
     pub(crate) secret: ApiSecretId,
@@ -72,6 +74,12 @@ impl Client {
             let lives = !access.disabled && access.epoch == self.access.epoch;
             lives && access.secrets.iter().any(|secret| secret.id == self.secret)
         }))
+    }
+
+    /// Returns the secret that it showed, where the operator of the access, as it was read, has confirmed it.
+    pub(super) fn confirmed<'a>(&self, macs: &ConfirmationMacs, access: &'a ApiAccess) -> Option<&'a ApiSecret> {
+        let shown = access.secrets.iter().find(|secret| secret.id == self.secret);
+        shown.filter(|secret| is_confirmed(macs, access, secret))
     }
 }
 
@@ -107,12 +115,10 @@ impl Auth {
     ) -> Result<Client, OAuthError> {
         let (address, mut failed) = (address_key(address), Vec::new());
         let readings = shown.readings();
-        self.name_the_client(&readings, record).await?;
+        let found = self.find_and_name(&readings, record).await?;
         let _trying = self.crowd.enter(address).map_err(|_| OAuthError::Overloaded)?;
-        for reading in readings {
-            let keys =
-                throttle::keys(&self.secrets, Shown::ClientSecret(&reading.id), address, self.config.throttle.slots);
-            let compared = match self.compared(&reading, keys, address).await {
+        for (reading, access) in readings.iter().zip(found) {
+            let compared = match self.compared(reading, access, address).await {
                 Ok(compared) => compared,
                 Err(refused) => {
                     self.count_readings(failed).await?;
@@ -136,24 +142,20 @@ impl Auth {
         Err(OAuthError::ClientInvalid)
     }
 
-    /// Says in the record which client tries, whatever comes of it. What nobody is called is not written down: people paste secrets into the
-    /// wrong field.
-    async fn name_the_client(&self, readings: &[Reading], record: &CallRecord) -> Result<(), Fault> {
+    /// Reads who each reading names, and says it in the record, whatever comes of it. What nobody is called is not written down: people paste
+    /// secrets into the wrong field.
+    async fn find_and_name(&self, readings: &[Reading], record: &CallRecord) -> Result<Vec<Option<ApiAccess>>, Fault> {
         let (ids, now): (Vec<NameKey>, _) = (readings.iter().map(|reading| reading.id.clone()).collect(), self.now());
-        let known = self
-            .database
-            .read(move |conn| {
-                let mut known = Vec::with_capacity(ids.len());
-                for id in &ids {
-                    known.extend(api_accesses::of_client(conn, id, now)?);
-                }
-                Ok::<_, Fault>(known)
-            })
-            .await?;
-        for access in known {
+        let find = move |conn: &mut Connection| {
+            ids.iter()
+                .map(|id| api_accesses::of_client(conn, id, now).map_err(Fault::from))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let found = self.database.read(find).await?;
+        for access in found.iter().flatten() {
             record.detail("client", access.named());
         }
-        Ok(())
+        Ok(found)
     }
 
     /// Counts readings of which none was right.
@@ -195,47 +197,37 @@ impl Auth {
     async fn compared(
         &self,
         Reading { id, secrets }: &Reading,
-        keys: [BucketKey; 3],
+        access: Option<ApiAccess>,
         address: AddressKey,
     ) -> Result<Compared, OAuthError> {
+        // Nobody may choose what begins like a generated one, so what reads as one in either way is one.
+        let generated = secrets.iter().find_map(|secret| ClientSecretText::parse(secret.expose()));
+        let shown = if generated.is_some() { Shown::GeneratedSecret(id) } else { Shown::ChosenSecret(id) };
+        let rules = self.config.throttle;
+        let keys = throttle::keys(&self.secrets, shown, address, rules.slots);
         let failed_before = self.hold_back(keys).await?.failed;
-        let generated: Vec<Option<ClientSecretText>> =
-            secrets.iter().map(|secret| ClientSecretText::parse(secret.expose())).collect();
-        let (key, now, rules) = (id.clone(), self.now(), self.config.throttle);
-        if generated.iter().all(Option::is_some) {
-            let access = self.database.read(move |conn| api_accesses::of_client(conn, &key, now)).await?;
-            let matched = generated.iter().flatten().find_map(|secret| self.generated_match(access.as_ref(), secret));
+        if let Some(secret) = generated {
+            let matched = self.generated_match(access.as_ref(), &secret);
             return Ok(Compared { keys, failed_before, access, matched, counted: None });
         }
         let mut first_turn = Some(self.turn(address).await?);
-        let (begun, access) = self
-            .database
-            .write(move |tx| {
-                let begun = throttle::begin(tx.conn(), &rules, &keys, now)?;
-                Ok::<_, coffre_db::Error>((begun, api_accesses::of_client(tx.conn(), &key, now)?))
-            })
-            .await?;
+        let now = self.now();
+        let begun = self.database.write(move |tx| throttle::begin(tx.conn(), &rules, &keys, now)).await?;
         let counted = Some(begun.map_err(|retry_after| OAuthError::Throttled { retry_after })?);
+        // The id 0 is nobody's, as with passwords.
+        let owner = access.as_ref().map_or(ApiAccessId::from_trusted(0), |access| access.id);
+        let known = access.as_ref().map_or(&[][..], |access| &access.secrets);
+        let hashes: Vec<&str> = known.iter().map(|secret| secret.hash.as_str()).collect();
         let mut matched = None;
-        for (secret, generated) in secrets.iter().zip(&generated) {
-            let found = match generated {
-                Some(secret) => self.generated_match(access.as_ref(), secret),
-                None => {
-                    let turn = match first_turn.take() {
-                        Some(turn) => turn,
-                        None => self.turn(address).await?,
-                    };
-                    // The id 0 is nobody's, as with passwords.
-                    let id = access.as_ref().map_or(ApiAccessId::from_trusted(0), |access| access.id);
-                    let keyed = self.secrets.keyed_client_secret(id, secret.expose().as_bytes());
-                    let known = access.as_ref().map_or(&[][..], |access| &access.secrets);
-                    let hashes: Vec<&str> = known.iter().map(|secret| secret.hash.as_str()).collect();
-                    let place = self.hasher.verify_any(&keyed, &hashes, turn).await.map_err(Fault::from)?;
-                    place.and_then(|place| known.get(place)).map(|secret| secret.id)
-                }
+        for secret in secrets {
+            let turn = match first_turn.take() {
+                Some(turn) => turn,
+                None => self.turn(address).await?,
             };
-            if found.is_some() {
-                matched = found;
+            let keyed = self.secrets.keyed_client_secret(owner, secret.expose().as_bytes());
+            let place = self.hasher.verify_any(&keyed, &hashes, turn).await.map_err(Fault::from)?;
+            matched = place.and_then(|place| known.get(place)).map(|secret| secret.id);
+            if matched.is_some() {
                 break;
             }
         }

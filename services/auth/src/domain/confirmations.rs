@@ -8,13 +8,14 @@
 //!                    └───────────────────────────────────────────── before the newest: as it was until its grace ends
 //! ```
 //!
-//! A confirmation is a MAC over access, operator and the hash of the secret: copied to another row it counts for nothing there.
+//! A confirmation is a MAC over access, operator, the hash of the secret, and two numbers that are raised whenever it is void: one of the access,
+//! one of the operator. Copied to another row, or put back where it was taken away, it counts for nothing.
 
 use std::sync::Arc;
 
 use coffre_audit_client::{CallRecord, audited_write};
 use coffre_db::Connection;
-use coffre_secret::{SecretText, equal};
+use coffre_secret::SecretText;
 use coffre_types::{ApiAccessId, Timestamp, UserId};
 
 use super::api_access::{ApiAccess, ApiSecret, Read, Rotation, WantedSecret};
@@ -22,8 +23,10 @@ use super::api_accesses::{check_version, named, store};
 use super::api_policy::{Concern, Confirm, ManageApiAccesses};
 use super::oauth_error::ApiAccessError;
 use super::secret_text::ClientSecretText;
+use super::strength::Known;
 use super::throttle::address_key;
 use super::{Auth, ClientAddress};
+use crate::secrets::ConfirmationMacs;
 use crate::store::changes::{self, Subject};
 use crate::store::{api_accesses, api_secrets, sessions};
 
@@ -51,11 +54,16 @@ pub(super) fn unbind(
     Ok(())
 }
 
+/// Says whether the operator of an API access confirmed a secret of it.
+pub(super) fn is_confirmed(macs: &ConfirmationMacs, access: &ApiAccess, secret: &ApiSecret) -> bool {
+    access.binding().zip(secret.confirmation.as_deref()).is_some_and(|(to, mac)| macs.confirms(to, &secret.hash, mac))
+}
+
 impl Auth {
-    /// Makes a secret of an API access, beside the one that it has.
+    /// Makes a secret of an API access, beside the one that it has. One that somebody chose is judged like a password.
     pub(super) async fn made_secret(
         &self,
-        access: ApiAccessId,
+        (access, client_id): (ApiAccessId, &str),
         wanted: WantedSecret,
         earlier: Option<&str>,
         address: ClientAddress,
@@ -68,17 +76,12 @@ impl Auth {
             }
             WantedSecret::Chosen(text) => {
                 let turn = self.gate.turn(address_key(address)).await.map_err(|_| ApiAccessError::Overloaded)?;
+                self.refuse_guessable::<ApiAccessError>(&text, Known::of([client_id])).await?;
                 let keyed = self.secrets.keyed_client_secret(access, text.expose().as_bytes());
                 let hash = self.hasher.hash_beside(keyed, earlier, Some(turn)).await?;
                 Ok(MadeSecret { text, hash, kind: "chosen" })
             }
         }
-    }
-
-    /// Says whether an operator confirmed a secret of an API access.
-    pub(super) fn is_confirmed(&self, access: ApiAccessId, operator: UserId, secret: &ApiSecret) -> bool {
-        let expected = self.secrets.confirmation(access, operator, &secret.hash);
-        secret.confirmation.as_deref().is_some_and(|stored| equal(stored, &expected))
     }
 
     /// Gives an API access a new secret. The one before it goes on for a grace period, with what its operator said of it; those before that
@@ -98,7 +101,7 @@ impl Auth {
         named(record, &before);
         check_version(None, &if_match, &before)?;
         let earlier = before.newest().map(|secret| secret.hash.as_str());
-        let made = self.made_secret(id, wanted, earlier, address).await?;
+        let made = self.made_secret((id, &before.client_id), wanted, earlier, address).await?;
         let (hash, kind, recorded) = (made.hash, made.kind, record.clone());
         let access = audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
@@ -143,10 +146,11 @@ impl Auth {
             return Err(ApiAccessError::NotBindable);
         }
         let secret = seen.newest().ok_or(ApiAccessError::NotFound)?;
-        if self.is_confirmed(id, operator, secret) {
+        let macs = self.secrets.confirmation_macs().clone();
+        if is_confirmed(&macs, &seen, secret) {
             return Ok(seen);
         }
-        let (secret, mac) = (secret.id, self.secrets.confirmation(id, operator, &secret.hash));
+        let secret = secret.id;
         let recorded = record.clone();
         audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
@@ -157,12 +161,12 @@ impl Auth {
             }
             let access = api_accesses::find(conn, id, now)?.filter(|access| access.operator == Some(operator));
             let access = access.ok_or(ApiAccessError::NotFound)?;
+            let binding = access.binding().ok_or(ApiAccessError::NotFound)?;
             // He confirms what he has seen, and not what took its place meanwhile.
             check_version(read.version, &read.if_match, &access)?;
-            if !access.client_credentials_grant || access.newest().is_none_or(|newest| newest.id != secret) {
-                return Err(ApiAccessError::VersionConflict { current: access.version.get() });
-            }
-            api_secrets::confirm(conn, secret, &mac, now)?;
+            let newest = access.newest().filter(|newest| access.client_credentials_grant && newest.id == secret);
+            let newest = newest.ok_or(ApiAccessError::VersionConflict { current: access.version.get() })?;
+            api_secrets::confirm(conn, secret, &macs.mac(binding, &newest.hash), now)?;
             store(conn, &access, operator, now)?;
             recorded.change("confirmation", None, Some("given".to_owned()));
             api_accesses::find(conn, id, now)?.ok_or(ApiAccessError::NotFound)

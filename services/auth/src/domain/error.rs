@@ -164,6 +164,8 @@ pub(crate) enum UserError {
     NotFound,
     #[error("the name is taken")]
     NameTaken,
+    #[error("the new name is the password")]
+    NameIsPassword,
     #[error("another version is current")]
     VersionConflict { current: i64 },
     #[error("If-Match does not hold")]

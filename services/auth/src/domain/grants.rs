@@ -17,7 +17,7 @@ use super::oauth_error::OAuthError;
 use super::secret_text::RefreshTokenText;
 use super::session::{NewSession, Origin};
 use super::{Auth, ClientAddress};
-use crate::store::{operators, sessions, users};
+use crate::store::{operators, sessions};
 
 /// A user as the token endpoint sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -75,21 +75,19 @@ impl Auth {
         let matched = attempt.matched.as_ref().map_or(UserId::from_trusted(0), |user| user.id);
         let found = self.database.read(move |conn| operators::find(conn, matched)).await?;
         let cause = found.as_ref().map_or(Some(attempt.cause), |operator| operator.refused);
-        let Some(operator) = found.filter(|_| cause.is_none()) else {
+        let (Some(user), Some(operator)) = (&attempt.matched, found.filter(|_| cause.is_none())) else {
             record.detail("cause", cause.unwrap_or_default());
             self.count_failure(attempt.counted).await?;
             return Err(OAuthError::GrantInvalid);
         };
-        let (counted, rules, now) = (attempt.counted, self.config.throttle, self.now());
+        let proven = self.proven(name, user, &attempt, password).await?;
+        let (rules, now) = (self.config.throttle, self.now());
         let session = SessionId::new(Uuid::new_v4());
         let recorded = record.clone();
         let pair = audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
-            counted.settle(conn, &rules, true, now)?;
-            // As with a sign-in: a password that was changed or reset while it was hashed has another epoch.
-            let current = users::for_sign_in(conn, &name)?;
-            if current.is_none_or(|user| user.id != operator.id || user.epoch != operator.epoch) {
+            if !proven.holds(conn, &rules, now)? {
                 return Err(OAuthError::GrantInvalid);
             }
             let access = client.again(conn, now)?.ok_or(OAuthError::ClientInvalid)?;
@@ -124,26 +122,26 @@ impl Auth {
             OAuthError::GrantInvalid
         };
         let operator = client.access.operator.ok_or_else(|| refused("no operator"))?;
-        let secret = client.access.secrets.iter().find(|secret| secret.id == client.secret);
-        let secret = secret.filter(|secret| self.is_confirmed(client.access.id, operator, secret));
-        let secret = secret.ok_or_else(|| refused("not confirmed"))?;
+        let macs = self.secrets.confirmation_macs().clone();
+        if client.confirmed(&macs, &client.access).is_none() {
+            return Err(refused("not confirmed"));
+        }
         let found = self.database.read(move |conn| operators::find(conn, operator)).await?;
         let found = found.ok_or_else(|| refused("unknown operator"))?;
         if let Some(cause) = found.refused {
             record.actor(found.id, found.username, None);
             return Err(refused(cause));
         }
-        let (confirmation, hash) = (secret.confirmation.clone(), secret.hash.clone());
         let session = SessionId::new(Uuid::new_v4());
         let recorded = record.clone();
         let pair = audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
             let access = client.again(conn, now)?.ok_or(OAuthError::ClientInvalid)?;
-            let shown = access.secrets.iter().find(|secret| secret.id == client.secret);
-            let stands = shown.filter(|secret| secret.confirmation == confirmation && secret.hash == hash);
             let operator = operators::find(conn, operator)?.filter(|operator| operator.refused.is_none());
-            let (Some(secret), Some(operator)) = (stands, operator) else { return Err(OAuthError::GrantInvalid) };
+            let (Some(secret), Some(operator)) = (client.confirmed(&macs, &access), operator) else {
+                return Err(OAuthError::GrantInvalid);
+            };
             if !access.client_credentials_grant || access.operator != Some(operator.id) {
                 return Err(OAuthError::GrantInvalid);
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::error::{Denied, Fault, Invalid, from_faults};
+use super::error::{Denied, Fault, Invalid, WeakPassword, from_faults};
 use super::sign_in::AttemptError;
 
 /// Why no token is issued, ended or explained.
@@ -56,6 +56,21 @@ from_faults!(OAuthError, ApiAccessError);
 impl From<Invalid> for ApiAccessError {
     fn from(invalid: Invalid) -> Self {
         Self::Invalid(invalid)
+    }
+}
+
+impl From<WeakPassword> for ApiAccessError {
+    fn from(weak: WeakPassword) -> Self {
+        let what = match weak {
+            WeakPassword::Guessable { why } => {
+                format!("is easy to guess: {why}; leave it out and one is generated, or choose one at random")
+            }
+            other @ (WeakPassword::TooShort { .. }
+            | WeakPassword::TooLong { .. }
+            | WeakPassword::IsTheName
+            | WeakPassword::Unchanged) => other.to_string(),
+        };
+        Self::Invalid(Invalid::new("client_secret", what))
     }
 }
 

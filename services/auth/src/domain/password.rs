@@ -6,6 +6,7 @@ use coffre_audit_client::{CallRecord, audited_write};
 use coffre_secret::SecretText;
 use coffre_types::{Caller, NameKey, UserId};
 
+use super::api_keys::end_other_ways_in;
 use super::error::{PasswordError, WeakPassword};
 use super::sign_in::Attempt;
 use super::strength::Known;
@@ -31,16 +32,24 @@ pub(crate) fn check(password: &SecretText, username: &str, least: usize) -> Resu
     Ok(())
 }
 
+/// How somebody changes the own password.
+pub(crate) struct PasswordChange {
+    pub(crate) old: SecretText,
+    pub(crate) new: SecretText,
+    /// Also end every other way in: API keys, and what was confirmed for API accesses.
+    pub(crate) revoke_other_access: bool,
+}
+
 impl Auth {
     /// Changes the caller's own password. The other sessions of the caller end; this one goes on.
     pub(crate) async fn change_password(
         &self,
         caller: &Caller,
-        old: &SecretText,
-        new: &SecretText,
+        change: &PasswordChange,
         address: ClientAddress,
         record: &Arc<CallRecord>,
     ) -> Result<(), PasswordError> {
+        let PasswordChange { old, new, revoke_other_access } = change;
         if !caller.signed_in_within(self.config.recent_sign_in, self.now()) {
             return Err(PasswordError::SignInTooOld);
         }
@@ -67,7 +76,7 @@ impl Auth {
         let keyed = self.secrets.keyed_password(user.id, new.expose().as_bytes());
         let hash = self.hasher.hash(keyed, Some(turn)).await?;
         let (session, now, seen_epoch) = (caller.session_id, self.now(), user.epoch);
-        let rules = self.config.throttle;
+        let (rules, revoke) = (self.config.throttle, *revoke_other_access);
         let recorded = record.clone();
         audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
@@ -89,6 +98,9 @@ impl Auth {
             users::set_password(conn, user.id, &hash, false)?;
             changes::record(conn, Subject::User(user.id), now)?;
             recorded.change("password", None, Some("changed".to_owned()));
+            if revoke {
+                end_other_ways_in(conn, user.id, now, &recorded)?;
+            }
             Ok::<_, PasswordError>(())
         })
         .await?;

@@ -6,6 +6,9 @@ use coffre_types::{
     ApiAccessId, ApiKeyId, ApiSecretId, PermissionSet, RoleId, SessionId, Timestamp, TokenKind, UserId,
 };
 
+use super::api_access::Binding;
+use crate::secrets::ConfirmationMacs;
+
 /// A session about to be opened.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewSession {
@@ -46,8 +49,16 @@ impl Origin {
     }
 }
 
+/// The confirmation on which a session stands, as it is stored.
+#[derive(Clone)]
+pub(crate) struct StandsOn {
+    pub(crate) binding: Binding,
+    pub(crate) secret_hash: String,
+    pub(crate) confirmation: Vec<u8>,
+}
+
 /// What stands behind a token, as of `sequence`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Standing {
     pub(crate) sequence: i64,
     pub(crate) session_id: SessionId,
@@ -67,6 +78,8 @@ pub(crate) struct Standing {
     pub(crate) client_id: Option<String>,
     /// The number of the newest refresh token, and when it was issued.
     pub(crate) refresh: Option<Refresh>,
+    /// An operator's confirmation, where nothing else opened it.
+    pub(crate) stands_on: Option<StandsOn>,
 }
 
 /// Where the refresh tokens of a session stand.
@@ -81,6 +94,11 @@ pub(crate) struct Refresh {
 }
 
 impl Standing {
+    /// Says whether the confirmation on which the session stands is one; most stand on none.
+    pub(crate) fn is_confirmed(&self, macs: &ConfirmationMacs) -> bool {
+        self.stands_on.as_ref().is_none_or(|on| macs.confirms(on.binding, &on.secret_hash, &on.confirmation))
+    }
+
     /// Says whether the session takes a token of this user and epoch.
     pub(crate) fn takes(&self, user: UserId, epoch: i64) -> bool {
         self.user_id == user && (self.first_epoch..=self.epoch).contains(&epoch)

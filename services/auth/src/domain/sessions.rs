@@ -74,7 +74,10 @@ impl Auth {
     ) -> Result<Standing, SessionError> {
         let now = self.now();
         let standing = self.database.read(move |conn| sessions::standing(conn, session, Some(&kid), now)).await?;
-        standing.filter(|standing| standing.takes(user, epoch)).ok_or(SessionError::TokenInvalid)
+        let macs = self.secrets.confirmation_macs();
+        standing
+            .filter(|standing| standing.takes(user, epoch) && standing.is_confirmed(macs))
+            .ok_or(SessionError::TokenInvalid)
     }
 
     async fn standing_of(&self, token: &str) -> Result<(VerifiedToken, Standing), SessionError> {

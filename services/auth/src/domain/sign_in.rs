@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use coffre_audit_client::{CallRecord, audited_write};
 use coffre_authn::token::Identity;
+use coffre_db::Connection;
 use coffre_secret::SecretText;
 use coffre_types::{NameKey, SessionId, Timestamp, TokenKind, UserId};
 use uuid::Uuid;
@@ -14,6 +15,8 @@ use super::session::{NewSession, Origin};
 use super::throttle::{self, BucketKey, Counted, Outlook, Shown};
 use super::user::{SignInRow, User};
 use super::{Auth, ClientAddress};
+use crate::config::Throttle;
+use crate::hashing::HashFault;
 use crate::store::{sessions, users};
 
 /// A password that was checked.
@@ -26,6 +29,36 @@ pub(crate) struct Attempt {
     outdated: bool,
     /// Why nothing matched, for the audit alone.
     pub(super) cause: &'static str,
+}
+
+/// A password that was right, on its way into the transaction that opens a session with it.
+pub(super) struct Proven {
+    user: UserId,
+    epoch: i64,
+    name: NameKey,
+    counted: Counted,
+    /// Under the parameters of today, where the stored hash was made with others.
+    rehashed: Option<String>,
+}
+
+impl Proven {
+    /// Settles the attempt and renews an outdated hash. `false`: the password is not the user's any more, or opens nothing.
+    pub(super) fn holds(
+        &self,
+        conn: &mut Connection,
+        rules: &Throttle,
+        now: Timestamp,
+    ) -> Result<bool, coffre_db::Error> {
+        self.counted.settle(conn, rules, true, now)?;
+        // Hash and epoch were read together before the hash was computed: a password that was changed or reset since, or a user that was
+        // disabled, has another epoch and ends this attempt.
+        let current = users::for_sign_in(conn, &self.name)?;
+        let unchanged = current.is_some_and(|user| user.id == self.user && user.epoch == self.epoch && !user.disabled);
+        if let Some(hash) = self.rehashed.as_deref().filter(|_| unchanged) {
+            users::renew_hash(conn, self.user, hash)?;
+        }
+        Ok(unchanged)
+    }
 }
 
 /// Why a password was not checked.
@@ -55,17 +88,12 @@ impl Auth {
         let name = NameKey::of(username);
         self.name_the_actor(&name, record).await?;
         let attempt = self.attempt(&name, address, password).await?;
-        let Attempt { matched: Some(user), counted, outdated, .. } = attempt else {
+        let Some(user) = &attempt.matched else {
             record.detail("cause", attempt.cause);
             self.count_failure(attempt.counted).await?;
             return Err(SignInError::Failed);
         };
-        let rehashed = match outdated {
-            true => {
-                Some(self.hasher.hash(self.secrets.keyed_password(user.id, password.expose().as_bytes()), None).await?)
-            }
-            false => None,
-        };
+        let (user, proven) = (user.clone(), self.proven(name, user, &attempt, password).await?);
         let now = self.now();
         let session = NewSession {
             session_id: SessionId::new(Uuid::new_v4()),
@@ -81,18 +109,8 @@ impl Auth {
         let user = audited_write(&self.database, record, move |tx| {
             recorded.clear_changes();
             let conn = tx.conn();
-            counted.settle(conn, &rules, true, now)?;
-            // Hash and epoch were read together before the hash was computed: a password that was changed or reset since, or a user
-            // that was disabled, has another epoch and ends this sign-in.
-            let current = users::for_sign_in(conn, &name)?;
-            let unchanged = current
-                .is_some_and(|current| current.id == user.id && current.epoch == user.epoch && !current.disabled);
-            if !unchanged {
+            if !proven.holds(conn, &rules, now)? {
                 return Err(SignInError::Failed);
-            }
-            if let Some(hash) = &rehashed {
-                let required = users::find(conn, user.id)?.is_some_and(|user| user.password_change_required);
-                users::set_password(conn, user.id, hash, required)?;
             }
             sessions::insert(conn, &session)?;
             let found = users::find(conn, user.id)?.ok_or(SignInError::Failed)?;
@@ -167,6 +185,24 @@ impl Auth {
         };
         let matched = user.filter(|user| verdict.matches && !user.disabled);
         Ok(Attempt { matched, counted, outdated: verdict.outdated, cause })
+    }
+
+    /// Takes a password that was right on, with a new hash where the stored one is outdated.
+    pub(super) async fn proven(
+        &self,
+        name: NameKey,
+        user: &SignInRow,
+        attempt: &Attempt,
+        password: &SecretText,
+    ) -> Result<Proven, HashFault> {
+        let rehashed = match attempt.outdated {
+            true => {
+                let keyed = self.secrets.keyed_password(user.id, password.expose().as_bytes());
+                Some(self.hasher.hash(keyed, None).await?)
+            }
+            false => None,
+        };
+        Ok(Proven { user: user.id, epoch: user.epoch, name, counted: attempt.counted, rehashed })
     }
 
     /// Settles an attempt that failed.

@@ -13,8 +13,8 @@
 //!
 //! Account-wide and address-wide there are only delays: nobody can lock another out. Blocks are per account *and* address.
 //!
-//! What is shown counts in a place of its own ([`Shown`]), so that failures of a key or of a client never stand in a password's way; the
-//! address is counted once for all. A secret that was generated cannot be guessed, so nothing is counted before it is compared, and its
+//! What is shown counts in a place of its own ([`Shown`]), so that failures of a key or of a client never stand in a password's way, nor those of
+//! a generated client secret in a chosen one's; the address is counted once for all. A secret that was generated cannot be guessed, so nothing is counted before it is compared, and its
 //! failure alone afterwards ([`count_failure`]).
 //!
 //! There is a fixed number of places of each kind, and everybody's name leads to one of them. Each place carries a tag, 64 bits more of the
@@ -75,8 +75,10 @@ pub(crate) enum Shown<'a> {
     Password(&'a NameKey),
     /// An API key of a user.
     ApiKey(&'a NameKey),
-    /// The secret of an API access, by its client id.
-    ClientSecret(&'a NameKey),
+    /// A secret of an API access that somebody chose, by its client id.
+    ChosenSecret(&'a NameKey),
+    /// A secret of an API access of the form that is generated here, by its client id.
+    GeneratedSecret(&'a NameKey),
 }
 
 impl<'a> Shown<'a> {
@@ -85,7 +87,8 @@ impl<'a> Shown<'a> {
         let (kinds, name) = match self {
             Self::Password(name) => ([2, 3], name),
             Self::ApiKey(name) => ([4, 5], name),
-            Self::ClientSecret(name) => ([6, 7], name),
+            Self::ChosenSecret(name) => ([6, 7], name),
+            Self::GeneratedSecret(name) => ([8, 9], name),
         };
         (kinds, name.as_str().as_bytes())
     }
@@ -397,11 +400,32 @@ mod tests {
     fn rule_2_2_what_is_shown_counts_apart_and_the_address_once() {
         let secrets = secrets();
         let (name, address) = (NameKey::of("ada"), address_key(None));
-        let shown = [Shown::Password(&name), Shown::ApiKey(&name), Shown::ClientSecret(&name)];
-        let [password, key, client] = shown.map(|shown| keys(&secrets, shown, address, u32::MAX));
-        for (one, other) in [(password, key), (key, client), (password, client)] {
-            assert!(one[0] != other[0] && one[1] == other[1] && one[2] != other[2]);
+        let all = shown(&name).map(|shown| keys(&secrets, shown, address, u32::MAX));
+        for (place, one) in all.iter().enumerate() {
+            for other in all.iter().skip(place + 1) {
+                assert!(one[0] != other[0] && one[1] == other[1] && one[2] != other[2]);
+            }
         }
+    }
+
+    #[test]
+    fn rule_2_2_a_block_of_one_kind_of_secret_blocks_no_other() {
+        let (secrets, rules) = (secrets(), Throttle::default());
+        let (name, address) = (NameKey::of("ada"), address_key(None));
+        let places = shown(&name).map(|shown| keys(&secrets, shown, address, rules.slots));
+        for failing in 0..places.len() {
+            let mut table = Table::default();
+            for _ in 0..rules.block_after {
+                table.fail(&places[failing], &rules);
+            }
+            let blocked = places.map(|keys| table.refusal(&keys, &rules).is_some());
+            assert_eq!(blocked, std::array::from_fn(|place| place == failing));
+        }
+    }
+
+    /// Everything that can be shown for a name.
+    fn shown(name: &NameKey) -> [Shown<'_>; 4] {
+        [Shown::Password(name), Shown::ApiKey(name), Shown::ChosenSecret(name), Shown::GeneratedSecret(name)]
     }
 
     fn secrets() -> Secrets {
@@ -440,7 +464,7 @@ mod tests {
         let rules = Throttle { slots: 256, ..Throttle::default() };
         let (here, there) = (address_key(Some([192, 0, 2, 1].into())), address_key(Some([192, 0, 2, 2].into())));
         let of_client =
-            |name: &str, address| keys(&secrets, Shown::ClientSecret(&NameKey::of(name)), address, rules.slots);
+            |name: &str, address| keys(&secrets, Shown::GeneratedSecret(&NameKey::of(name)), address, rules.slots);
         let blocked = of_client("failed before", there);
         for _ in 0..rules.block_after {
             table.fail(&blocked, &rules);
@@ -453,7 +477,7 @@ mod tests {
         assert_eq!(table.refusal(&blocked, &rules), Some(rules.first_block), "not lifted");
         for number in 0..1000 {
             let name = NameKey::of(&format!("somebody else {number}"));
-            for shown in [Shown::Password(&name), Shown::ApiKey(&name), Shown::ClientSecret(&name)] {
+            for shown in shown(&name) {
                 for address in [here, there] {
                     assert_eq!(table.refusal(&keys(&secrets, shown, address, rules.slots), &rules), None);
                 }

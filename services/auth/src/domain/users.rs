@@ -253,8 +253,8 @@ impl Auth {
         Ok(outcome)
     }
 
-    /// What needs time before the transaction of a change: locker's answer about roles, the hash of a password. What would be refused there
-    /// is refused before.
+    /// What needs time before the transaction of a change: locker's answer about roles, the hash of a password, whether a new name is the
+    /// password. What would be refused there is refused before.
     async fn prepared(
         &self,
         permit: ManageUsers<'_>,
@@ -263,7 +263,7 @@ impl Auth {
         address: ClientAddress,
         record: &CallRecord,
     ) -> Result<(Idle, Option<String>), UserError> {
-        if patch.roles.is_none() && patch.password.is_none() {
+        if patch.roles.is_none() && patch.password.is_none() && patch.username.is_none() {
             return Ok((Idle::default(), None));
         }
         let before = self.user(permit, id, record).await?;
@@ -276,13 +276,33 @@ impl Auth {
                 Ok((giver, in_question))
             })
             .await?;
-        let Some(new) = &patch.password else { return Ok((idle, None)) };
         let (after, _) = patched(&before, patch, None);
+        let Some(new) = &patch.password else {
+            self.refuse_its_password(&before, &after.username, address).await?;
+            return Ok((idle, None));
+        };
         password::check(new, &after.username, self.config.password_min_length)?;
         let turn = self.gate.turn(address_key(address)).await.map_err(|_| UserError::Overloaded)?;
         self.refuse_guessable::<UserError>(new, Known::of_user(&after)).await?;
         let hash = self.hasher.hash(self.secrets.keyed_password(id, new.expose().as_bytes()), Some(turn)).await?;
         Ok((idle, Some(hash)))
+    }
+
+    /// Refuses to call a user what its password is. The name is tried as it is written: every further spelling would cost a hash. Whoever may
+    /// rename a user may as well reset its password, so this tells nobody what he could not choose himself.
+    async fn refuse_its_password(&self, user: &User, name: &str, address: ClientAddress) -> Result<(), UserError> {
+        let old = NameKey::of(&user.username);
+        if NameKey::of(name) == old {
+            return Ok(());
+        }
+        let stored = self.database.read(move |conn| users::for_sign_in(conn, &old).map_err(UserError::from)).await?;
+        let turn = self.gate.turn(address_key(address)).await.map_err(|_| UserError::Overloaded)?;
+        let keyed = self.secrets.keyed_password(user.id, name.as_bytes());
+        let hash = stored.and_then(|user| user.password_hash);
+        match self.hasher.verify(keyed, hash.as_deref(), Some(turn)).await?.matches {
+            true => Err(UserError::NameIsPassword),
+            false => Ok(()),
+        }
     }
 }
 

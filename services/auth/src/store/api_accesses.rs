@@ -35,6 +35,10 @@ struct Row {
     #[diesel(sql_type = BigInt)]
     epoch: i64,
     #[diesel(sql_type = BigInt)]
+    confirmation_epoch: i64,
+    #[diesel(sql_type = BigInt)]
+    operator_epoch: i64,
+    #[diesel(sql_type = BigInt)]
     version: i64,
     #[diesel(sql_type = BigInt)]
     created_by: i64,
@@ -47,8 +51,9 @@ struct Row {
 }
 
 const COLUMNS: &str = "SELECT a.id, a.client_id, a.description, a.access_token_life, a.refresh_token_life, a.password_grant, \
-     a.refresh_grant, a.client_credentials_grant, a.operator_id, a.disabled, a.epoch, a.version, a.created_by, a.created_at, \
-     a.updated_by, a.updated_at FROM api_accesses a WHERE a.deleted_at IS NULL AND a.tenant_id = 1 AND a.";
+     a.refresh_grant, a.client_credentials_grant, a.operator_id, a.disabled, a.epoch, a.confirmation_epoch, \
+     COALESCE(u.confirmation_epoch, 0) AS operator_epoch, a.version, a.created_by, a.created_at, a.updated_by, a.updated_at \
+     FROM api_accesses a LEFT JOIN users u ON u.id = a.operator_id WHERE a.deleted_at IS NULL AND a.tenant_id = 1 AND a.";
 
 fn seconds(life: i64) -> Duration {
     Duration::from_secs(life.unsigned_abs())
@@ -71,6 +76,8 @@ fn access(row: Row) -> ApiAccess {
         operator: row.operator_id.and_then(UserId::new),
         disabled: row.disabled,
         epoch: row.epoch,
+        confirmation_epoch: row.confirmation_epoch,
+        operator_epoch: row.operator_epoch,
         version: Version::from_trusted(row.version),
         created_by: row.created_by,
         created_at: Timestamp::from_micros(row.created_at),

@@ -102,14 +102,17 @@ pub(crate) fn confirm(conn: &mut Connection, secret: ApiSecretId, mac: &[u8], no
     if confirmed == 1 { Ok(()) } else { Err(Error::NotFound) }
 }
 
-/// Voids every confirmation of an API access and ends the sessions that stand on one: giving it anew brings none of them back. Says whether
-/// there was any.
+/// Voids every confirmation of an API access, those that are not there any more too, and ends the sessions that stand on one: giving it anew
+/// brings none of them back. Says whether there was any.
 pub(crate) fn void_confirmations(conn: &mut Connection, access: ApiAccessId, now: Timestamp) -> Result<bool, Error> {
     let voided = Sql::new(
         "UPDATE api_access_secrets SET confirmation = NULL, confirmed_at = NULL WHERE confirmation IS NOT NULL AND access_id = ",
     )
     .bind(access.get())
     .execute(conn)?;
+    Sql::new("UPDATE api_accesses SET confirmation_epoch = confirmation_epoch + 1 WHERE id = ")
+        .bind(access.get())
+        .execute(conn)?;
     Sql::new("UPDATE sessions SET ended_at = ")
         .bind(now.micros())
         .push(" WHERE ended_at IS NULL AND api_access_secret_id IS NOT NULL AND api_access_id = ")
@@ -134,6 +137,9 @@ pub(crate) fn void_confirmations_of(
         .push(" ORDER BY a.id"),
     )?;
     let accesses: Vec<ApiAccessId> = accesses.into_iter().map(ApiAccessId::from_trusted).collect();
+    Sql::new("UPDATE users SET confirmation_epoch = confirmation_epoch + 1 WHERE id = ")
+        .bind(operator.get())
+        .execute(conn)?;
     for access in &accesses {
         void_confirmations(conn, *access, now)?;
     }

@@ -6,11 +6,12 @@ use coffre_db::{Connection, Error, Sql, dialect};
 use coffre_types::{
     ApiAccessId, ApiSecretId, Permission, PermissionSet, RoleId, SessionId, Timestamp, TokenKind, UserId,
 };
-use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Text};
 use diesel::{QueryableByName, RunQueryDsl as _};
 
 use super::roles;
-use crate::domain::session::{NewSession, Origin, Refresh, Standing};
+use crate::domain::api_access::Binding;
+use crate::domain::session::{NewSession, Origin, Refresh, Standing, StandsOn};
 
 #[derive(QueryableByName)]
 struct Row {
@@ -50,8 +51,16 @@ struct Row {
     refreshed_life: Option<i64>,
     #[diesel(sql_type = Bool)]
     access_lives: bool,
-    #[diesel(sql_type = Bool)]
-    confirmed: bool,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    api_access_secret_id: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    access_epoch: Option<i64>,
+    #[diesel(sql_type = BigInt)]
+    operator_epoch: i64,
+    #[diesel(sql_type = Nullable<Text>)]
+    secret_hash: Option<String>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    confirmation: Option<Vec<u8>>,
     #[diesel(sql_type = Bool)]
     by_key: bool,
     #[diesel(sql_type = Bool)]
@@ -63,7 +72,23 @@ impl Row {
     fn lives(&self, now: Timestamp) -> bool {
         let session = self.ended_at.is_none() && self.expires_at > now.micros();
         let user = !self.disabled && self.user_epoch == self.epoch;
-        session && user && self.access_lives && self.confirmed && self.key_lives
+        let confirmed = self.api_access_secret_id.is_none() || self.confirmation.is_some();
+        session && user && self.access_lives && confirmed && self.key_lives
+    }
+
+    /// Returns the confirmation on which the session stands, as it is stored; `None`: it stands on none.
+    fn stands_on(&self) -> Option<StandsOn> {
+        self.api_access_secret_id?;
+        Some(StandsOn {
+            binding: Binding {
+                access: ApiAccessId::from_trusted(self.api_access_id.unwrap_or_default()),
+                operator: UserId::from_trusted(self.user_id),
+                access_epoch: self.access_epoch.unwrap_or_default(),
+                operator_epoch: self.operator_epoch,
+            },
+            secret_hash: self.secret_hash.clone().unwrap_or_default(),
+            confirmation: self.confirmation.clone().unwrap_or_default(),
+        })
     }
 
     /// Returns the permission without which the session counts for nothing, however many its user has otherwise.
@@ -139,7 +164,7 @@ fn kind_number(kind: TokenKind) -> i64 {
     }
 }
 
-/// Returns what stands behind a token now; `None` where its session, its user or its key is unknown, ended or withdrawn. A refresh token has
+/// Returns what stands behind a token now, but for whether a confirmation is genuine ([`Standing::is_confirmed`]); `None` where its session, its user or its key is unknown, ended or withdrawn. A refresh token has
 /// no signing key.
 ///
 /// The number of the last change comes from the same statement as the session and the user, and from before the roles: whatever changes
@@ -155,7 +180,8 @@ pub(crate) fn standing(
          s.kind, s.first_epoch, s.epoch, s.password_time, s.expires_at, s.ended_at, s.api_access_id, s.refresh_generation, s.refreshed_at, s.refreshed_life, \
          a.client_id, \
          (s.api_access_id IS NULL OR (a.deleted_at IS NULL AND NOT a.disabled AND a.epoch = s.api_access_epoch)) AS access_lives, \
-         (s.api_access_secret_id IS NULL OR x.confirmation IS NOT NULL) AS confirmed, \
+         s.api_access_secret_id, a.confirmation_epoch AS access_epoch, u.confirmation_epoch AS operator_epoch, x.hash AS secret_hash, \
+         x.confirmation, \
          s.api_key_id IS NOT NULL AS by_key, \
          (s.api_key_id IS NULL OR k.revoked_at IS NULL) AS key_lives \
          FROM sessions s JOIN users u ON u.id = s.user_id AND u.deleted_at IS NULL JOIN change_counter c ON c.id = 1 \
@@ -181,6 +207,7 @@ pub(crate) fn standing(
         return Ok(None);
     }
     Ok(Some(Standing {
+        stands_on: row.stands_on(),
         sequence: row.sequence,
         session_id: session,
         user_id: UserId::from_trusted(row.user_id),

@@ -259,6 +259,12 @@ pub(crate) fn set_password(conn: &mut Connection, id: UserId, hash: &str, change
     Ok(())
 }
 
+/// Stores another hash of the same password.
+pub(crate) fn renew_hash(conn: &mut Connection, id: UserId, hash: &str) -> Result<(), Error> {
+    Sql::new("UPDATE users SET password_hash = ").bind(hash).push(" WHERE id = ").bind(id.get()).execute(conn)?;
+    Ok(())
+}
+
 /// Raises the epoch and returns the new one.
 pub(crate) fn raise_epoch(conn: &mut Connection, id: UserId) -> Result<i64, Error> {
     dialect::id(

@@ -8,7 +8,7 @@ use coffre_proto::query::v1::{Comparison, Filter, Query, SortKey, comparison};
 use coffre_test_support::{Canary, on_each_engine};
 
 use crate::portal::{Program, access, change, minutes};
-use crate::world::{BASIC_ROLE, World, outcome};
+use crate::world::{BASIC_ROLE, World, outcome, reason};
 
 fn where_equal(field: &str, value: &str) -> Query {
     let comparison =
@@ -65,13 +65,44 @@ on_each_engine! {
             assert_eq!(admin.create_api_access(bad).await.unwrap_err(), Reason::RequestInvalid, "{what}");
         }
         let nobody = CreateApiAccessRequest { operator_id: 999, ..good() };
+        let longest = format!("the heron stands still{}", "~".repeat(234));
         assert_eq!(admin.create_api_access(nobody).await.unwrap_err(), Reason::UserNotFound);
         let most = CreateApiAccessRequest {
-            client_secret: "~".repeat(256), access_token_life: minutes(24 * 60), refresh_token_life: minutes(90 * 24 * 60), ..good()
+            client_secret: longest.clone(), access_token_life: minutes(24 * 60), refresh_token_life: minutes(90 * 24 * 60), ..good()
         };
-        assert_eq!(admin.create_api_access(most).await.unwrap().client_secret, "~".repeat(256));
+        assert_eq!(admin.create_api_access(most).await.unwrap().client_secret, longest);
         let program = Program { id: 1, client_id: String::new(), secret: String::new() };
         assert_eq!(admin.rotate(&program, 31 * 24 * 60).await.unwrap_err(), Reason::RequestInvalid);
+    }
+
+    async fn a_chosen_secret_that_is_easy_to_guess_is_refused_and_says_why(db: TestDb) {
+        let world = World::start(&db).await;
+        let admin = world.admin().await;
+        let program = world.program("Supervision Nord").await;
+        for (guessable, why) in [
+            ("aaaaaaaaaaaaaaaa", "repeats itself"),
+            ("password1234password1234", "easy to guess"),
+            ("1234567890123456", "easy to guess"),
+            ("supervision.nord", "easy to guess"),
+        ] {
+            let new = CreateApiAccessRequest { client_secret: guessable.into(), ..access("Supervision-Nord") };
+            let refused = admin.api_accesses().create_api_access(admin.request(new)).await.unwrap_err();
+            let words = refused.message();
+            assert_eq!(reason(&refused), Reason::RequestInvalid, "{guessable}");
+            assert!(words.contains("client_secret: is easy to guess") && words.contains(why), "{words}");
+            assert!(words.contains("one is generated") && !words.contains(guessable), "{words}");
+            let other = RotateApiAccessSecretRequest { id: program.id, client_secret: guessable.into(), ..Default::default() };
+            assert_eq!(admin.rotate_to(other).await.unwrap_err(), Reason::RequestInvalid, "{guessable}");
+        }
+        assert_eq!(admin.api_access(program.id).await.unwrap().version, 0);
+    }
+
+    async fn the_setting_that_turns_the_estimate_off_turns_it_off_for_chosen_secrets_too(db: TestDb) {
+        let config = coffre_auth::Config { password_strength_check: false, ..crate::world::config() };
+        let world = World::with(&db, config).await;
+        let program = world.program_of(CreateApiAccessRequest { client_secret: "a".repeat(16), ..access("app") }).await;
+        let other = RotateApiAccessSecretRequest { id: program.id, client_secret: "b".repeat(16), ..Default::default() };
+        world.admin().await.rotate_to(other).await.unwrap();
     }
 
     async fn a_change_carries_what_it_changes_and_knows_the_version(db: TestDb) {

@@ -12,6 +12,7 @@ use diesel::RunQueryDsl as _;
 use futures_util::future::join_all;
 use tonic::{Response, Status};
 
+use crate::portal::access;
 use crate::world::{ADMIN_ROLE, As, BASIC_ROLE, ELSEWHERE, PASSWORD, World, eventually, outcome, password_of, reason};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -399,6 +400,33 @@ on_each_engine! {
         ada.create_key("one").await.expect("its name is free again");
     }
 
+    async fn one_s_own_change_ends_every_way_in_where_that_is_asked_for(db: TestDb) {
+        let world = World::start(&db).await;
+        let role = world.admin().await.create_role("both", &[CONNECT, GENERATE]).await.unwrap();
+        let (id, ada) = world.user("ada", &[role.id]).await;
+        let program = world.program_of(CreateApiAccessRequest { operator_id: id, ..access("app") }).await;
+        ada.confirm(program.id).await.unwrap();
+        let token = world.nobody().token_of_its_own(&program).await.unwrap().access_token;
+        let (_, key) = ada.create_key("one").await.unwrap();
+        let by_key = world.by_key("ada", &key).await;
+        ada.change_password_and("wrong", "an entirely new password", true).await.unwrap_err();
+        world.by_key("ada", &key).await;
+        world.events();
+        ada.change_password_and(&password_of("ada"), "an entirely new password", true).await.unwrap();
+        let event = world.last_event();
+        assert_eq!(event.event, "user.password.changed");
+        assert_eq!(event.changes.iter().map(|change| change.field.as_str()).collect::<Vec<_>>(), ["password", "apiKeys", "confirmations"]);
+        assert_eq!(details(&event), [("apiKeys", "1"), ("confirmations", "1")]);
+        world.first.refuses_soon(&by_key.token).await;
+        world.first.refuses_soon(&token).await;
+        assert_eq!(world.nobody().sign_in_with_key("ada", &key).await.unwrap_err(), Reason::AuthSignInFailed);
+        assert_eq!(world.nobody().token_of_its_own(&program).await.unwrap_err(), Reason::OauthGrantInvalid);
+        assert_eq!(ada.keys().await, Ok(Vec::new()), "the current session goes on");
+        ada.confirm(program.id).await.unwrap();
+        ada.change_password("an entirely new password", "a password of my own").await.unwrap();
+        world.nobody().token_of_its_own(&program).await.expect("it lives on where nobody asks");
+    }
+
     async fn no_key_is_made_behind_the_back_of_a_reset(db: TestDb) {
         let world = World::start(&db).await;
         let admin = world.admin().await;
@@ -426,7 +454,7 @@ on_each_engine! {
         for round in 0..3 {
             let name = format!("user{round}");
             let (id, user) = world.user(&name, &[role.id]).await;
-            let bound = CreateApiAccessRequest { operator_id: id, ..crate::portal::access(&format!("app{round}")) };
+            let bound = CreateApiAccessRequest { operator_id: id, ..access(&format!("app{round}")) };
             let program = world.program_of(bound).await;
             let late = far.caller(&user.token);
             late.keys().await.unwrap();

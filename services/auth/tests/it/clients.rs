@@ -75,7 +75,7 @@ on_each_engine! {
     }
 
     async fn secrets_of_every_printable_form_work_in_the_body_and_by_http_basic(db: TestDb) {
-        let world = World::start(&db).await;
+        let world = World::with(&db, coffre_auth::Config { password_strength_check: false, ..crate::world::config() }).await;
         world.user("ada", &[BASIC_ROLE]).await;
         let nobody = world.nobody();
         for (place, secret) in [
@@ -134,6 +134,7 @@ on_each_engine! {
         let generated = world.program("my generated app").await;
         let chosen = world.program_of(CreateApiAccessRequest { client_secret: "a + chosen % secret".into(), ..access("my chosen app") }).await;
         let plain = world.program_of(CreateApiAccessRequest { client_secret: "another + secret % here".into(), ..access("plain") }).await;
+        let wrong = world.program("other").await.secret;
         let encoded = [plain.showing("another+%2B+secret+%25+here"), generated.named("my+generated+app"), chosen.named("my%20chosen%20app").showing("a+%2B+chosen+%25+secret")];
         for _ in 0..8 {
             for program in &encoded {
@@ -141,9 +142,9 @@ on_each_engine! {
             }
             world.clock.advance(Duration::from_secs(31));
         }
-        for program in &encoded {
+        for (program, wrong) in encoded.iter().zip(["not the right secret", &wrong, "not the right secret"]) {
             for _ in 0..5 {
-                let wrong = program.showing("not the right secret");
+                let wrong = program.showing(wrong);
                 assert_eq!(world.nobody().token_by_basic(&wrong, "ada").await.unwrap_err(), Reason::OauthClientInvalid);
             }
             assert_eq!(world.nobody().token_by_basic(program, "ada").await.unwrap_err(), Reason::AuthThrottled);
@@ -162,7 +163,7 @@ on_each_engine! {
 
     async fn rule_2_2_failures_of_a_client_block_it_there_alone_and_nobody_else(db: TestDb) {
         let world = World::start(&db).await;
-        let program = world.program("ada").await;
+        let program = world.program_of(CreateApiAccessRequest { client_secret: format!("{CHOSEN} of ada"), ..access("ada") }).await;
         world.user("ada", &[BASIC_ROLE]).await;
         let nobody = world.nobody();
         for name in ["ada", "ADA", " ada", "Ada ", "ａda"] {
@@ -179,6 +180,23 @@ on_each_engine! {
         nobody.sign_in("ada", &password_of("ada")).await.expect("a client is no user, whatever it is called");
         world.clock.advance(wait + Duration::from_millis(1));
         nobody.token(&program, "ada").await.expect("the block is over");
+    }
+
+    async fn rule_2_2_failures_with_a_generated_and_a_chosen_secret_never_block_each_other(db: TestDb) {
+        let world = World::start(&db).await;
+        let other = world.program("other").await;
+        // A client that went over from a chosen secret to a generated one, which both count for a while.
+        let chosen = world.program_of(CreateApiAccessRequest { client_secret: format!("{CHOSEN} of before"), ..access("app") }).await;
+        let generated = world.admin().await.rotate(&chosen, 10).await.unwrap();
+        let nobody = world.nobody();
+        for (failing, right, blocked) in [(&*other.secret, &chosen, &generated), ("not the right secret", &generated, &chosen)] {
+            for _ in 0..5 {
+                assert_eq!(nobody.introspect(&chosen.showing(failing), "x").await.unwrap_err(), Reason::OauthClientInvalid);
+            }
+            assert_eq!(nobody.introspect(blocked, "x").await.unwrap_err(), Reason::AuthThrottled, "{failing}");
+            nobody.introspect(right, "x").await.unwrap_or_else(|refused| panic!("{failing}: {refused:?}"));
+            world.clock.advance(Duration::from_secs(61));
+        }
     }
 
     async fn rule_2_2_generated_secrets_and_unknown_clients_are_counted_alike(db: TestDb) {
@@ -199,10 +217,10 @@ on_each_engine! {
 
     async fn a_clock_that_is_set_back_blocks_nobody_for_longer_than_the_longest_block(db: TestDb) {
         let world = World::start(&db).await;
-        let program = world.program("app").await;
+        let (program, other) = (world.program("app").await, world.program("other").await);
         let nobody = world.nobody();
         for _ in 0..5 {
-            nobody.introspect(&program.showing("not the right secret"), "x").await.unwrap_err();
+            nobody.introspect(&program.showing(&other.secret), "x").await.unwrap_err();
         }
         world.clock.set_back(Duration::from_secs(365 * 24 * 60 * 60));
         let refused = nobody.try_renew(&program, "x").await.unwrap_err();

@@ -57,6 +57,29 @@ on_each_engine! {
         assert_eq!(admin.create_user_of(request).await.unwrap_err(), Reason::AuthPasswordWeak);
     }
 
+    async fn nobody_is_renamed_to_his_password(db: TestDb) {
+        let world = World::start(&db).await;
+        let admin = world.admin().await;
+        let ada = admin.create_user("ada", &[BASIC_ROLE]).await.unwrap();
+        let rename = |id, name: &str| UpdateUserRequest { id, username: Some(name.into()), ..UpdateUserRequest::default() };
+        for (id, password) in [(ada.id, password_of("ada")), (1, PASSWORD.to_owned())] {
+            let before = world.first.app.hashes();
+            let refused = admin.users().update_user(admin.request(rename(id, &password))).await.unwrap_err();
+            assert_eq!(reason(&refused), Reason::AuthPasswordWeak);
+            assert!(refused.message().contains("choose another name") && !refused.message().contains(&password), "{refused}");
+            assert_eq!(world.first.app.hashes(), before + 1, "one hash");
+        }
+        assert_eq!(admin.user(ada.id).await.unwrap(), ada, "nothing has changed");
+        let before = world.first.app.hashes();
+        admin.update_user(rename(ada.id, "ADA")).await.expect("another spelling of the same name");
+        assert_eq!(world.first.app.hashes(), before, "costs no hash");
+        admin.update_user(rename(ada.id, &password_of("bob"))).await.expect("another's password is a name like any other");
+        let both = UpdateUserRequest { password: Some(NEW.into()), ..rename(ada.id, NEW) };
+        assert_eq!(admin.update_user(both).await.unwrap_err(), Reason::AuthPasswordWeak);
+        let both = UpdateUserRequest { password: Some(NEW.into()), ..rename(ada.id, &password_of("ada")) };
+        admin.update_user(both).await.expect("it is the password no more");
+    }
+
     async fn what_is_easy_to_guess_is_refused_and_says_why(db: TestDb) {
         let world = World::start(&db).await;
         let admin = world.admin().await;

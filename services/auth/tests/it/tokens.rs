@@ -94,6 +94,35 @@ on_each_engine! {
         nobody.introspect(&program, "x").await.expect("the client did nothing wrong");
     }
 
+    async fn an_outdated_hash_is_renewed_by_a_sign_in_and_by_a_program_alike(db: TestDb) {
+        let mut world = World::start(&db).await;
+        let program = world.program("app").await;
+        world.admin().await.create_user("without", &[]).await.unwrap();
+        world.user("ada", &[BASIC_ROLE]).await;
+        world.config.hashing.memory_kib = 128;
+        let newer = world.replica().await;
+        let made_with = async |name: &'static str, memory: u32| {
+            let row = move || coffre_db::Sql::new("SELECT count(*) AS id FROM users WHERE username = ").bind(name)
+                .push(" AND password_hash LIKE ").bind(format!("$argon2id$v=19$m={memory},%"));
+            newer.database.read(move |conn| coffre_db::dialect::id(conn, row())).await.unwrap() == 1
+        };
+        assert!(made_with("ada", 64).await && made_with("without", 64).await);
+        let nobody = newer.caller("");
+        nobody.token(&program, "without").await.unwrap_err();
+        nobody.try_token(asking(&program, "ada", "not the right password")).await.unwrap_err();
+        assert!(made_with("ada", 64).await && made_with("without", 64).await, "what gets nothing renews nothing");
+        for (what, hashes) in [("outdated", 2), ("renewed", 1)] {
+            let before = newer.app.hashes();
+            nobody.token(&program, "ada").await.unwrap();
+            assert_eq!(newer.app.hashes(), before + hashes, "{what}");
+            assert!(made_with("ada", 128).await);
+        }
+        world.sign_in("ada", &password_of("ada")).await;
+        assert!(made_with("ada", 64).await, "by signing in elsewhere, where other parameters count");
+        nobody.sign_in("ada", &password_of("ada")).await.expect("it is the same password");
+        assert!(made_with("ada", 128).await);
+    }
+
     async fn the_only_scope_is_public_api(db: TestDb) {
         let world = World::start(&db).await;
         let program = world.program("app").await;

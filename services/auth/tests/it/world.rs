@@ -289,7 +289,16 @@ impl As {
     }
 
     pub async fn change_password(&self, old: &str, new: &str) -> Answer<()> {
-        let request = self.request(ChangePasswordRequest { old_password: old.into(), new_password: new.into() });
+        self.change_password_and(old, new, false).await
+    }
+
+    /// Changes the own password and, where `revoke`, ends every other way in.
+    pub async fn change_password_and(&self, old: &str, new: &str, revoke: bool) -> Answer<()> {
+        let request = self.request(ChangePasswordRequest {
+            old_password: old.into(),
+            new_password: new.into(),
+            revoke_other_access: revoke,
+        });
         self.authentication().change_password(request).await.map(|_| ()).map_err(|status| reason(&status))
     }
 

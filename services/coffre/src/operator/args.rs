@@ -114,10 +114,11 @@ pub(crate) enum RecoveryCommand {
 /// A key that opens the vault today.
 #[derive(Debug, Args)]
 pub(crate) struct PresentKey {
-    /// File that holds the key, `-` for standard input; without it, it is asked for on a terminal and read from standard input elsewhere
+    /// File that holds the key that opens the vault today, `-` for standard input; without it, it is asked for on a terminal and read from
+    /// standard input elsewhere
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
-    /// The key is the recovery key, and not the master key
+    /// That key is the recovery key, and not the master key
     #[arg(long)]
     pub(crate) recovery: bool,
 }

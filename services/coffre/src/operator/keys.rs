@@ -152,6 +152,10 @@ async fn set_mode(
         "the mode is {}; values are re-encrypted in the background (`coffre keys rotate --watch` shows how far it is)",
         shown::mode_name(mode)
     );
+    if let Some(old) = shown::old_key(was, mode) {
+        text.push('\n');
+        text.push_str(old);
+    }
     if answer.key_is_short {
         text.push_str(
             "\nwarning: the master key is shorter than 16 characters: whoever gets a copy of the database can guess it",

@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read, Write as _};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use coffre_secret::{SecretBytes, SecretText, equal};
@@ -57,7 +58,8 @@ impl Typed for Console {
         if std::mem::replace(&mut self.input_is_read, true) {
             return None;
         }
-        Some(Box::new(io::stdin()))
+        // Not through the standard library's buffer, which keeps what it has read until the end.
+        io::stdin().as_fd().try_clone_to_owned().ok().map(|input| Box::new(File::from(input)) as Box<dyn Read>)
     }
 }
 

@@ -34,6 +34,23 @@ pub(crate) fn mode_name(mode: Mode) -> &'static str {
     }
 }
 
+/// Says what becomes of the key that held before.
+pub(crate) fn old_key(was: Mode, is: Mode) -> Option<&'static str> {
+    match (was, is) {
+        (Mode::Express, Mode::Manual) => Some(
+            "the server's key file (express.key) opens only backups from before: keep it as long as those, apart from them, or destroy both\n\
+             after a start, and now on every other replica, the vault waits for the master key (`coffre keys apply`)",
+        ),
+        (Mode::Manual, Mode::Express) => Some(
+            "the server's key file (express.key) opens the vault at a start; the master key opens only backups from before",
+        ),
+        (Mode::Manual, Mode::Manual) => Some(
+            "the old master key opens only backups from before; every other replica waits for the new one now (`coffre keys apply`)",
+        ),
+        _ => None,
+    }
+}
+
 /// Names a slot as REST does.
 pub(crate) fn kind_name(kind: Kind) -> &'static str {
     match kind {
@@ -99,7 +116,11 @@ pub(crate) fn progress(rotation: &Rotation) -> String {
         return format!("{whole}.{tenth} % ({done} of {total} values), {pace}, term {term}");
     }
     match moment(rotation.end_time) {
-        Some(ended) => format!("done: {total} values under term {term} since {ended}"),
+        Some(ended) if done >= total => format!("done: {total} values under term {term} since {ended}"),
+        Some(ended) => format!(
+            "ended: {done} of {total} values under term {term} since {ended}; the others do not open, and log and audit name them, or they \
+             follow within a minute"
+        ),
         None => format!("none yet: {total} values, term {term}"),
     }
 }
@@ -172,8 +193,14 @@ mod tests {
         }
         let all = Rotation { done_count: 100_000, ..running() };
         assert_eq!(progress(&all), "100.0 % (100000 of 100000 values), ending, term 2");
-        let ended = Rotation { running: false, end_time: time(), ..running() };
+        let ended = Rotation { running: false, end_time: time(), done_count: 100_000, ..running() };
         assert_eq!(progress(&ended), "done: 100000 values under term 2 since 2018-07-04T09:40:49.187Z");
+        let left_over = Rotation { done_count: 99_998, ..ended };
+        let said = progress(&left_over);
+        assert!(
+            said.starts_with("ended: 99998 of 100000 values under term 2 since 2018") && said.contains("do not open"),
+            "{said}"
+        );
         let none = Rotation { total_count: 7, term: 1, ..Rotation::default() };
         assert_eq!(progress(&none), "none yet: 7 values, term 1");
     }
@@ -199,6 +226,19 @@ mod tests {
         {
             assert_eq!(span(seconds), expected);
         }
+    }
+
+    #[test]
+    fn a_change_says_what_becomes_of_the_old_key() {
+        assert!(
+            old_key(Mode::Express, Mode::Manual)
+                .is_some_and(|said| said.contains("express.key") && said.contains("destroy"))
+        );
+        assert!(
+            old_key(Mode::Manual, Mode::Express).is_some_and(|said| said.contains("master key opens only backups"))
+        );
+        assert!(old_key(Mode::Manual, Mode::Manual).is_some_and(|said| said.contains("other replica")));
+        assert_eq!(old_key(Mode::Express, Mode::Express), None);
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(crate) struct Page {
     /// Rows that the caller may see; absent where the request does not count.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<i64>,
-    /// Rows that match the filter; absent where the request does not count.
+    /// Rows that match the filter; absent where the request does not count, or where counting would look at too many of them.
     #[serde(rename = "totalFilter", skip_serializing_if = "Option::is_none")]
     total_filter: Option<i64>,
     /// Goes into `page.token` of the next request; absent where nothing follows.

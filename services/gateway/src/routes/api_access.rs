@@ -109,7 +109,7 @@ struct ApiAccessBody {
     version: Option<i64>,
     /// Unique without regard to case; no colon and no control character.
     client_id: Option<String>,
-    /// 16 to 256 printable ASCII characters; absent: one is made. Only in a creation: a change is at `…/{id}/secret`.
+    /// 16 to 256 printable ASCII characters that are not easy to guess; absent: one is made. Only in a creation: a change is at `…/{id}/secret`.
     client_secret: Option<String>,
     description: Option<String>,
     /// `public-api`, or nothing.

@@ -19,7 +19,7 @@ use crate::request::{App, Ids, IfMatch, JsonBody, present, tagged};
 #[schema(rename_all = "camelCase", example = json!({"gracePeriod": {"hours": 24, "minutes": 0}}))]
 #[allow(dead_code)]
 struct NewSecret {
-    /// 16 to 256 printable ASCII characters; absent: one is made.
+    /// 16 to 256 printable ASCII characters that are not easy to guess; absent: one is made.
     client_secret: Option<String>,
     /// How long the old secret goes on, at most 30 days; absent: not at all.
     grace_period: Option<Life>,

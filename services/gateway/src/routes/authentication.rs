@@ -75,6 +75,9 @@ struct Passwords {
     /// The new one: 12 characters or more, and not the user name.
     #[schema(rename = "newPassword")]
     new_password: String,
+    /// Also revoke all API keys of the caller, and void all that it has confirmed for API accesses.
+    #[schema(rename = "revokeOtherAccess")]
+    revoke_other_access: Option<bool>,
 }
 
 /// The public signing keys (RFC 7517).
@@ -200,6 +203,9 @@ pub(crate) async fn sign_out(State(app): State<App>, caller: Caller, body: JsonB
 }
 
 /// Changes the caller's own password. The caller's other sessions end.
+///
+/// API keys, and what the caller has confirmed for API accesses, live on unless `revokeOtherAccess` is true: whoever had the password may have
+/// made some. `GET /v1/apikeys` and `GET /v1/apiaccess` list them.
 #[utoipa::path(
     put, path = "/v1/authentication/password", tag = "Authentication", operation_id = "changePassword",
     request_body = Passwords,
@@ -218,7 +224,8 @@ pub(crate) async fn change_password(
 ) -> Result<Response, Failure> {
     let mut body = body.object()?;
     let (old_password, new_password) = (body.required_text("oldPassword")?, body.required_text("newPassword")?);
-    let request = caller.request(ChangePasswordRequest { old_password, new_password });
+    let revoke_other_access = body.flag("revokeOtherAccess")?.unwrap_or_default();
+    let request = caller.request(ChangePasswordRequest { old_password, new_password, revoke_other_access });
     app.clients.authentication().change_password(request).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

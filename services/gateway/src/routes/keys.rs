@@ -136,7 +136,7 @@ pub(crate) async fn master_key(State(app): State<App>, caller: Caller) -> Result
     responses(
         (status = 200, description = "The vault is open", body = MasterKey),
         (status = 400, description = "There is no key, there are two, or the recovery key is misspelled", body = ErrorBody),
-        (status = 401, description = "Not signed in, or with a token of an API access", body = ErrorBody),
+        (status = 401, description = "Not signed in", body = ErrorBody),
         (status = 403, description = "*View and manage settings* is missing, the key is wrong, or the sign-in with a password is longer ago than 5 minutes", body = ErrorBody),
         (status = 409, description = "A master key in the mode `Express`", body = ErrorBody),
         (status = 429, description = "Too many wrong keys", body = ErrorBody),
@@ -157,7 +157,7 @@ pub(crate) async fn apply(State(app): State<App>, caller: Caller, body: JsonBody
     responses(
         (status = 200, description = "It works", body = Drilled),
         (status = 400, description = "There is no key, there are two, or the recovery key is misspelled", body = ErrorBody),
-        (status = 401, description = "Not signed in, or with a token of an API access", body = ErrorBody),
+        (status = 401, description = "Not signed in", body = ErrorBody),
         (status = 403, description = "*View and manage settings* is missing, the key is wrong, or the sign-in with a password is longer ago than 5 minutes", body = ErrorBody),
         (status = 409, description = "A master key in the mode `Express`", body = ErrorBody),
         (status = 429, description = "Too many wrong keys", body = ErrorBody),
@@ -176,8 +176,8 @@ pub(crate) async fn drill(State(app): State<App>, caller: Caller, body: JsonBody
     post, path = "/v2/credentialvault/keys/seal", tag = "Mode and keys", operation_id = "sealVault",
     responses(
         (status = 204, description = "The vault is sealed"),
-        (status = 401, description = "Not signed in, or with a token of an API access", body = ErrorBody),
-        (status = 403, description = "A permission is missing", body = ErrorBody),
+        (status = 401, description = "Not signed in", body = ErrorBody),
+        (status = 403, description = "A permission is missing, or the token is one of an API access", body = ErrorBody),
     )
 )]
 pub(crate) async fn seal(State(app): State<App>, caller: Caller) -> Result<Response, Failure> {
@@ -190,7 +190,7 @@ pub(crate) async fn seal(State(app): State<App>, caller: Caller) -> Result<Respo
     post, path = "/v2/credentialvault/keys/unseal", tag = "Mode and keys", operation_id = "unsealVault",
     responses(
         (status = 200, description = "The vault is open", body = MasterKey),
-        (status = 401, description = "Not signed in, or with a token of an API access", body = ErrorBody),
+        (status = 401, description = "Not signed in", body = ErrorBody),
         (status = 403, description = "*View and manage settings* is missing, or the sign-in with a password is longer ago than 5 minutes", body = ErrorBody),
         (status = 409, description = "The mode is `Manual`", body = ErrorBody),
     )
@@ -207,7 +207,7 @@ pub(crate) async fn unseal(State(app): State<App>, caller: Caller) -> Result<Res
     responses(
         (status = 200, description = "The new recovery key", body = RecoveryKey),
         (status = 400, description = "The present key is missing or misspelled", body = ErrorBody),
-        (status = 401, description = "Not signed in, or with a token of an API access", body = ErrorBody),
+        (status = 401, description = "Not signed in", body = ErrorBody),
         (status = 403, description = "*View and manage settings* is missing, the present key is wrong, or the sign-in with a password is longer ago than 5 minutes", body = ErrorBody),
         (status = 409, description = "Somebody else changed the keys at the same time", body = ErrorBody),
         (status = 429, description = "Too many wrong keys", body = ErrorBody),

@@ -71,7 +71,7 @@ pub(crate) async fn get(State(app): State<App>, caller: Caller) -> Result<Respon
     responses(
         (status = 204, description = "The mode is changed"),
         (status = 400, description = "A field breaks a rule, or the new master key is too short", body = ErrorBody),
-        (status = 401, description = "Not signed in, or with a token of an API access", body = ErrorBody),
+        (status = 401, description = "Not signed in", body = ErrorBody),
         (status = 403, description = "*View and manage settings* is missing, the present key is wrong, or the sign-in with a password is longer ago than 5 minutes", body = ErrorBody),
         (status = 409, description = "Somebody else changed the keys at the same time", body = ErrorBody),
         (status = 429, description = "Too many wrong keys", body = ErrorBody),

@@ -55,7 +55,7 @@ pub(crate) async fn health() -> Response {
 /// Says whether requests can be answered, and whether the vault is open. A sealed vault counts as ready.
 #[utoipa::path(
     get, path = "/readyz", tag = "Operations", operation_id = "readiness", security(()),
-    responses((status = 200, description = "It is ready", body = Ready), (status = 503, description = "Not yet, or not any more", body = ErrorBody))
+    responses((status = 200, description = "It is ready", body = Ready), (status = 503, description = "Not yet, or not any more; the message says what is wrong", body = ErrorBody))
 )]
 pub(crate) async fn ready(State(app): State<App>) -> Response {
     let readiness = &app.config.readiness;
@@ -67,8 +67,8 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
         };
         return json(StatusCode::OK, &Ready { status: "ready", vault, sealed_since });
     }
-    Failure::from(Refusal::new(Reason::ServiceUnavailable, "the server is starting or stopping; repeat the request"))
-        .into_response()
+    let why = readiness.why().unwrap_or_else(|| "the server is starting or stopping; repeat the request".to_owned());
+    Failure::from(Refusal::new(Reason::ServiceUnavailable, why)).into_response()
 }
 
 /// Says which version runs.

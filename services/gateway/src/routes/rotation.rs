@@ -77,7 +77,7 @@ fn percent(done: i64, total: i64) -> f64 {
     post, path = "/v2/credentialvault/keys/rotation", tag = "Mode and keys", operation_id = "startRotation",
     responses(
         (status = 202, description = "It has begun", body = Rotation),
-        (status = 401, description = "Not signed in, or with a token of an API access", body = ErrorBody),
+        (status = 401, description = "Not signed in", body = ErrorBody),
         (status = 403, description = "*View and manage settings* is missing, or the sign-in with a password is longer ago than 5 minutes", body = ErrorBody),
         (status = 503, description = "The vault is sealed", body = ErrorBody),
     )

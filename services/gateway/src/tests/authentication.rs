@@ -150,7 +150,17 @@ async fn a_password_is_changed_with_the_old_one() {
     let answer = send(&gateway, "PUT", "/v1/authentication/password", r#"{"oldPassword":"a","newPassword":"b"}"#).await;
     assert_eq!(answer.status, 204);
     let asked: ChangePasswordRequest = upstream.asked();
-    assert_eq!((asked.old_password.as_str(), asked.new_password.as_str()), ("a", "b"));
+    assert_eq!(
+        (asked.old_password.as_str(), asked.new_password.as_str(), asked.revoke_other_access),
+        ("a", "b", false)
+    );
+    for (revoke, expected) in [("true", true), ("false", false), ("null", false)] {
+        let body = format!(r#"{{"oldPassword":"a","newPassword":"b","revokeOtherAccess":{revoke}}}"#);
+        assert_eq!(send(&gateway, "PUT", "/v1/authentication/password", &body).await.status, 204, "{revoke}");
+        assert_eq!(upstream.asked::<ChangePasswordRequest>().revoke_other_access, expected, "{revoke}");
+    }
+    let odd = r#"{"oldPassword":"a","newPassword":"b","revokeOtherAccess":1}"#;
+    assert_eq!(send(&gateway, "PUT", "/v1/authentication/password", odd).await.status, 400);
     assert_eq!(send(&gateway, "PUT", "/v1/authentication/password", r#"{"newPassword":"b"}"#).await.status, 400);
 }
 

@@ -454,10 +454,17 @@ async fn operations_need_no_token_and_no_service() {
     readiness.set_vault(VaultSeal::Sealed { since: Timestamp::from_seconds(1_530_697_249) });
     let sealed = json!({"status": "ready", "vault": "sealed", "sealedSince": "2018-07-04T09:40:49.000Z"});
     assert_eq!(ready().await, (200, sealed), "sealed is no reason to send requests elsewhere");
-    readiness.set(false);
+    readiness.fail("the database of vault does not answer: start it");
     let answer = send_with(&gateway, "GET", "/readyz", &[], "").await;
     assert_eq!(answer.status, 503);
     assert!(answer.header("retry-after").is_some());
+    assert_eq!(answer.json()["message"], "the database of vault does not answer: start it");
+    readiness.set(false);
+    let answer = send_with(&gateway, "GET", "/readyz", &[], "").await;
+    answer.assert_refused(503, "service.unavailable", "stopping");
+    assert!(answer.json()["message"].as_str().unwrap().contains("starting or stopping"));
+    readiness.set(true);
+    assert_eq!(ready().await.0, 200);
     assert_eq!(send_with(&gateway, "GET", "/healthz", &[], "").await.status, 200);
     assert_eq!(upstream.calls(), 0);
 }

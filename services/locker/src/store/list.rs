@@ -1,19 +1,20 @@
-//! The list of lockers: a page of ids by the shared list builder, then rows and how the caller stands to each, in a constant number of
-//! statements.
+//! The list of lockers: a page of them by the shared list builder, each with how the caller stands to it, in one statement, which is always
+//! the same for whoever asks for the whole list with as many roles. Members, where asked for, in another one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use coffre_db::list::{Direction, Field, Kind, Listing, PageTokens, Plan};
+use coffre_db::list::{Direction, Field, Kind, Listing, PageTokens, Plan, Source};
 use coffre_db::{Error, Sql, dialect};
 use coffre_proto::query::v1::{PageInfo, Query};
-use coffre_types::{LockerId, TENANT};
+use coffre_types::TENANT;
 use diesel::RunQueryDsl as _;
 use diesel::sql_types::{BigInt, Bool};
 
 use super::Tx;
-use super::rows::{LOCKER, LockerRow, LockerTypes, member};
+use super::read::{placed_columns, placed_from};
+use super::rows::{PlacedRow, PlacedTypes, member, placed};
 use crate::domain::error::LockerError;
-use crate::domain::model::{Details, Locker, Member, Membership, Place, View, Who};
+use crate::domain::model::{Details, Member, View, Who};
 use crate::domain::policy::{Action, Reach, Rights, consumes};
 
 static LOCKERS: Listing = Listing::new(
@@ -103,23 +104,10 @@ fn consumed_by(sql: Sql, who: &Who) -> Sql {
 /// `PermissionRequired`, and those of the list.
 pub fn lockers(tx: &mut Tx<'_>, who: &Who, query: &LockerQuery) -> Result<(Vec<View>, PageInfo), LockerError> {
     let reach = Reach::of(who.permissions)?;
-    let page = query.plan.run(tx.conn, scope(who, reach, query.consumed))?;
-    let ids = &page.ids;
-    let rows: Vec<LockerRow> = dialect::in_chunks(ids, |ids| {
-        let sql = Sql::new(LOCKER).push(" FROM lockers l WHERE l.id IN (").binds(ids.iter().copied()).push(")");
-        Ok::<_, Error>(sql.typed::<LockerTypes>().load(tx.conn)?)
-    })?;
-    let mut by_id: HashMap<LockerId, Locker> =
-        rows.into_iter().map(Locker::from).map(|locker| (locker.id, locker)).collect();
-    let memberships = memberships(tx, who, ids)?;
-    let consumed = consumed_of(tx, who, ids)?;
-    let mut views = Vec::with_capacity(ids.len());
-    for id in ids.iter().copied() {
-        // A row that went between the statements is left out.
-        let Some(locker) = by_id.remove(&LockerId::from_trusted(id)) else { continue };
-        let place = Place { member: memberships.get(&id).copied(), consumer: consumed.contains(&id) };
-        views.push(View { locker, place, details: None });
-    }
+    let source = Source::new(placed_columns(who), placed_from(who), scope(who, reach, query.consumed)).kept();
+    let (page, rows) = query.plan.load::<PlacedTypes, PlacedRow>(tx.conn, &source)?;
+    let views = rows.into_iter().map(placed).map(|(locker, place)| View { locker, place, details: None });
+    let mut views: Vec<View> = views.collect();
     if query.detailed {
         add_members(tx, who, &mut views)?;
     }
@@ -136,30 +124,6 @@ pub fn count(tx: &mut Tx<'_>, who: &Who) -> Result<i64, LockerError> {
     Ok(dialect::id(tx.conn, sql)?)
 }
 
-fn memberships(tx: &mut Tx<'_>, who: &Who, ids: &[i64]) -> Result<HashMap<i64, Membership>, Error> {
-    let rows: Vec<(i64, bool, bool)> = dialect::in_chunks(ids, |ids| {
-        let sql = Sql::new("SELECT locker_id, own, manage FROM members WHERE user_id = ")
-            .bind(who.user.get())
-            .push(" AND locker_id IN (")
-            .binds(ids.iter().copied())
-            .push(")");
-        Ok::<_, Error>(sql.typed::<(BigInt, Bool, Bool)>().load(tx.conn)?)
-    })?;
-    Ok(rows.into_iter().map(|(locker, own, manage)| (locker, Membership { own, manage })).collect())
-}
-
-fn consumed_of(tx: &mut Tx<'_>, who: &Who, ids: &[i64]) -> Result<HashSet<i64>, Error> {
-    if who.roles.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let found = dialect::in_chunks(ids, |ids| {
-        let sql = consumed_by(Sql::new("SELECT DISTINCT c.locker_id AS id FROM ("), who);
-        let sql = sql.push(") c WHERE c.locker_id IN (").binds(ids.iter().copied()).push(")");
-        dialect::ids(tx.conn, sql)
-    })?;
-    Ok(found.into_iter().collect())
-}
-
 /// Adds the members of the lockers whose members somebody may see.
 fn add_members(tx: &mut Tx<'_>, who: &Who, views: &mut [View]) -> Result<(), LockerError> {
     let mut shown = Vec::new();
@@ -169,12 +133,14 @@ fn add_members(tx: &mut Tx<'_>, who: &Who, views: &mut [View]) -> Result<(), Loc
             shown.push(view.locker.id.get());
         }
     }
-    let rows: Vec<(i64, (i64, bool, bool))> = dialect::in_chunks(&shown, |ids| {
-        let sql = Sql::new("SELECT locker_id, user_id, own, manage FROM members WHERE locker_id IN (")
-            .binds(ids.iter().copied())
-            .push(") ORDER BY locker_id, user_id");
-        Ok::<_, Error>(sql.typed::<(BigInt, (BigInt, Bool, Bool))>().load(tx.conn)?)
-    })?;
+    if shown.is_empty() {
+        return Ok(());
+    }
+    let sql = Sql::new("SELECT locker_id, user_id, own, manage FROM members WHERE locker_id");
+    let sql =
+        dialect::in_ids(dialect::engine(tx.conn), sql, shown.iter().copied()).push(" ORDER BY locker_id, user_id");
+    let rows: Vec<(i64, (i64, bool, bool))> =
+        sql.cached().typed::<(BigInt, (BigInt, Bool, Bool))>().load(tx.conn).map_err(Error::from)?;
     let mut members: HashMap<i64, Vec<Member>> = HashMap::with_capacity(shown.len());
     for (locker, row) in rows {
         members.entry(locker).or_default().push(member(row));

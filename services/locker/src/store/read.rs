@@ -3,10 +3,10 @@
 use coffre_db::{Sql, dialect};
 use coffre_types::{CredentialId, LockerId, RoleId, Timestamp, UserId};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+use diesel::sql_types::{BigInt, Text};
 
 use super::Tx;
-use super::rows::{LOCKER, LockerRow, LockerTypes, MemberRow, MemberTypes, member};
+use super::rows::{LOCKER, LockerRow, LockerTypes, MemberRow, MemberTypes, PlacedRow, PlacedTypes, member, placed};
 use crate::domain::deletion::Marked;
 use crate::domain::model::{Locker, Member, Membership, Place, Who};
 use crate::domain::ports::{Abandoned, Entry, Held, Read, Result};
@@ -29,6 +29,16 @@ pub(super) fn consumed(sql: Sql, roles: &[RoleId]) -> Sql {
         .push("))")
 }
 
+/// The columns of a locker `l` and of how somebody stands to it: [`PlacedTypes`].
+pub(super) fn placed_columns(who: &Who) -> Sql {
+    consumed(Sql::new(LOCKER).push(", m.own, m.manage, "), &who.roles)
+}
+
+/// Lockers `l`, each with the membership `m` of somebody where there is one.
+pub(super) fn placed_from(who: &Who) -> Sql {
+    Sql::new("lockers l LEFT JOIN members m ON m.locker_id = l.id AND m.user_id = ").bind(who.user.get())
+}
+
 impl Tx<'_> {
     fn held(&mut self, sql: Sql) -> Result<Vec<Held>> {
         let rows: Vec<(i64, String)> = sql.cached().typed::<(BigInt, Text)>().load(self.conn)?;
@@ -49,27 +59,19 @@ impl Tx<'_> {
 
 impl Read for Tx<'_> {
     fn locker(&mut self, id: LockerId) -> Result<Option<Locker>> {
-        let sql = Sql::new(LOCKER).push(" FROM lockers l WHERE l.deleted_at IS NULL AND l.id = ").bind(id.get());
+        let sql = Sql::new("SELECT ")
+            .push(LOCKER)
+            .push(" FROM lockers l WHERE l.deleted_at IS NULL AND l.id = ")
+            .bind(id.get());
         let row: Option<LockerRow> = sql.cached().typed::<LockerTypes>().get_result(self.conn).optional()?;
         Ok(row.map(Locker::from))
     }
 
     fn place(&mut self, who: &Who, id: LockerId) -> Result<Option<(Locker, Place)>> {
-        let sql = consumed(Sql::new(LOCKER).push(", m.own, m.manage, "), &who.roles)
-            .push(" FROM lockers l LEFT JOIN members m ON m.locker_id = l.id AND m.user_id = ")
-            .bind(who.user.get())
-            .push(" WHERE l.deleted_at IS NULL AND l.id = ")
-            .bind(id.get());
-        type Row = (LockerRow, Option<bool>, Option<bool>, bool);
-        let row: Option<Row> = sql
-            .cached()
-            .typed::<(LockerTypes, Nullable<Bool>, Nullable<Bool>, Bool)>()
-            .get_result(self.conn)
-            .optional()?;
-        Ok(row.map(|(locker, own, manage, consumer)| {
-            let member = own.zip(manage).map(|(own, manage)| Membership { own, manage });
-            (Locker::from(locker), Place { member, consumer })
-        }))
+        let sql = Sql::new("SELECT ").join(placed_columns(who)).push(" FROM ").join(placed_from(who));
+        let sql = sql.push(" WHERE l.deleted_at IS NULL AND l.id = ").bind(id.get());
+        let row: Option<PlacedRow> = sql.cached().typed::<PlacedTypes>().get_result(self.conn).optional()?;
+        Ok(row.map(placed))
     }
 
     fn members(&mut self, id: LockerId) -> Result<Vec<Member>> {

@@ -4,14 +4,14 @@ use coffre_types::{Description, LockerId, Name, Timestamp, UserId, Version};
 use diesel::Queryable;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 
-use crate::domain::model::{Locker, Member, Membership, Stamp};
+use crate::domain::model::{Locker, Member, Membership, Place, Stamp};
 
 /// The columns of [`LOCKER`].
 pub(super) type LockerTypes =
     (BigInt, Text, Nullable<Text>, BigInt, BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>);
 
 /// A locker `l`, as text.
-pub(super) const LOCKER: &str = "SELECT l.id, l.name, l.description, l.version, l.created_by, l.created_at, l.updated_by, l.updated_at, l.deletions, l.deleting_at";
+pub(super) const LOCKER: &str = "l.id, l.name, l.description, l.version, l.created_by, l.created_at, l.updated_by, l.updated_at, l.deletions, l.deleting_at";
 
 #[derive(Queryable)]
 pub(super) struct LockerRow {
@@ -44,6 +44,17 @@ impl From<LockerRow> for Locker {
             deleting: row.deleting_at.is_some(),
         }
     }
+}
+
+/// The columns of a locker, and of how somebody stands to it: own and manage where it is a member, and whether one of its roles consumes it.
+pub(super) type PlacedTypes = (LockerTypes, Nullable<Bool>, Nullable<Bool>, Bool);
+
+/// A row of [`PlacedTypes`].
+pub(super) type PlacedRow = (LockerRow, Option<bool>, Option<bool>, bool);
+
+pub(super) fn placed((locker, own, manage, consumer): PlacedRow) -> (Locker, Place) {
+    let member = own.zip(manage).map(|(own, manage)| Membership { own, manage });
+    (Locker::from(locker), Place { member, consumer })
 }
 
 /// The columns of a member: user, own, manage.

@@ -224,15 +224,17 @@ on_each_engine! {
         bulk(&world).await;
         let member_of = "SELECT m.locker_id FROM members m WHERE m.user_id = 8";
         let consumed_by = "SELECT c.locker_id FROM consumers c WHERE c.role_id IN (14, 15)";
+        let placed = "l.name, m.own, m.manage, EXISTS (SELECT 1 FROM consumers c WHERE c.locker_id = l.id AND c.role_id IN (14, 15))";
+        let from = "lockers l LEFT JOIN members m ON m.locker_id = l.id AND m.user_id = 8";
         for shared in [member_of.to_owned(), consumed_by.to_owned(), format!("{member_of} UNION {consumed_by}")] {
             let scope = format!("l.deleted_at IS NULL AND +l.tenant_id = 1 AND l.id IN ({shared})");
             for statement in [
-                format!("SELECT l.id FROM lockers l WHERE ({scope}) ORDER BY l.id LIMIT 1001"),
-                format!("SELECT l.id FROM lockers l WHERE ({scope}) ORDER BY l.id DESC LIMIT 11"),
-                format!("SELECT l.id, l.name_key FROM lockers l WHERE ({scope}) ORDER BY l.name_key, l.id LIMIT 1001"),
-                format!("SELECT l.id, l.created_at FROM lockers l WHERE ({scope}) ORDER BY l.created_at, l.id LIMIT 1001"),
-                format!("SELECT l.id FROM lockers l WHERE ({scope}) AND l.created_by = 7 ORDER BY l.id LIMIT 1001"),
-                format!("SELECT count(*) FROM lockers l WHERE ({scope})"),
+                format!("SELECT {placed}, l.id FROM {from} WHERE ({scope}) ORDER BY l.id LIMIT 100001"),
+                format!("SELECT {placed}, l.id FROM {from} WHERE ({scope}) ORDER BY l.id DESC LIMIT 11"),
+                format!("SELECT {placed}, l.id, l.name_key FROM {from} WHERE ({scope}) ORDER BY l.name_key, l.id LIMIT 1001"),
+                format!("SELECT {placed}, l.id, l.created_at FROM {from} WHERE ({scope}) ORDER BY l.created_at, l.id LIMIT 1001"),
+                format!("SELECT {placed}, l.id FROM {from} WHERE ({scope}) AND l.created_by = 7 ORDER BY l.id LIMIT 1001"),
+                format!("SELECT count(*) FROM {from} WHERE ({scope})"),
             ] {
                 let plan = world.explain(&statement).await;
                 assert!(!plan.contains("Seq Scan on lockers") && !plan.contains("SCAN l"), "{statement}\n{plan}");

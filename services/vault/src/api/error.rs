@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use coffre_crypto::slot::SlotKind;
 use coffre_error::{Reason, Refusal};
 use coffre_types::Permission;
 use tonic::Status;
 
 use crate::domain::error::VaultError;
+use crate::domain::keys::slot_word;
 use crate::domain::policy::Action;
 
 const DATABASE: &str = "the vault's database";
@@ -163,10 +165,25 @@ fn refusal(error: VaultError) -> Refusal {
             Refusal::new(Reason::VaultKeyWeak, words).violation("private_key", "is too short")
         }
         E::KeyDamaged => {
-            tracing::error!("a key slot or a term in the vault's database is damaged");
+            tracing::error!("the slot of a key in the vault's database is damaged (table key_slots)");
             Refusal::new(
                 Reason::VaultKeyDamaged,
-                "the slot of this key, or a term, is damaged in the database: open the vault with another key, or restore a backup",
+                "the slot of this key is damaged in the database (table key_slots), so nobody can say whether the key is right: open the \
+                 vault with another key, then replace this one; or restore the table from a backup",
+            )
+        }
+        E::KeptSlotDamaged(kind) => {
+            tracing::error!(slot = slot_word(kind), "a slot in the vault's database is damaged or was not made by this vault");
+            Refusal::new(Reason::VaultKeyDamaged, kept_slot_damaged(kind))
+        }
+        E::TermsDamaged(damaged) => {
+            tracing::error!("{damaged}");
+            Refusal::new(
+                Reason::VaultKeyDamaged,
+                format!(
+                    "{damaged}, and no key replaces it: restore the table from a backup that was made since the last change of a key; while \
+                     the vault is open, a new recovery key or master key writes all data keys anew"
+                ),
             )
         }
         E::KeysChanged => Refusal::new(
@@ -210,6 +227,19 @@ fn refusal(error: VaultError) -> Refusal {
         }
         E::Store(error) => coffre_rpc::store_refused(error, DATABASE),
         E::Crypto(error) => Refusal::internal(&error),
+    }
+}
+
+fn kept_slot_damaged(kind: SlotKind) -> &'static str {
+    match kind {
+        SlotKind::Recovery => {
+            "the slot of the recovery key is damaged in the database, or was not made by this vault; nothing was changed: make a new recovery \
+             key first (POST …/keys/recovery, `coffre keys recovery new`)"
+        }
+        SlotKind::Manual | SlotKind::Express => {
+            "the slot of the master key is damaged in the database, or was not made by this vault; nothing was changed: set a new master key \
+             first, with the recovery key (PUT …/mode, `coffre keys mode manual --recovery`)"
+        }
     }
 }
 

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use coffre_crypto::CryptoError;
+use coffre_crypto::slot::SlotKind;
 use coffre_types::{AttributeId, LockerId, Permission, UserId, ValueId};
 
 use super::holdings::Holdings;
+use super::keys::{TermsDamaged, slot_word};
 use super::policy::Action;
 
 /// Why a call was refused or failed.
@@ -125,9 +127,15 @@ pub enum VaultError {
         /// A setting would allow it.
         setting: bool,
     },
-    /// A slot or a term does not open under the right key.
+    /// The slot of the key that was shown is damaged.
     #[error("a key slot is damaged")]
     KeyDamaged,
+    /// A slot that a change would keep is damaged, or was not made by this vault.
+    #[error("the {} slot is damaged", slot_word(*.0))]
+    KeptSlotDamaged(SlotKind),
+    /// Data keys do not open under the right root key, or there are none.
+    #[error("{0}")]
+    TermsDamaged(TermsDamaged),
     /// Somebody else changed the keys at the same time.
     #[error("the keys were changed meanwhile")]
     KeysChanged,

@@ -1,6 +1,8 @@
 //! The modes, and the keys that people type.
 
-use coffre_crypto::keyring::RootKey;
+use std::fmt;
+
+use coffre_crypto::keyring::{OpenKeyring, RootKey, WrappedTerm};
 use coffre_crypto::master::{MasterKey, MasterKeyError};
 use coffre_crypto::recovery::RecoveryKey;
 use coffre_crypto::slot::{Slot, SlotKind};
@@ -128,6 +130,44 @@ impl TypedKey {
             Self::Recovery(key) => slot.open_recovery(key),
         }
     }
+}
+
+/// Terms whose data keys do not open under the right root key.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub struct TermsDamaged(Vec<u32>);
+
+impl fmt::Display for TermsDamaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_slice() {
+            [] => f.write_str("the data keys of all terms are missing in the database (table terms)"),
+            terms => {
+                let terms: Vec<String> = terms.iter().map(ToString::to_string).collect();
+                write!(f, "the data key of term {} is damaged in the database (table terms)", terms.join(", "))
+            }
+        }
+    }
+}
+
+/// Opens the terms under the root key to which they belong.
+///
+/// # Errors
+/// [`TermsDamaged`], which names those that do not open.
+pub fn open_terms(root: &RootKey, terms: &[WrappedTerm]) -> std::result::Result<OpenKeyring, TermsDamaged> {
+    OpenKeyring::open(root, terms).map_err(|_| {
+        let damaged = terms.iter().filter(|term| OpenKeyring::open(root, std::slice::from_ref(term)).is_err());
+        TermsDamaged(damaged.map(|term| term.term.get()).collect())
+    })
+}
+
+/// The same for the terms that are stored now, under the root key of a keyring.
+///
+/// # Errors
+/// [`TermsDamaged`], which names those that do not open.
+pub fn reload_terms(ring: &OpenKeyring, terms: &[WrappedTerm]) -> std::result::Result<OpenKeyring, TermsDamaged> {
+    ring.reload(terms).map_err(|_| {
+        let damaged = terms.iter().filter(|term| ring.reload(std::slice::from_ref(term)).is_err());
+        TermsDamaged(damaged.map(|term| term.term.get()).collect())
+    })
 }
 
 /// Reads a new master key. Says in the second place whether it is short.

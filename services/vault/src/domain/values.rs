@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use coffre_audit_client::CallRecord;
 use coffre_crypto::keyring::OpenKeyring;
+use coffre_crypto::state::StillOpen;
 use coffre_crypto::value::Place;
 use coffre_db::Error;
 use coffre_secret::SecretText;
@@ -129,7 +130,7 @@ pub fn create<T: Write>(
     for (((attribute, user, permit), id), new) in targets.into_iter().zip(ids).zip(&command.values) {
         let place = place(credential.id, attribute.id, user, id, Version::FIRST);
         let sealed = keyring.seal(&place, new.secret.expose().as_bytes())?;
-        by.record.value_seal(id, Version::FIRST, keyring.value_mac(id.get(), 0, sealed.as_bytes()));
+        by.record.value_seal(id, Version::FIRST, keyring.value_mac(id.get(), Version::FIRST.get(), sealed.as_bytes()));
         by.record.change("value", None, Some(words(attribute.name.as_str(), id, user, Version::FIRST)));
         let row = NewValueRow { id, attribute: attribute.id, user, stamp, sealed };
         tx.insert_value(&permit, &row).map_err(|error| match error {
@@ -275,14 +276,33 @@ pub struct Opened {
     pub secret: Option<SecretText>,
 }
 
+/// Values that were opened and are held back until it is known that the vault was not sealed meanwhile.
+#[derive(Debug)]
+pub struct Held(Vec<Opened>);
+
+impl Held {
+    /// Lets them go.
+    #[must_use]
+    pub fn release(self, _: StillOpen) -> Vec<Opened> {
+        self.0
+    }
+}
+
 impl Found {
+    /// Says whether a keyring has the keys of all of them. It lacks those of a term that began after it was taken.
+    #[must_use]
+    pub fn fits(&self, keyring: &OpenKeyring) -> bool {
+        !self.released || self.values.iter().all(|value| keyring.has_key_of(&value.sealed))
+    }
+
     /// Opens the values.
     ///
     /// # Errors
     /// `ValueCorrupt` where one does not open at its place; the audit names it.
-    pub fn open(self, keyring: &OpenKeyring, record: &CallRecord) -> Result<Vec<Opened>> {
+    pub fn open(self, keyring: &OpenKeyring, record: &CallRecord) -> Result<Held> {
         let released = self.released;
-        self.values
+        let opened: Result<Vec<Opened>> = self
+            .values
             .into_iter()
             .map(|mut value| {
                 let sealed = std::mem::take(&mut value.sealed);
@@ -300,7 +320,8 @@ impl Found {
                     }
                 }
             })
-            .collect()
+            .collect();
+        opened.map(Held)
     }
 }
 

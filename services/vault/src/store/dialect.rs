@@ -1,25 +1,16 @@
 //! What truly differs between the engines.
 
-use std::fmt::Write as _;
-
 use coffre_db::{Engine, Error, Sql, dialect};
 use coffre_types::{LockerId, ValueId};
 
-/// Adds `IN` and a set of lockers, bound as one value: a caller may reach any number of them.
+/// Says that the locker before it, by which rows are filtered, is one of a set.
+pub(super) fn among_lockers(engine: Engine, sql: Sql, lockers: &[LockerId]) -> Sql {
+    dialect::among_ids(engine, sql, lockers.iter().map(|locker| locker.get()))
+}
+
+/// Says that the locker before it, by which rows are found, is one of a set: a caller may reach any number of them.
 pub(super) fn in_lockers(engine: Engine, sql: Sql, lockers: &[LockerId]) -> Sql {
-    let (open, close, before, after) = match engine {
-        // Not `= ANY(CAST(…))`: where PostgreSQL filters by that, it reads the text anew for each row.
-        Engine::Postgres => ('{', '}', " IN (SELECT s.id FROM unnest(CAST(", " AS BIGINT[])) AS s (id))"),
-        Engine::Sqlite => ('[', ']', " IN (SELECT value FROM json_each(", "))"),
-    };
-    let mut set = String::with_capacity(2 + 8 * lockers.len());
-    set.push(open);
-    for (index, locker) in lockers.iter().enumerate() {
-        // Writing to a text does not fail.
-        let _ = write!(set, "{}{locker}", if index > 0 { "," } else { "" });
-    }
-    set.push(close);
-    sql.push(before).bind(set).push(after)
+    dialect::in_ids(engine, sql, lockers.iter().map(|locker| locker.get()))
 }
 
 /// Takes numbers for new values, before their rows are there: a value is sealed for its number.

@@ -25,7 +25,7 @@ pub struct SealRow {
 }
 
 /// A slot as it is stored.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SlotRow {
     /// Who holds its key.
     pub kind: SlotKind,

@@ -1,20 +1,18 @@
-//! The lists of credentials: a page of ids by the shared list builder, then rows, attributes and completeness for the whole page in a
-//! constant number of statements.
+//! The lists of credentials: a page of rows by the shared list builder, then the attributes of all of them, and which have a value. Two
+//! statements, always the same ones for whoever asks for the whole list: on PostgreSQL each has its plan already.
 
 use std::collections::HashMap;
 
-use coffre_db::list::{Direction, Field, Kind, Listing, PageTokens, Plan};
+use coffre_db::list::{Direction, Field, Kind, Listing, PageTokens, Plan, Source};
 use coffre_db::{Engine, Error, Sql, dialect};
 use coffre_proto::query::v1::{PageInfo, Query};
 use coffre_types::{Caller, CredentialId, LockerId, NameKey, TENANT, UserId};
-use diesel::dsl::count_star;
-use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::RunQueryDsl as _;
+use diesel::sql_types::{BigInt, Bool};
 
 use super::Tx;
-use super::dialect::in_lockers;
-use super::rows::{ATTRIBUTE, AttributeRow, CREDENTIAL, CredentialRow, EVERYBODY};
-use super::schema::{attribute_values, attributes, credentials};
+use super::dialect::{among_lockers, in_lockers};
+use super::rows::{ATTRIBUTE_TEXT, AttributeRow, AttributeTypes, CREDENTIAL_TEXT, CredentialRow, CredentialTypes};
 use crate::domain::Asker;
 use crate::domain::error::VaultError;
 use crate::domain::model::{Attribute, Credential, View};
@@ -70,33 +68,40 @@ impl CredentialQuery {
         Ok(Self { plan: CREDENTIALS.plan(query, tokens)?, consumed, names })
     }
 
-    fn scope(&self, engine: Engine, rows: &Rows, caller: &Caller, consumed: &[LockerId]) -> Sql {
-        let mut scope = seen(engine, rows, !self.names.is_empty(), self.consumed == Some(true));
+    fn source(&self, engine: Engine, rows: &Rows, caller: &Caller, consumed: &[LockerId]) -> Source {
+        let Seen { from, mut scope } = seen(engine, rows, !self.names.is_empty(), self.consumed == Some(true));
         match self.consumed {
             None => {}
             // From the values that the caller has stored: there are never more than it has made itself.
             Some(true) => {
                 scope = scope.push(" AND c.id IN (SELECT v.credential_id FROM attribute_values v WHERE ");
                 scope = scope.push("v.user_id <> 0 AND v.user_id = ").bind(caller.user_id.get());
-                scope = in_lockers(engine, scope.push(") AND c.locker_id"), consumed);
+                scope = among_lockers(engine, scope.push(") AND c.locker_id"), consumed);
             }
             Some(false) if consumed.is_empty() => {}
             Some(false) => {
                 scope = scope.push(" AND NOT EXISTS (SELECT 1 FROM attribute_values v WHERE v.credential_id = c.id");
                 scope = scope.push(" AND v.user_id <> 0 AND v.user_id = ").bind(caller.user_id.get());
-                scope = in_lockers(engine, scope.push(" AND c.locker_id"), consumed).push(")");
+                scope = among_lockers(engine, scope.push(" AND c.locker_id"), consumed).push(")");
             }
         }
-        if !self.names.is_empty() {
-            let names = self.names.iter().map(NameKey::as_str);
-            scope = scope.push(" AND c.name_key IN (").binds(names).push(")");
+        let columns = Sql::new(CREDENTIAL_TEXT);
+        if self.names.is_empty() {
+            return Source::new(columns, from, scope).kept();
         }
-        scope
+        let names = self.names.iter().map(NameKey::as_str);
+        Source::new(columns, from, scope.push(" AND c.name_key IN (").binds(names).push(")"))
     }
 }
 
-/// Narrows to rows that a caller sees. `named`: few names are wanted of them; `used`: those alone of which it stored values.
-fn seen(engine: Engine, rows: &Rows, named: bool, used: bool) -> Sql {
+/// Credentials `c`: where they are read, and the condition for those that are meant.
+struct Seen {
+    from: Sql,
+    scope: Sql,
+}
+
+/// Finds the rows that a caller sees. `named`: few names are wanted of them; `used`: those alone of which it stored values.
+fn seen(engine: Engine, rows: &Rows, named: bool, used: bool) -> Seen {
     let all = matches!(rows, Rows::Visible(Visible::All)) && !used;
     // The plus keeps the tenant out of the choice of an index: for an order by name or time SQLite would walk the whole tenant for
     // the few rows of one caller.
@@ -106,9 +111,14 @@ fn seen(engine: Engine, rows: &Rows, named: bool, used: bool) -> Sql {
         "c.deleted_at IS NULL AND +c.tenant_id = "
     };
     let scope = Sql::new(tenant).bind(TENANT.get());
-    match rows {
+    let scope = match rows {
         Rows::Visible(Visible::All) => scope,
-        Rows::Visible(Visible::Reached { owner, lockers }) => reached(engine, scope, *owner, lockers, named),
+        Rows::Visible(Visible::Reached { owner, lockers }) => match owner {
+            Some(owner) if !lockers.is_empty() && !named => {
+                return Seen { from: reached(engine, *owner, lockers), scope };
+            }
+            owner => narrow(engine, scope, *owner, lockers),
+        },
         Rows::In(locker, contents) => {
             let scope = scope.push(" AND c.locker_id = ").bind(locker.get());
             match contents {
@@ -117,28 +127,30 @@ fn seen(engine: Engine, rows: &Rows, named: bool, used: bool) -> Sql {
                 Contents::Nothing => scope.push(" AND 1 = 0"),
             }
         }
-    }
+    };
+    Seen { from: Sql::new("credentials c"), scope }
 }
 
-/// Narrows to what an owner owns and what lies in some lockers.
-fn reached(engine: Engine, scope: Sql, owner: Option<UserId>, lockers: &[LockerId], named: bool) -> Sql {
+/// Reads what an owner owns, and then the rest of what lies in some lockers: two looks into two indexes, so that whatever the order, only
+/// what the caller sees is touched, and that once.
+fn reached(engine: Engine, owner: UserId, lockers: &[LockerId]) -> Sql {
+    let owned =
+        Sql::new("(SELECT o.* FROM credentials o WHERE o.deleted_at IS NULL AND o.owner_id = ").bind(owner.get());
+    let rest = owned.push(" UNION ALL SELECT l.* FROM credentials l WHERE l.deleted_at IS NULL AND l.owner_id <> ");
+    let rest = rest.bind(owner.get()).push(" AND l.locker_id IS NOT NULL AND l.locker_id");
+    in_lockers(engine, rest, lockers).push(") c")
+}
+
+/// Narrows to what an owner owns or what lies in some lockers. For both it goes through all that is meant besides: few names, which are
+/// found by their index, and then looked at.
+fn narrow(engine: Engine, scope: Sql, owner: Option<UserId>, lockers: &[LockerId]) -> Sql {
     match owner {
         None if lockers.is_empty() => scope.push(" AND 1 = 0"),
         Some(owner) if lockers.is_empty() => scope.push(" AND c.owner_id = ").bind(owner.get()),
         None => in_lockers(engine, scope.push(" AND c.locker_id IS NOT NULL AND c.locker_id"), lockers),
-        // Few names are found by their index, and then looked at.
-        Some(owner) if named => {
-            let scope = scope.push(" AND (c.owner_id = ").bind(owner.get());
-            in_lockers(engine, scope.push(" OR c.locker_id"), lockers).push(")")
-        }
-        // Two looks into two indexes: whatever the order, only what the caller sees is touched.
         Some(owner) => {
-            let scope =
-                scope.push(" AND c.id IN (SELECT o.id FROM credentials o WHERE o.deleted_at IS NULL AND o.owner_id = ");
-            let scope = scope.bind(owner.get()).push(
-                " UNION SELECT l.id FROM credentials l WHERE l.deleted_at IS NULL AND l.locker_id IS NOT NULL AND l.locker_id",
-            );
-            in_lockers(engine, scope, lockers).push(")")
+            let scope = scope.push(" AND (c.owner_id = ").bind(owner.get());
+            among_lockers(engine, scope.push(" OR c.locker_id"), lockers).push(")")
         }
     }
 }
@@ -179,8 +191,9 @@ pub fn count(tx: &mut Tx<'_>, caller: &Caller, shares: &Shares) -> Result<i64, V
         Err(VaultError::PermissionRequired(_)) => return Ok(0),
         visible => visible?,
     };
-    let scope = seen(dialect::engine(tx.conn), &Rows::Visible(visible), false, false);
-    Ok(dialect::id(tx.conn, Sql::new("SELECT count(*) AS id FROM credentials c WHERE ").join(scope))?)
+    let Seen { from, scope } = seen(dialect::engine(tx.conn), &Rows::Visible(visible), false, false);
+    let sql = Sql::new("SELECT count(*) AS id FROM ").join(from).push(" WHERE ").join(scope);
+    Ok(dialect::id(tx.conn, sql)?)
 }
 
 /// Counts the credentials in each of some lockers.
@@ -192,7 +205,7 @@ pub fn count_in(tx: &mut Tx<'_>, lockers: &[LockerId]) -> Result<Vec<i64>, Vault
         "SELECT c.locker_id, count(*) FROM credentials c WHERE c.deleted_at IS NULL AND c.locker_id IS NOT NULL AND c.locker_id",
     );
     let sql = in_lockers(dialect::engine(tx.conn), sql, lockers).push(" GROUP BY c.locker_id");
-    let rows: Vec<(i64, i64)> = sql.typed::<(BigInt, BigInt)>().load(tx.conn).map_err(Error::from)?;
+    let rows: Vec<(i64, i64)> = sql.cached().typed::<(BigInt, BigInt)>().load(tx.conn).map_err(Error::from)?;
     let counts: HashMap<i64, i64> = rows.into_iter().collect();
     Ok(lockers.iter().map(|locker| counts.get(&locker.get()).copied().unwrap_or(0)).collect())
 }
@@ -204,52 +217,46 @@ fn run(
     rows: &Rows,
 ) -> Result<(Vec<View>, PageInfo), VaultError> {
     let consumed = if query.consumed.is_some() { consumed(by.caller, by.sharing.all()?) } else { Vec::new() };
-    let scope = query.scope(dialect::engine(tx.conn), rows, by.caller, &consumed);
-    let page = query.plan.run(tx.conn, scope)?;
-    let rows: Vec<CredentialRow> = dialect::in_chunks(&page.ids, |ids| {
-        let rows = credentials::table.filter(credentials::id.eq_any(ids.to_vec())).select(CREDENTIAL).load(tx.conn)?;
-        Ok::<_, Error>(rows)
-    })?;
-    let mut attributes = load_attributes(tx, &page.ids)?;
-    let filled = count_filled(tx, &page.ids, by.caller)?;
-    let mut by_id: HashMap<i64, Credential> =
-        rows.into_iter().map(Credential::from).map(|credential| (credential.id.get(), credential)).collect();
-    let views = page.ids.iter().filter_map(|id| {
-        // A row that went between the statements is left out.
-        let credential = by_id.remove(id)?;
+    let source = query.source(dialect::engine(tx.conn), rows, by.caller, &consumed);
+    let (page, rows) = query.plan.load::<CredentialTypes, CredentialRow>(tx.conn, &source)?;
+    let mut attributes = load_attributes(tx, &page.ids, by.caller)?;
+    let views = rows.into_iter().map(Credential::from).filter_map(|credential| {
+        // Each has an attribute: one without was deleted between the statements, and is left out.
+        let Attributes { mut all, filled } = attributes.remove(&credential.id)?;
+        all.sort_unstable_by_key(|attribute| attribute.id);
         let rights = Rights::of(by.caller, &credential, by.sharing);
-        let attributes = attributes.remove(&credential.id).unwrap_or_default();
-        let completed = filled.get(id).copied().unwrap_or(0) == attributes.len();
-        Some(View { credential, attributes, completed, rights })
+        Some(View { credential, completed: filled == all.len(), attributes: all, rights })
     });
     Ok((views.collect(), page.info()))
 }
 
-fn load_attributes(tx: &mut Tx<'_>, ids: &[i64]) -> Result<HashMap<CredentialId, Vec<Attribute>>, Error> {
-    let rows: Vec<AttributeRow> = dialect::in_chunks(ids, |ids| {
-        let rows = attributes::table
-            .filter(attributes::credential_id.eq_any(ids.to_vec()))
-            .order(attributes::id)
-            .select(ATTRIBUTE)
-            .load(tx.conn)?;
-        Ok::<_, Error>(rows)
-    })?;
-    let mut by_credential: HashMap<CredentialId, Vec<Attribute>> = HashMap::with_capacity(ids.len());
-    for attribute in rows.into_iter().map(Attribute::from) {
-        by_credential.entry(attribute.credential).or_default().push(attribute);
-    }
-    Ok(by_credential)
+/// The attributes of one credential.
+#[derive(Default)]
+struct Attributes {
+    all: Vec<Attribute>,
+    /// How many have a value, for everybody or for the caller.
+    filled: usize,
 }
 
-fn count_filled(tx: &mut Tx<'_>, ids: &[i64], caller: &Caller) -> Result<HashMap<i64, usize>, Error> {
-    let rows: Vec<(i64, i64)> = dialect::in_chunks(ids, |ids| {
-        let rows = attribute_values::table
-            .filter(attribute_values::credential_id.eq_any(ids.to_vec()))
-            .filter(attribute_values::user_id.eq(EVERYBODY).or(attribute_values::user_id.eq(caller.user_id.get())))
-            .group_by(attribute_values::credential_id)
-            .select((attribute_values::credential_id, count_star()))
-            .load(tx.conn)?;
-        Ok::<_, Error>(rows)
-    })?;
-    Ok(rows.into_iter().map(|(id, count)| (id, usize::try_from(count).unwrap_or(0))).collect())
+fn load_attributes(tx: &mut Tx<'_>, ids: &[i64], caller: &Caller) -> Result<HashMap<CredentialId, Attributes>, Error> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    // An attribute has one value for everybody or one for each user: the join finds at most one. What it reads of it is in the index.
+    let sql = Sql::new("SELECT ")
+        .push(ATTRIBUTE_TEXT)
+        .push(", v.attribute_id IS NOT NULL FROM attributes a LEFT JOIN attribute_values v ON v.attribute_id = a.id ")
+        .push("AND v.user_id = CASE WHEN a.user_provided THEN ")
+        .bind(caller.user_id.get())
+        .push(" ELSE 0 END WHERE a.credential_id");
+    let sql = dialect::in_ids(dialect::engine(tx.conn), sql, ids.iter().copied());
+    let rows: Vec<(AttributeRow, bool)> = sql.cached().typed::<(AttributeTypes, Bool)>().load(tx.conn)?;
+    let mut found: HashMap<CredentialId, Attributes> = HashMap::with_capacity(ids.len());
+    for (attribute, filled) in rows {
+        let attribute = Attribute::from(attribute);
+        let of = found.entry(attribute.credential).or_default();
+        of.filled += usize::from(filled);
+        of.all.push(attribute);
+    }
+    Ok(found)
 }

@@ -5,6 +5,7 @@ use coffre_db::dialect::{self, Insert};
 use coffre_db::{Error, Sql};
 use coffre_types::{TENANT, Timestamp};
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Binary};
 
 use super::Tx;
 use super::schema::{attribute_values, rotation, terms};
@@ -23,6 +24,38 @@ pub struct RotationRow {
     pub ended_at: Option<Timestamp>,
 }
 
+/// Where a value stands in the index of terms.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Spot {
+    /// Its term.
+    pub term: i64,
+    /// Its number.
+    pub id: i64,
+}
+
+impl Spot {
+    /// Before all values.
+    pub const FIRST: Self = Self { term: 0, id: 0 };
+    /// After all values.
+    pub const LAST: Self = Self { term: i64::MAX, id: i64::MAX };
+}
+
+/// The values after a place and up to another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stretch {
+    /// This one is not in it.
+    pub after: Spot,
+    /// This one is.
+    pub up_to: Spot,
+}
+
+impl Stretch {
+    /// All values.
+    pub const ALL: Self = Self { after: Spot::FIRST, up_to: Spot::LAST };
+}
+
+type OldValueTypes = (BigInt, BigInt, BigInt, BigInt, BigInt, Binary, BigInt);
+
 /// A value that is sealed under an old term.
 #[derive(Clone, Queryable, Debug)]
 pub struct OldValue {
@@ -38,6 +71,8 @@ pub struct OldValue {
     pub version: i64,
     /// The sealed bytes.
     pub sealed: Vec<u8>,
+    /// The term under which they were sealed.
+    pub term: i64,
 }
 
 impl Tx<'_> {
@@ -87,6 +122,14 @@ impl Tx<'_> {
         Ok(terms::table.select(diesel::dsl::max(terms::term)).get_result::<Option<i64>>(self.conn)?.unwrap_or(0))
     }
 
+    /// Returns the oldest term.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn oldest_term(&mut self) -> Result<i64> {
+        Ok(terms::table.select(diesel::dsl::min(terms::term)).get_result::<Option<i64>>(self.conn)?.unwrap_or(0))
+    }
+
     /// Counts the values under a term, and all.
     ///
     /// # Errors
@@ -97,25 +140,36 @@ impl Tx<'_> {
         Ok((done, all))
     }
 
-    /// Loads values under terms before one, after a number, by their numbers.
+    /// Returns the greatest number of a value; 0 where there is none.
     ///
     /// # Errors
     /// What the database says.
-    pub fn old_values(&mut self, before: u32, after: i64, limit: i64) -> Result<Vec<OldValue>> {
-        Ok(attribute_values::table
-            .filter(attribute_values::id.gt(after))
-            .filter(attribute_values::term.lt(i64::from(before)))
-            .order(attribute_values::id)
-            .limit(limit)
-            .select((
-                attribute_values::id,
-                attribute_values::credential_id,
-                attribute_values::attribute_id,
-                attribute_values::user_id,
-                attribute_values::version,
-                attribute_values::sealed,
-            ))
-            .load::<OldValue>(self.conn)?)
+    pub fn last_value(&mut self) -> Result<i64> {
+        let last = attribute_values::table.select(diesel::dsl::max(attribute_values::id));
+        Ok(last.get_result::<Option<i64>>(self.conn)?.unwrap_or(0))
+    }
+
+    /// Loads values under terms before one, after a place and up to another, in the order of places.
+    ///
+    /// Term and number are compared as a row, and rows come in that order: only the index of both serves it, on both engines. By number alone
+    /// a database walks all values to find the few that are left.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn old_values(&mut self, before: u32, stretch: Stretch, limit: i64) -> Result<Vec<OldValue>> {
+        Ok(Sql::new(
+            "SELECT id, credential_id, attribute_id, user_id, version, sealed, term FROM attribute_values WHERE term < ",
+        )
+        .bind(i64::from(before))
+        .push(" AND (term, id) > (")
+        .binds([stretch.after.term, stretch.after.id])
+        .push(") AND (term, id) <= (")
+        .binds([stretch.up_to.term, stretch.up_to.id])
+        .push(") ORDER BY term, id LIMIT ")
+        .bind(limit)
+        .cached()
+        .typed::<OldValueTypes>()
+        .load::<OldValue>(self.conn)?)
     }
 
     /// Writes the bytes of a value that was sealed anew, where nobody changed it meanwhile; says whether it was so. The value stays what it

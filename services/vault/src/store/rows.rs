@@ -7,6 +7,19 @@ use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Text};
 use super::schema::{attributes, credentials};
 use crate::domain::model::{Attribute, Credential, Stamp, Traits, Value};
 
+macro_rules! credential_text {
+    () => {
+        "c.id, c.name, c.description, c.owner_id, c.locker_id, c.version, c.created_by, c.created_at, c.updated_by, c.updated_at"
+    };
+}
+
+macro_rules! attribute_text {
+    () => {
+        "a.id, a.credential_id, a.name, a.description, a.user_provided, a.masked, a.password, a.version, \
+         a.created_by, a.created_at, a.updated_by, a.updated_at"
+    };
+}
+
 #[derive(Queryable)]
 pub(super) struct CredentialRow {
     id: i64,
@@ -162,32 +175,46 @@ impl ValueHeadRow {
     }
 }
 
+/// The columns of a credential `c`, as text.
+pub(super) const CREDENTIAL_TEXT: &str = credential_text!();
+
+/// The columns of [`CREDENTIAL_TEXT`].
+pub(super) type CredentialTypes =
+    (BigInt, Text, Nullable<Text>, BigInt, Nullable<BigInt>, BigInt, BigInt, BigInt, BigInt, BigInt);
+
+/// The columns of an attribute `a`, as text.
+pub(super) const ATTRIBUTE_TEXT: &str = attribute_text!();
+
+/// The columns of [`ATTRIBUTE_TEXT`].
+pub(super) type AttributeTypes =
+    (BigInt, BigInt, Text, Nullable<Text>, Bool, Bool, Bool, BigInt, BigInt, BigInt, BigInt, BigInt);
+
 /// The columns of [`WITH_VALUES`]: a credential, one of its attributes, a value of it where there is one.
 pub(super) type WithValuesTypes = (CredentialTypes, AttributeTypes, Nullable<(ValueHeadTypes, Binary)>);
-
-type CredentialTypes = (BigInt, Text, Nullable<Text>, BigInt, Nullable<BigInt>, BigInt, BigInt, BigInt, BigInt, BigInt);
-
-type AttributeTypes = (BigInt, BigInt, Text, Nullable<Text>, Bool, Bool, Bool, BigInt, BigInt, BigInt, BigInt, BigInt);
 
 type ValueHeadTypes = (BigInt, BigInt, BigInt, BigInt, BigInt, BigInt, BigInt, BigInt, BigInt);
 
 /// What every read of a value selects, as text: it is the busiest statement of all.
-pub(super) const WITH_VALUES: &str = "\
-SELECT c.id, c.name, c.description, c.owner_id, c.locker_id, c.version, c.created_by, c.created_at, c.updated_by, c.updated_at, \
-a.id, a.credential_id, a.name, a.description, a.user_provided, a.masked, a.password, a.version, \
-a.created_by, a.created_at, a.updated_by, a.updated_at, \
-v.id, v.credential_id, v.attribute_id, v.user_id, v.version, v.created_by, v.created_at, v.updated_by, v.updated_at, v.sealed \
+pub(super) const WITH_VALUES: &str = concat!(
+    "SELECT ",
+    credential_text!(),
+    ", ",
+    attribute_text!(),
+    ", v.id, v.credential_id, v.attribute_id, v.user_id, v.version, v.created_by, v.created_at, v.updated_by, v.updated_at, v.sealed \
 FROM credentials c INNER JOIN attributes a ON a.credential_id = c.id \
-LEFT JOIN attribute_values v ON v.attribute_id = a.id";
+LEFT JOIN attribute_values v ON v.attribute_id = a.id"
+);
 
 /// The columns of [`FIND_VALUE`]: a credential, an attribute of it, a value of that without its sealed bytes.
 pub(super) type FindValueTypes = (CredentialTypes, AttributeTypes, ValueHeadTypes);
 
 /// What every change of a value selects first.
-pub(super) const FIND_VALUE: &str = "\
-SELECT c.id, c.name, c.description, c.owner_id, c.locker_id, c.version, c.created_by, c.created_at, c.updated_by, c.updated_at, \
-a.id, a.credential_id, a.name, a.description, a.user_provided, a.masked, a.password, a.version, \
-a.created_by, a.created_at, a.updated_by, a.updated_at, \
-v.id, v.credential_id, v.attribute_id, v.user_id, v.version, v.created_by, v.created_at, v.updated_by, v.updated_at \
+pub(super) const FIND_VALUE: &str = concat!(
+    "SELECT ",
+    credential_text!(),
+    ", ",
+    attribute_text!(),
+    ", v.id, v.credential_id, v.attribute_id, v.user_id, v.version, v.created_by, v.created_at, v.updated_by, v.updated_at \
 FROM attribute_values v INNER JOIN attributes a ON a.id = v.attribute_id INNER JOIN credentials c ON c.id = v.credential_id \
-WHERE v.id = ";
+WHERE v.id = "
+);

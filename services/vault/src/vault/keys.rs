@@ -18,7 +18,7 @@ use coffre_types::Timestamp;
 
 use super::{Call, Result, Vault};
 use crate::domain::error::VaultError;
-use crate::domain::keys::{Mode, ModeChange, TypedKey, new_master_key, slot_word};
+use crate::domain::keys::{Mode, ModeChange, TypedKey, new_master_key, open_terms, slot_word};
 use crate::keyring::{Changed, blocking, detached};
 use crate::store::Tx;
 use crate::store::keys::{SealRow, SlotRow};
@@ -44,6 +44,15 @@ impl Stored {
         let slot = self.row(kind).map(|row| Slot::from_bytes(row.bytes.clone()).map_err(|_| VaultError::KeyDamaged));
         let slot = slot.transpose()?;
         if slot.as_ref().is_some_and(|slot| slot.kind() != kind) { Err(VaultError::KeyDamaged) } else { Ok(slot) }
+    }
+
+    /// Returns the slot of a key that people hold, for a new root key.
+    fn kept(&self, kind: SlotKind, ring: &OpenKeyring) -> Result<Option<Slot>> {
+        match self.slot(kind) {
+            Ok(Some(slot)) if ring.vouches_for(&slot) => Ok(Some(slot)),
+            Ok(None) => Ok(None),
+            Ok(Some(_)) | Err(_) => Err(VaultError::KeptSlotDamaged(kind)),
+        }
     }
 
     fn mode(&self) -> Mode {
@@ -152,7 +161,7 @@ impl Vault {
         let stored = self.stored().await?;
         let kind = key.kind();
         let root = self.prove(&stored, key).await?;
-        let ring = OpenKeyring::open(&root, &stored.terms).map_err(|_| VaultError::KeyDamaged)?;
+        let ring = open_terms(&root, &stored.terms).map_err(VaultError::TermsDamaged)?;
         self.open_with(call, stored.state, ring, Some(slot_word(kind))).await
     }
 
@@ -193,7 +202,7 @@ impl Vault {
         let stored = self.stored().await?;
         let kind = key.kind();
         let root = self.prove(&stored, key).await?;
-        OpenKeyring::open(&root, &stored.terms).map_err(|_| VaultError::KeyDamaged)?;
+        open_terms(&root, &stored.terms).map_err(VaultError::TermsDamaged)?;
         let record = call.record.clone();
         self.store
             .write(&record, move |_| {
@@ -240,7 +249,7 @@ impl Vault {
             ));
         };
         let root = self.express_root(&slot)?;
-        let ring = OpenKeyring::open(&root, &stored.terms).map_err(|_| VaultError::KeyDamaged)?;
+        let ring = open_terms(&root, &stored.terms).map_err(VaultError::TermsDamaged)?;
         self.open_with(call, stored.state, ring, None).await
     }
 
@@ -322,7 +331,7 @@ impl Vault {
             }
         }
         let mut holders = vec![new];
-        holders.extend(stored.slot(SlotKind::Recovery)?.map(NewHolder::Kept));
+        holders.extend(stored.kept(SlotKind::Recovery, present.keyring())?.map(NewHolder::Kept));
         self.rekey(call, present, stored, holders, move |record| {
             if was == mode {
                 record.detail(if mode == Mode::Manual { "masterKey" } else { "keyFile" }, "replaced");
@@ -341,9 +350,17 @@ impl Vault {
     pub async fn replace_recovery_key(&self, call: Call, current_key: SecretText) -> Result<SecretText> {
         let (present, stored) = self.settled().await?;
         let mode = stored.mode();
-        let has_recovery = stored.row(SlotKind::Recovery).is_some();
+        // A slot that opens nothing of this vault counts as none: no key could be shown for it, and it protects nothing.
+        let (has_recovery, words) = match stored.kept(SlotKind::Recovery, present.keyring()) {
+            Ok(None) => (false, "made"),
+            Ok(Some(_)) => (true, "replaced"),
+            Err(error) => {
+                tracing::warn!(%error, "a new recovery key takes its place");
+                (false, "made in place of a damaged one")
+            }
+        };
         let typed = match (mode, current_key.expose().is_empty()) {
-            (Mode::Express, true) if !has_recovery => None,
+            (Mode::Express, _) if !has_recovery => None,
             (Mode::Express, false) => Some(TypedKey::recovery("current_key", &current_key)?),
             (Mode::Manual, false) => match TypedKey::recovery("current_key", &current_key) {
                 Ok(key) => Some(key),
@@ -369,26 +386,55 @@ impl Vault {
         let text = recovery.to_text();
         let other = match mode {
             Mode::Express => NewHolder::Express,
-            Mode::Manual => NewHolder::Kept(stored.slot(SlotKind::Manual)?.ok_or(VaultError::KeysChanged)?),
+            Mode::Manual => {
+                let kept = stored.kept(SlotKind::Manual, present.keyring())?;
+                NewHolder::Kept(kept.ok_or(VaultError::KeysChanged)?)
+            }
         };
-        let words = if has_recovery { "replaced" } else { "made" };
         let holders = vec![other, NewHolder::Recovery(recovery)];
         self.rekey(call, present, stored, holders, move |record| record.detail("recoveryKey", words)).await?;
         Ok(text)
     }
 
     /// Makes a new root key for the holders and a new term, and puts them in the place of all that there is.
+    ///
+    /// Stretching a master key takes a second, and terms come and go by themselves meanwhile. Where no slot has changed it begins again
+    /// from what is stored then: only another change of keys is one that somebody has to be told of.
     async fn rekey(
         &self,
         call: Call,
         present: Opened,
         stored: Stored,
         holders: Vec<NewHolder>,
-        tell: impl Fn(&CallRecord) + Send + 'static,
+        tell: impl Fn(&CallRecord) + Send + Sync + 'static,
     ) -> Result<()> {
+        let (holders, tell) = (Arc::new(holders), Arc::new(tell));
+        let (mut present, mut stored) = (present, Arc::new(stored));
+        for _ in 0..5 {
+            let next = self.next(present, stored.clone(), holders.clone()).await?;
+            match self.put_next(call.clone(), next, tell.clone()).await {
+                Err(VaultError::KeysChanged) => {}
+                done => return done,
+            }
+            // First, because under another root key this process may be closed by now.
+            if self.stored().await?.slots != stored.slots {
+                return Err(VaultError::KeysChanged);
+            }
+            self.keyring.look().await?;
+            let (opened, now) = self.settled().await?;
+            if now.slots != stored.slots {
+                return Err(VaultError::KeysChanged);
+            }
+            (present, stored) = (opened, Arc::new(now));
+        }
+        Err(VaultError::KeysChanged)
+    }
+
+    /// Makes what a rekey stores.
+    async fn next(&self, present: Opened, stored: Arc<Stored>, holders: Arc<Vec<NewHolder>>) -> Result<Next> {
         let turn = self.keyring.turn()?;
         let (keyring, now, cost) = (self.keyring.clone(), self.clock.now(), self.keys.cost);
-        let next = blocking(move || {
+        blocking(move || {
             let _turn = turn;
             let express = keyring.express_key();
             let holders = holders.iter().map(|holder| match holder {
@@ -409,8 +455,16 @@ impl Vault {
             });
             let slots = rekeyed.slots.iter().cloned().zip(made_at).collect();
             Ok(Next { from: stored.state.generation, present, rekeyed, slots, now })
-        });
-        let next = next.await?;
+        })
+        .await
+    }
+
+    async fn put_next(
+        &self,
+        call: Call,
+        next: Next,
+        tell: Arc<impl Fn(&CallRecord) + Send + Sync + 'static>,
+    ) -> Result<()> {
         let keyring = self.keyring.clone();
         detached(async move {
             let record: Arc<CallRecord> = call.record.clone();

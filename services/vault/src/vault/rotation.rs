@@ -4,6 +4,7 @@ use coffre_types::Timestamp;
 
 use super::{Call, Result, Vault};
 use crate::domain::error::VaultError;
+use crate::domain::keys::reload_terms;
 use crate::keyring::{Changed, detached};
 use crate::store::Tx;
 
@@ -16,7 +17,7 @@ pub struct Progress {
     pub done: i64,
     /// Values in all.
     pub total: i64,
-    /// Values re-encrypted a second by this process, lately.
+    /// Values re-encrypted a second, lately.
     pub rate: f64,
     /// How long it will take, in seconds.
     pub seconds_left: Option<i64>,
@@ -63,7 +64,7 @@ impl Vault {
                 tx.insert_term(&term, now)?;
                 tx.start_rotation(term.term.get(), now)?;
                 call.record.detail("term", term.term.to_string());
-                let ring = opened.keyring().reload(&tx.terms()?)?;
+                let ring = reload_terms(opened.keyring(), &tx.terms()?).map_err(VaultError::TermsDamaged)?;
                 Ok(Changed::Open(opened.generation().0.saturating_add(1), ring))
             };
             keyring.change(&record, change).await
@@ -87,8 +88,8 @@ impl Vault {
         });
         let (row, term, (done, total)) = read.await?;
         let running = row.is_some_and(|row| row.ended_at.is_none());
-        let rate = if running { self.meter.rate(self.clock.monotonic()) } else { 0.0 };
         let left = total.saturating_sub(done).max(0);
+        let rate = if running { self.meter.rate(self.clock.monotonic(), term, left) } else { 0.0 };
         let seconds_left = (running && rate > 0.0).then(|| (left as f64 / rate).ceil() as i64);
         let (started_at, ended_at) = (row.map(|row| row.started_at), row.and_then(|row| row.ended_at));
         Ok(Progress { running, done, total, rate, seconds_left, started_at, ended_at, term })

@@ -24,7 +24,7 @@ impl Vault {
     /// `Sealed`, the store's.
     pub async fn value_seals(&self, call: Call, mut after: i64, limit: usize) -> Result<(Vec<StoredSeal>, bool)> {
         call.record.object("vault", "", "");
-        let keys = self.keyring.opened().await?;
+        let mut keys = self.keyring.opened().await?;
         let mut seals = Vec::new();
         let more = loop {
             let wanted = AT_ONCE.min(limit.saturating_sub(seals.len()));
@@ -32,6 +32,11 @@ impl Vault {
             let mut stored = self.store.read(move |tx| Ok(tx.sealed_values(after, rows)?)).await?;
             let more = stored.len() > wanted;
             stored.truncate(wanted);
+            if !stored.iter().all(|(.., sealed)| keys.keyring().has_key_of(sealed)) {
+                // A term began since the keys were taken: its key is in the database.
+                self.keyring.look().await?;
+                keys = self.keyring.opened().await?;
+            }
             let ring = keys.clone();
             let some = blocking(move || {
                 let seal = |(value, version, sealed): (i64, i64, Vec<u8>)| StoredSeal {
@@ -47,7 +52,7 @@ impl Vault {
                 break more;
             }
         };
-        self.keyring.check(&keys)?;
+        self.keyring.confirm(&keys).await?;
         call.record.detail("seals", seals.len().to_string());
         Ok((seals, more))
     }

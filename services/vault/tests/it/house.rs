@@ -1,6 +1,7 @@
 //! Rules of the house: which room knows what, which RPC has a row, whether both engines have the same tables.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use coffre_db::{Database, Sql};
 use coffre_test_support::{TestDb, house};
@@ -19,6 +20,35 @@ fn rooms_keep_their_doors_closed() {
             ("store", &["tonic", "axum", "crate::api"][..]),
         ],
     );
+}
+
+/// Sealed is a type: who holds an `&OpenKeyring` got it from the state of this process, which alone knows whether the vault is open.
+#[test]
+fn rule_5_4_keyrings_are_opened_in_the_room_of_keys_alone() {
+    let makers: BTreeSet<String> = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+        .into_iter()
+        .filter(|(_, text)| ["OpenKeyring::open", "open_terms(", ".reload("].iter().any(|call| text.contains(call)))
+        .map(|(name, _)| name)
+        .collect();
+    let expected = ["domain/keys.rs", "keyring.rs", "vault/keys.rs"].map(str::to_owned);
+    assert_eq!(makers, BTreeSet::from(expected), "only the state, and what opens it, makes an open keyring");
+}
+
+fn sources(folder: &Path) -> Vec<(String, String)> {
+    fn walk(folder: &Path, below: &str, found: &mut Vec<(String, String)>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = format!("{below}{}", path.file_name().unwrap().to_string_lossy());
+            if path.is_dir() {
+                walk(&path, &format!("{name}/"), found);
+            } else {
+                found.push((name, std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(folder, "", &mut found);
+    found
 }
 
 #[test]

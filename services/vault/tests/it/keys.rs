@@ -75,7 +75,7 @@ on_each_engine! {
         // Older than a replica may be: it asks before it uses its keys.
         world.clock.advance(Duration::from_secs(1));
         assert!(matches!(world.read(&me, id).await, Err(VaultError::Sealed)));
-        assert!(matches!(mine.check(&taken), Err(VaultError::Sealed)), "a value on its way does not leave");
+        assert!(matches!(mine.confirm(&taken).await, Err(VaultError::Sealed)), "a value on its way does not leave");
         assert!(matches!(world.store(&me, id, b, None, "x").await, Err(VaultError::Sealed)));
         assert!(matches!(world.update_value(&me, update_of(id, value), "y").await, Err(VaultError::Sealed)));
         assert!(matches!(world.vault.transport.public().await, Err(VaultError::Sealed)));
@@ -118,7 +118,7 @@ on_each_engine! {
         assert_eq!(world.read(&me, id).await.unwrap(), [Some("hidden".to_owned())]);
     }
 
-    async fn values_travel_under_a_transport_key(db: TestDb) {
+    async fn rule_5_6_values_travel_under_a_transport_key(db: TestDb) {
         let world = World::new(&db).await;
         assert!(matches!(world.vault.transport.public().await, Err(VaultError::TransportKeyPending)));
         let stop = CancellationToken::new();

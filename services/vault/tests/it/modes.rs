@@ -146,7 +146,7 @@ on_each_engine! {
         assert!(!world.again().await.app.is_open(), "the file that was lost opens nothing any more");
     }
 
-    async fn a_recovery_key_is_replaced_with_a_key_alone(db: TestDb) {
+    async fn rule_5_5_a_recovery_key_is_replaced_with_a_key_alone(db: TestDb) {
         let world = World::new(&db).await;
         let id = world.one_value().await;
         let first = world.recovery.clone();
@@ -176,7 +176,7 @@ on_each_engine! {
         assert!(matches!(world.new_recovery("").await, Err(VaultError::Invalid { .. })));
     }
 
-    async fn a_seal_on_purpose_closes_every_replica_until_somebody_opens_it(db: TestDb) {
+    async fn rule_5_4_a_seal_on_purpose_closes_every_replica_until_somebody_opens_it(db: TestDb) {
         let world = World::new(&db).await;
         let id = world.one_value().await;
         let other = world.again().await;
@@ -186,7 +186,7 @@ on_each_engine! {
         world.vault.seal(world.call(&admin())).await.unwrap();
         assert!(!world.holds(id).await && world.app.sealed_since().is_some());
         world.later();
-        assert!(!other.holds(id).await && other.vault.keyring.check(&taken).is_err());
+        assert!(!other.holds(id).await && other.vault.keyring.confirm(&taken).await.is_err());
         assert!(!world.again().await.app.is_open());
         // What needs the keys says so; what does not works.
         assert!(matches!(world.mode(Mode::Manual, MASTER, "", "").await, Err(VaultError::Sealed)));
@@ -229,6 +229,26 @@ on_each_engine! {
         assert!(other.holds(id).await && world.holds(id).await, "opening one replica leaves the others open");
     }
 
+    async fn rule_5_4_the_seal_is_looked_at_again_before_a_value_leaves(db: TestDb) {
+        let world = World::new(&db).await;
+        let other = world.again().await;
+        let taken = other.vault.keyring.opened().await.unwrap();
+        world.vault.seal(world.call(&admin())).await.unwrap();
+        // The call of the other one took its time, and nothing told that process meanwhile.
+        world.clock.advance(coffre_vault::keyring::FRESH + Duration::from_millis(1));
+        assert!(other.app.is_open());
+        assert!(matches!(other.vault.keyring.confirm(&taken).await, Err(VaultError::Sealed)));
+        assert!(!other.app.is_open());
+    }
+
+    async fn a_start_knows_since_when_the_vault_is_sealed_on_purpose(db: TestDb) {
+        let world = World::new(&db).await;
+        let sealed = world.now();
+        world.vault.seal(world.call(&admin())).await.unwrap();
+        world.clock.advance(Duration::from_secs(3600));
+        assert_eq!(world.again().await.app.sealed_since(), Some(sealed));
+    }
+
     async fn of_two_administrators_at_once_one_is_told(db: TestDb) {
         let world = World::new(&db).await;
         let id = world.one_value().await;
@@ -245,7 +265,7 @@ on_each_engine! {
         assert!(after.holds(id).await);
     }
 
-    async fn a_failure_at_any_step_leaves_all_as_it_was(db: TestDb) {
+    async fn rule_5_2_a_failure_at_any_step_leaves_all_as_it_was(db: TestDb) {
         let world = World::new(&db).await;
         let id = world.one_value().await;
         // The steps of a change in their order; a new term has those that are marked.
@@ -346,7 +366,48 @@ on_each_engine! {
         put(good).await;
         assert!(matches!(world.drill(OTHER, "").await, Err(VaultError::KeyWrong)));
         world.sql(Sql::new("UPDATE terms SET wrapped = ").bind(vec![1_u8; 60]).push(" WHERE term = 1")).await;
-        assert!(matches!(world.drill(MASTER, "").await, Err(VaultError::KeyDamaged)));
+        assert!(matches!(world.drill(MASTER, "").await, Err(VaultError::TermsDamaged(_))));
+    }
+
+    async fn a_damaged_term_is_named_and_an_open_vault_writes_it_anew(db: TestDb) {
+        let world = World::new(&db).await;
+        let id = world.one_value().await;
+        world.vault.start_rotation(world.call(&admin())).await.unwrap();
+        world.sql(Sql::new("UPDATE terms SET wrapped = ").bind(vec![1_u8; 60]).push(" WHERE term = 1")).await;
+        let closed = world.again().await;
+        assert!(!closed.app.is_open(), "it starts: users, roles and the audit go on");
+        let refused = closed.apply_recovery(&world.recovery).await;
+        assert!(matches!(&refused, Err(VaultError::TermsDamaged(damaged)) if damaged.to_string().contains("term 1 ")), "{refused:?}");
+        assert!(matches!(world.vault.start_rotation(world.call(&admin())).await, Err(VaultError::TermsDamaged(_))));
+        assert!(world.holds(id).await, "nothing was changed, and what is in memory is whole");
+        world.new_recovery(&world.recovery).await.unwrap();
+        let after = world.again().await;
+        assert!(after.app.is_open() && after.holds(id).await);
+    }
+
+    async fn a_recovery_slot_that_opens_nothing_is_told_and_replaced(db: TestDb) {
+        let world = World::new(&db).await;
+        let slot = world.database.read(|conn| {
+            use diesel::RunQueryDsl as _;
+            let sql = Sql::new("SELECT slot FROM key_slots WHERE kind = 3").typed::<diesel::sql_types::Binary>();
+            sql.get_result::<Vec<u8>>(conn).map_err(coffre_db::Error::from)
+        });
+        let whole = slot.await.unwrap();
+        let mut damaged = whole.clone();
+        damaged[100] ^= 1;
+        // Damaged by accident, and one from before the last root key that somebody put back.
+        for bytes in [damaged, whole] {
+            world.sql(Sql::new("UPDATE key_slots SET slot = ").bind(bytes).push(" WHERE kind = 3")).await;
+            if world.vault.keyring.generation_open() == Some(1) {
+                assert!(matches!(world.drill("", &world.recovery).await, Err(VaultError::KeyDamaged)));
+            }
+            let refused = world.mode(Mode::Manual, MASTER, "", "").await;
+            assert!(matches!(refused, Err(VaultError::KeptSlotDamaged(SlotKind::Recovery))), "{refused:?}");
+            assert_eq!(world.kinds().await, [SlotKind::Express, SlotKind::Recovery]);
+            let key = world.new_recovery("").await.unwrap();
+            assert_eq!(world.drill("", &key).await.unwrap(), SlotKind::Recovery);
+        }
+        world.mode(Mode::Manual, MASTER, "", "").await.unwrap();
     }
 
     async fn odd_keys_are_refused_for_what_they_are(db: TestDb) {

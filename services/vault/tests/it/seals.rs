@@ -65,6 +65,18 @@ on_each_engine! {
         assert!(found[&written[1].value.id.get()].1.is_empty());
     }
 
+    async fn a_replica_tells_the_seals_under_a_term_of_which_it_has_not_heard(db: TestDb) {
+        let world = World::new(&db).await;
+        let other = world.again().await;
+        let (me, admin) = (member(7), caller(9, &[Permission::ManageSettings]));
+        let made = world.create(&me, "c", &[("a", STANDARD)]).await.unwrap();
+        world.vault.start_rotation(world.call(&admin)).await.unwrap();
+        let (call, values) = (world.call(&me), create(made.credential.id, &[(made.attributes[0].id, None, "1")]));
+        world.vault.create_values(call.clone(), values, "").await.unwrap();
+        assert_ne!(world.vault.keyring.generation_open(), other.vault.keyring.generation_open());
+        assert_eq!(by_value(&all(&other, 10).await), told(&call));
+    }
+
     async fn a_sealed_vault_tells_no_seals(db: TestDb) {
         let world = World::new(&db).await;
         let admin = caller(9, &[Permission::ManageSettings]);

@@ -101,7 +101,7 @@ on_each_engine! {
         assert!(matches!(world.vault.values(world.call(&me), query).await, Err(VaultError::NotPermitted(_))));
     }
 
-    async fn a_moved_or_rolled_back_value_does_not_open_and_is_named(db: TestDb) {
+    async fn rule_5_3_a_moved_or_rolled_back_value_does_not_open_and_is_named(db: TestDb) {
         let world = World::new(&db).await;
         let me = member(7);
         let made = world.create(&me, "c", &[("a", STANDARD), ("b", STANDARD)]).await.unwrap();

@@ -103,16 +103,28 @@ impl Session {
     }
 
     pub async fn change_password(&self, old: &str, new: &str) -> Answer<()> {
+        self.change_password_and(old, new, false).await
+    }
+
+    /// Changes the own password and, where `revoke`, ends every other way in.
+    pub async fn change_password_and(&self, old: &str, new: &str, revoke: bool) -> Answer<()> {
         match self.api.protocol {
             Protocol::Rest => {
-                let body = json!({"oldPassword": old, "newPassword": new});
+                let mut body = json!({"oldPassword": old, "newPassword": new});
+                if revoke {
+                    body["revokeOtherAccess"] = json!(true);
+                }
                 let request = rest(Method::PUT, "/v1/authentication/password").json(body);
                 self.rest(operation::CHANGE_PASSWORD, request).await.map(|answer| {
                     answer.is(204);
                 })
             }
             Protocol::Grpc => {
-                let request = v1::ChangePasswordRequest { old_password: old.to_owned(), new_password: new.to_owned() };
+                let request = v1::ChangePasswordRequest {
+                    old_password: old.to_owned(),
+                    new_password: new.to_owned(),
+                    revoke_other_access: revoke,
+                };
                 self.grpc(operation::CHANGE_PASSWORD, request).await.map(|_: v1::ChangePasswordResponse| ())
             }
         }

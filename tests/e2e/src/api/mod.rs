@@ -35,6 +35,7 @@ use crate::server::Server;
 pub use self::api_access::{ApiAccessChange, NewApiAccess};
 pub use self::audit::{Checkpoint, Proof};
 pub use self::authentication::SignedIn;
+pub use self::keys::{Key, ModeKeys};
 pub use self::lockers::LockerChange;
 pub use self::oauth::{Client, INTROSPECT, REVOKE, Shown, TOKEN, basic};
 pub use self::roles::{NewRole, RoleChange};

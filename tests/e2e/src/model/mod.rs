@@ -3,6 +3,7 @@
 
 mod access;
 mod json;
+mod keys;
 mod locker;
 mod oauth;
 mod query;
@@ -13,6 +14,7 @@ use serde_json::Value as Json;
 pub use self::access::{Access, AccessPath, Holdings, MissingValues, UserAccess};
 use self::json::{check_author, field, flag, list, optional_id, optional_text};
 pub use self::json::{id, number, text, time};
+pub use self::keys::{KeySlot, Rotation, kind_of};
 pub use self::locker::{Locker, LockerPermission, Member, Right};
 pub use self::oauth::{ApiAccess, ApiKey, Dashboard, Introspection, TokenGrant};
 pub use self::query::{Filter, Page, Query};

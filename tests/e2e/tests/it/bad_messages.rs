@@ -55,7 +55,7 @@ impl Decoder for Raw {
     }
 }
 
-async fn send(caller: &Session, rpc: &str, message: impl Into<Bytes>) -> Result<Bytes, Status> {
+pub(crate) async fn send(caller: &Session, rpc: &str, message: impl Into<Bytes>) -> Result<Bytes, Status> {
     let mut request = Request::new(message.into());
     if let Some(token) = &caller.token {
         request.metadata_mut().insert("authorization", MetadataValue::try_from(format!("Bearer {token}")).unwrap());

@@ -1,4 +1,4 @@
-//! Every request that the old document prints for signing in, credentials, values, mode and key state (and, in [`lockers`], for lockers), sent by real `curl` as it is printed,
+//! Every request that the old document prints for signing in, credentials, values, mode and key state (and, in [`lockers`], for lockers, in [`keys`] for the master key), sent by real `curl` as it is printed,
 //! with the placeholders filled and the host and ids of today; the answers are compared with what is printed, key by key and type by type.
 //! Then the same story over gRPC with real `grpcurl`.
 //!
@@ -12,6 +12,7 @@
 //! | `"X-Authorization" : "Authorization token"` sent along with the sign-in | as printed: it is not looked at there |
 //! | the answer to the update and the transfer still prints `"version": 0` and the old owner | the new version and owner |
 
+mod keys;
 mod lockers;
 mod oauth;
 

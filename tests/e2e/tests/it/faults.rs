@@ -58,6 +58,14 @@ fn a_database_that_goes_and_comes_back_is_survived() {
             let grpc = Session { api: Api::new(&server, Protocol::Grpc), ..owner.clone() };
             let answer = grpc.get_credential(created.id).await;
             assert_eq!(answer.status, 503, "{answer:?}");
+            let refused = http.get(&*path).token(token).send().await.json();
+            assert!(says(&refused, "the database of vault does not answer"), "{refused}");
+            assert!(says(&refused, "whoever runs this server"), "it says who can help: {refused}");
+            crate::cases::within_a_second("readiness names what is away", async || {
+                let ready = http.get("/readyz").send().await;
+                ready.status == 503 && says(&ready.json(), "the database of vault does not answer: start it")
+            })
+            .await;
             assert_eq!(http.get("/healthz").send().await.status, 200, "the process lives");
 
             postgres.resume();
@@ -89,9 +97,31 @@ fn a_database_that_goes_and_comes_back_is_survived() {
             owner.list_values(created.id).await.ok();
             assert_eq!(owner.list_contents(locker.id).await.ok().len(), 1);
             case.settle().await;
+            while http.get("/readyz").send().await.status != 200 {
+                assert!(begun.elapsed() < Duration::from_secs(20), "it is not ready again");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
         assert!(server.stop().success());
+        // Dozens of refused calls in two outages of a minute at most: a line when one begins, when it ends, and a minute between two.
+        let log = std::fs::read_to_string(&server.log).unwrap();
+        for service in ["auth", "vault", "locker"] {
+            let told = |what: &str| log.lines().filter(|line| line.contains(what) && line.contains(service)).count();
+            assert!(
+                (1..=4).contains(&told("calls cannot be recorded")),
+                "{service}: {}",
+                told("calls cannot be recorded")
+            );
+            assert!((2..=8).contains(&told("a part of the server cannot serve")), "{service} is named when it goes");
+            assert!((2..=8).contains(&told("a part of the server serves again")), "{service} is named when it is back");
+        }
+        assert!(log.contains("calls are recorded again"));
     });
+}
+
+/// Says whether the message of a refusal holds some words.
+fn says(refusal: &serde_json::Value, words: &str) -> bool {
+    refusal["message"].as_str().is_some_and(|message| message.contains(words))
 }
 
 /// Twenty and more, over both engines together.

@@ -1,4 +1,14 @@
-//! Key files that are lost, foreign or open to others: the program says so and opens nothing (security.md 1, 2.6, 5, 6).
+//! The vault's keys, on vaults of their own (contract, section 5; security.md 5). Here: key files that are lost, foreign or open to others;
+//! the program says so and opens nothing (security.md 1, 2.6, 5, 6).
+
+mod access;
+mod command;
+mod leaks;
+mod modes;
+pub(crate) mod own;
+pub(crate) mod rotation;
+pub(crate) mod sealed;
+mod wrong;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,6 +20,7 @@ use coffre_e2e::server::{Engine, Home};
 
 on_each_engine! {
     a_foreign_or_lost_key_opens_nothing_and_the_right_one_opens_all_again,
+    a_key_file_of_another_size_is_refused_at_the_start,
 }
 
 fn keys_of(home: &Home) -> PathBuf {
@@ -73,6 +84,28 @@ async fn a_foreign_or_lost_key_opens_nothing_and_the_right_one_opens_all_again(e
     let server = home.start();
     assert_eq!(read(&server).await.unwrap()[0].value, secret);
     assert!(server.stop().success());
+}
+
+async fn a_key_file_of_another_size_is_refused_at_the_start(engine: Engine) {
+    let home = Home::new(engine);
+    assert!(home.start().stop().success());
+    let path = keys_of(&home).join("express.key");
+    let right = fs::read(&path).unwrap();
+    assert_eq!(right.len(), 32);
+    for size in [0, 1, 31, 33, 64, 10 * 1024 * 1024] {
+        fs::write(&path, vec![7; size]).unwrap();
+        let said = home.try_start().expect_err("a key of another size is taken");
+        assert!(said.contains("express.key") && said.contains("32 bytes"), "{size}: {said}");
+        assert!(!said.contains("panicked") && said.len() < 4096, "{size}: {said}");
+    }
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    let said = home.try_start().expect_err("a folder is taken for a key");
+    assert!(said.contains("express.key") && !said.contains("panicked"), "{said}");
+    fs::remove_dir(&path).unwrap();
+    fs::write(&path, &right).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(home.start().stop().success());
 }
 
 #[test]

@@ -54,3 +54,34 @@ macro_rules! rest_cases {
         })+
     };
 }
+
+/// Makes of each async function four tests on vaults of their own, which may be sealed and started again.
+macro_rules! vault_cases {
+    ($($name:ident,)+) => {
+        $(mod $name {
+            use coffre_e2e::{api::Protocol, server::Engine};
+
+            use crate::keys::own::run;
+
+            #[test]
+            fn sqlite_rest() {
+                run(Engine::Sqlite, Protocol::Rest, super::$name);
+            }
+
+            #[test]
+            fn sqlite_grpc() {
+                run(Engine::Sqlite, Protocol::Grpc, super::$name);
+            }
+
+            #[test]
+            fn postgres_rest() {
+                run(Engine::Postgres, Protocol::Rest, super::$name);
+            }
+
+            #[test]
+            fn postgres_grpc() {
+                run(Engine::Postgres, Protocol::Grpc, super::$name);
+            }
+        })+
+    };
+}

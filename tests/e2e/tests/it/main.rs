@@ -134,6 +134,7 @@ case_list! {
     self_service {
         a_password_that_everybody_guesses_is_refused,
         one_changes_the_own_password,
+        a_password_change_ends_every_other_way_in_where_that_is_asked_for,
         a_reset_password_must_be_changed,
     }
     credentials {

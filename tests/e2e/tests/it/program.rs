@@ -360,3 +360,28 @@ fn an_expired_token_is_refused() {
         case.anonymous().refresh(user.token.as_deref().unwrap()).await.refused(401, "auth.token_invalid");
     });
 }
+
+#[test]
+fn the_public_url_is_the_issuer_of_tokens_of_introspection_and_of_the_metadata() {
+    const URL: &str = "https://vault.example.org/coffre";
+    run_apart(Engine::Sqlite, async |engine| {
+        // However it is spelled, it is told in one way.
+        let server = Home::new(engine).with("COFFRE_PUBLIC_URL", &format!("{URL}/")).start();
+        for protocol in Protocol::BOTH {
+            let case = Case::on(&server, protocol).await;
+            let operator = case.basic("operator").await;
+            let (_, client) = case.access(&case.api_administrator().await, "client").await;
+            let grant = case.grant(&client, &operator).await;
+            for token in [operator.token.as_deref().unwrap(), &grant.access_token] {
+                assert_eq!(crate::cases::oauth::claims(token)["iss"], URL, "{protocol:?}");
+            }
+            let told = case.anonymous().introspect(&client, &grant.access_token).await.ok();
+            assert_eq!((told.active, told.issuer.as_str()), (true, URL), "{protocol:?}");
+            operator.with_token(&grant.access_token).dashboard().await.ok();
+            case.settle().await;
+        }
+        let metadata = http_of(&server).get("/.well-known/oauth-authorization-server").send().await.is(200);
+        assert_eq!(metadata["issuer"], URL);
+        assert!(server.stop().success());
+    });
+}

@@ -2,13 +2,13 @@
 
 use std::process::{Command, Stdio};
 
-use coffre_e2e::server::{Engine, Home};
+use coffre_e2e::server::{Engine, Home, binary, private_folder};
 use serde_json::Value;
 
 const README: &str = include_str!("../../../../README.md");
 
 /// What differs from run to run; everything else must be as printed.
-const VOLATILE: [&str; 19] = [
+const VOLATILE: [&str; 20] = [
     "createdOn",
     "updatedOn",
     "createTime",
@@ -28,6 +28,7 @@ const VOLATILE: [&str; 19] = [
     "lastUsedOn",
     "hint",
     "expires_in",
+    "sealedSince",
 ];
 
 struct Line {
@@ -89,8 +90,12 @@ fn repeat(lines: &[Line], server: &coffre_e2e::server::Server, folder: &str) {
     let script: String = lines.iter().map(|line| format!("{}\necho; echo '{marker}'\n", line.command)).collect();
     let script =
         script.replace("127.0.0.1:8080", &server.http.to_string()).replace("127.0.0.1:50051", &server.grpc.to_string());
-    let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
-    let output = Command::new("bash").args(["-c", &script]).env("PATH", path).stdin(Stdio::null()).output().unwrap();
+    let program = binary().parent().unwrap().display();
+    let path = format!("{folder}:{program}:{}", std::env::var("PATH").unwrap());
+    let mut shell = Command::new("bash");
+    shell.args(["-c", &script]).current_dir(private_folder("story")).stdin(Stdio::null());
+    let address = format!("http://{}", server.grpc);
+    let output = shell.env("PATH", path).env("COFFRE_ADDR", address).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     let answers: Vec<&str> = said.split(marker).collect();
     assert_eq!(answers.len(), lines.len() + 1, "{said}\n{}", String::from_utf8_lossy(&output.stderr));
@@ -121,7 +126,11 @@ fn every_line_of_the_story_answers_what_the_readme_shows() {
     assert!(program.len() >= 10 && key.len() >= 4, "the README lost its story");
     curl.extend(sharing);
     curl.extend(program);
+    let (master, command) = (block("## The master key"), block("The same with `coffre keys`"));
+    assert!(master.len() >= 6 && command.len() >= 7, "the README lost its story");
     curl.extend(key);
+    curl.extend(master);
+    curl.extend(command);
     repeat(&curl, &server, folder);
     repeat(&grpc, &server, folder);
 }

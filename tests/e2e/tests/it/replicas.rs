@@ -1,5 +1,6 @@
 //! Two processes on one PostgreSQL (architecture.md 1; security.md 1.4).
 
+mod keys;
 mod oauth;
 mod sharing;
 

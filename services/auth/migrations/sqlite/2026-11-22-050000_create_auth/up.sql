@@ -30,6 +30,8 @@ CREATE TABLE users (
     password_change_required BOOLEAN NOT NULL DEFAULT FALSE,
     -- Raised whenever tokens issued before must end.
     epoch BIGINT NOT NULL DEFAULT 0,
+    -- Raised whenever all that the user has confirmed is void.
+    confirmation_epoch BIGINT NOT NULL DEFAULT 0,
     version BIGINT NOT NULL DEFAULT 0,
     created_by BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
@@ -110,6 +112,8 @@ CREATE TABLE api_accesses (
     disabled BOOLEAN NOT NULL DEFAULT FALSE,
     -- Raised whenever the tokens issued before must end.
     epoch BIGINT NOT NULL DEFAULT 0,
+    -- Raised whenever what was confirmed for it is void.
+    confirmation_epoch BIGINT NOT NULL DEFAULT 0,
     version BIGINT NOT NULL DEFAULT 0,
     created_by BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
@@ -123,7 +127,8 @@ CREATE INDEX api_accesses_created ON api_accesses (created_at, id);
 CREATE INDEX api_accesses_updated ON api_accesses (updated_at, id);
 
 -- The secrets of an API access: the newest, and the one before it while its grace period lasts. A chosen secret is hashed with Argon2id, a
--- generated one with a keyed HMAC; both are bound to the access. confirmation is a keyed MAC over access, operator and this hash.
+-- generated one with a keyed HMAC; both are bound to the access. confirmation is a keyed MAC over access, operator, the
+-- confirmation_epoch of either and this hash.
 CREATE TABLE api_access_secrets (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     access_id BIGINT NOT NULL REFERENCES api_accesses (id),
@@ -198,7 +203,8 @@ CREATE TABLE signing_keys (
     withdrawn_at BIGINT
 );
 
--- A fixed number of counters: kind 1 account, 2 address, 3 account and address. The slot is a keyed hash.
+-- A fixed number of counters. kind: 1 address; for what is shown, account and account with address: 2 and 3 passwords, 4 and 5 API keys,
+-- 6 and 7 chosen client secrets, 8 and 9 generated ones. The slot is a keyed hash.
 CREATE TABLE throttle_buckets (
     kind BIGINT NOT NULL,
     slot BIGINT NOT NULL,

@@ -20,7 +20,7 @@ pub(super) const TOKEN: &str = "auth.token_required";
 const TWO_TOKENS: &str = "auth.token_conflict";
 pub(super) const PERMISSION: &str = "authz.permission_required";
 /// Only holders of *Manage users and roles* or *View and manage settings*: of these five the administrator.
-const ADMINISTRATOR: Answers = [TOKEN, PERMISSION, PERMISSION, PERMISSION, ""];
+pub(super) const ADMINISTRATOR: Answers = [TOKEN, PERMISSION, PERMISSION, PERMISSION, ""];
 /// Who may not see a credential learns nothing about it, also not which permission is missing.
 pub(super) const HIDDEN: &str = "credential.not_found";
 pub(super) const NOT_PERMITTED: &str = "credential.not_permitted";
@@ -91,6 +91,7 @@ pub(super) fn rows() -> Vec<Row> {
                 auth::ChangePasswordRequest {
                     old_password: "not the old one".into(),
                     new_password: canary::password("n"),
+                    ..Default::default()
                 }
                 .encode_to_vec()
             },
@@ -310,24 +311,6 @@ pub(super) fn rows() -> Vec<Row> {
             },
             |it| rest(Method::DELETE, path(it, &format!("/attributevalues/{}", it.value))),
             OWNER,
-        ),
-        row(
-            operation::GET_MODE,
-            |_| vault::GetModeRequest {}.encode_to_vec(),
-            |_| rest(Method::GET, "/v2/credentialvault/mode"),
-            ADMINISTRATOR,
-        ),
-        row(
-            operation::GET_KEY_STATUS,
-            |_| vault::GetMasterKeyStatusRequest {}.encode_to_vec(),
-            |_| rest(Method::GET, "/v2/credentialvault/keys/private"),
-            ADMINISTRATOR,
-        ),
-        row(
-            operation::GET_TRANSPORT_KEY,
-            |_| vault::GetTransportPublicKeyRequest {}.encode_to_vec(),
-            |_| rest(Method::GET, "/v2/credentialvault/keys/transport/public"),
-            [TOKEN, "", "", "", ""],
         ),
         row(
             operation::LIST_ENTRIES,

@@ -78,6 +78,9 @@ async fn a_client_shows_who_it_is_in_one_way(case: &Case<'_>) {
     let only_id = form(&[("client_id", &it.client.id)]);
     let (good, shown) = (it.good(), it.basic());
     for path in [TOKEN, REVOKE, INTROSPECT] {
+        // From an address of its own: failures count.
+        let apart = Case::on(case.server, case.protocol).await.api;
+        let post = |path: &str| apart.http.post(path);
         let good = if path == TOKEN { good.clone() } else { "token=x".to_owned() };
         let both = send(post(path).header("authorization", &shown).body(format!("{good}&{own}"))).await;
         refused("header and body", &both, 400, "request.invalid");

@@ -2,7 +2,7 @@
 
 use coffre_e2e::api::{NewUser, UserChange};
 use coffre_e2e::canary;
-use coffre_e2e::case::Case;
+use coffre_e2e::case::{Case, permission};
 use coffre_e2e::server::Engine;
 
 use super::within_a_second;
@@ -42,6 +42,23 @@ pub(crate) async fn one_changes_the_own_password(case: &Case<'_>) {
     .await;
     case.anonymous().open(&user.username, &new).await;
     case.anonymous().sign_in(&user.username, &old).await.refused(401, "auth.sign_in_failed");
+}
+
+pub(crate) async fn a_password_change_ends_every_other_way_in_where_that_is_asked_for(case: &Case<'_>) {
+    let user = case.holder("owner", &[permission::GENERATE_API_KEY, permission::MANAGE_CREDENTIALS]).await;
+    let (_, key) = user.create_api_key("one", None).await.ok();
+    let (first, second) = (canary::password("the second one"), canary::password("the third one"));
+    user.change_password(&case.password_of(&user), &first).await.ok();
+    let by_key = case.anonymous().sign_in_with_key(&user.username, &key).await.about_user(&user.username).ok();
+    let program = user.with_token(&by_key.token);
+    program.list_credentials(&Default::default()).await.ok();
+    user.change_password_and(&first, &second, true).await.event("user.password.changed").ok();
+    within_a_second("the session of the key ends", async || {
+        program.list_credentials(&Default::default()).await.code() == Some("auth.token_invalid")
+    })
+    .await;
+    case.anonymous().sign_in_with_key(&user.username, &key).await.refused(401, "auth.sign_in_failed");
+    assert_eq!(user.list_api_keys().await.ok(), [], "and the session goes on");
 }
 
 pub(crate) async fn a_reset_password_must_be_changed(case: &Case<'_>) {
