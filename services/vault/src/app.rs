@@ -122,14 +122,19 @@ pub fn migrations() -> (EmbeddedMigrations, EmbeddedMigrations) {
     (SQLITE, POSTGRES)
 }
 
-/// Makes the vault's keys, once: root key, express slot, recovery slot, first term, in one audited transaction. Returns the recovery key: it
-/// is shown to somebody now, or lost.
+/// Makes the vault's keys, once: root key, express slot, recovery slot, first term, in one audited transaction. `show` gets the recovery key
+/// before the commit that makes it good: where it fails, nothing is made.
 ///
 /// # Errors
-/// [`OpenError::Initialised`] the second time; nothing changes then.
-pub async fn init(database: Database, outbox: &Outbox, express_key: &SecretBytes) -> Result<SecretText, Error> {
+/// [`OpenError::Initialised`] the second time, [`OpenError::NotShown`]; nothing changes then.
+pub async fn init(
+    database: Database,
+    outbox: &Outbox,
+    express_key: &SecretBytes,
+    show: impl FnOnce(&SecretText) -> std::io::Result<()>,
+) -> Result<SecretText, Error> {
     let key = Key256::from_secret(express_key)?;
-    keyring::initialise(&Store::new(database), &outbox.site(), &key).await
+    keyring::initialise(&Store::new(database), &outbox.site(), &key, show).await
 }
 
 /// Wires the service and opens the vault with the express key. A database that does not answer yet, a vault that was sealed on purpose, and

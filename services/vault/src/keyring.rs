@@ -55,6 +55,11 @@ pub enum OpenError {
     /// The key file is no key.
     #[error("the express key must have 32 bytes")]
     KeyLength,
+    /// Whoever makes the vault cannot show its recovery key.
+    #[error(
+        "its recovery key cannot be shown ({0}), and nothing was made: try again where what is printed can be written"
+    )]
+    NotShown(std::io::Error),
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Random,
@@ -76,9 +81,19 @@ impl From<CryptoError> for OpenError {
 
 /// Makes root key, express slot, recovery slot and first term in one transaction. Returns the recovery key, which is nowhere else.
 ///
+/// It is shown before the commit that makes it good: a key that was shown and opens nothing does no harm, one that opens and that nobody saw is lost.
+///
 /// # Errors
-/// [`OpenError::Initialised`] where that was done before; nothing changes then.
-pub async fn initialise(store: &Store, site: &Arc<Site>, express_key: &Key256) -> Result<SecretText, OpenError> {
+/// [`OpenError::Initialised`] where that was done before, [`OpenError::NotShown`]; nothing changes then.
+pub async fn initialise(
+    store: &Store,
+    site: &Arc<Site>,
+    express_key: &Key256,
+    show: impl FnOnce(&SecretText) -> std::io::Result<()>,
+) -> Result<SecretText, OpenError> {
+    if store.read(|tx| Ok(tx.seal_state()?)).await.map_err(store_error)?.is_some() {
+        return Err(OpenError::Initialised);
+    }
     let root = RootKey::generate()?;
     let recovery = RecoveryKey::generate()?;
     let slots = [Slot::express(&root, express_key)?, Slot::recovery(&root, &recovery)?];
@@ -88,6 +103,8 @@ pub async fn initialise(store: &Store, site: &Arc<Site>, express_key: &Key256) -
     record.detail("mode", "Express");
     let now = site.clock.now();
     let record = Arc::new(record);
+    let text = recovery.to_text();
+    show(&text).map_err(OpenError::NotShown)?;
     let done = store.write(&record, move |tx| {
         if tx.seal_state()?.is_some() {
             return Ok(false);
@@ -96,7 +113,7 @@ pub async fn initialise(store: &Store, site: &Arc<Site>, express_key: &Key256) -
         Ok(true)
     });
     match done.await {
-        Ok(true) => Ok(recovery.to_text()),
+        Ok(true) => Ok(text),
         Ok(false) | Err(VaultError::Store(coffre_db::Error::Unique(_))) => Err(OpenError::Initialised),
         Err(VaultError::Store(error)) => Err(error.into()),
         Err(other) => Err(OpenError::Store(coffre_db::Error::Bug(other.to_string()))),

@@ -1,13 +1,14 @@
 //! Operators' commands: they call a running server over gRPC as any client does, with an operator's own rights.
 //!
 //! - `args` names them, `session` signs in, `secrets` reads what must not be seen.
-//! - `keys` runs each command, `follow` watches a re-encryption, `shown` is what comes out.
+//! - `keys` runs each command, `recovery` the one that makes a key, `follow` watches a re-encryption, `shown` is what comes out.
 //! - `fault` says what went wrong, with the exit code that goes with it.
 
 mod args;
 mod fault;
 mod follow;
 mod keys;
+mod recovery;
 mod secrets;
 mod session;
 mod shown;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 pub(crate) use self::args::KeysArgs;
 use self::fault::Fault;
 use self::secrets::Console;
+use crate::say;
 
 /// `coffre keys …`.
 pub(crate) fn run(args: &KeysArgs) -> ExitCode {
@@ -30,7 +32,7 @@ pub(crate) fn run(args: &KeysArgs) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
-            eprintln!("{}", if args.connection.json { fault.json().to_string() } else { format!("coffre: {fault}") });
+            say::wrong(if args.connection.json { fault.json().to_string() } else { format!("coffre: {fault}") });
             ExitCode::from(fault.exit_code())
         }
     }

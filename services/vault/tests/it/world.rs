@@ -153,7 +153,8 @@ pub(crate) fn open(db: &TestDb) -> (Arc<FixedClock>, Database, Outbox) {
 impl World {
     pub(crate) async fn new(db: &TestDb) -> Self {
         let (clock, database, outbox) = open(db);
-        let recovery = coffre_vault::init(database.clone(), &outbox, &express_key()).await.unwrap().into_exposed();
+        let recovery = coffre_vault::init(database.clone(), &outbox, &express_key(), |_| Ok(())).await.unwrap();
+        let recovery = recovery.into_exposed();
         let world = Self::start(clock, database, outbox, express_key()).await.unwrap();
         Self { recovery, ..world }
     }
