@@ -15,7 +15,7 @@ use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::keys::Keys;
+use crate::keys::{self, Keys};
 use crate::metrics;
 use crate::stores::Stores;
 
@@ -51,6 +51,7 @@ pub(crate) async fn compose(
     tasks: &TaskTracker,
 ) -> anyhow::Result<Process> {
     let clock = Arc::new(SystemClock);
+    let key_folder = keys.folder.clone();
 
     // Services call each other: the channels of those that are built later are filled once they are there.
     let (to_vault, vault_is) = Channel::deferred();
@@ -75,6 +76,7 @@ pub(crate) async fn compose(
         outbox: stores.vault.outbox.clone(),
         clock: clock.clone(),
         express_key: keys.express,
+        key_file: Arc::new(move || keys::express(&key_folder).map_err(|error| format!("{error:#}"))),
         keys: key_settings(settings, form),
         auth: to_auth.clone(),
         locker: to_locker,

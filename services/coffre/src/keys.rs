@@ -9,7 +9,7 @@
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use coffre_secret::{SecretBytes, SecretText};
@@ -19,6 +19,8 @@ const KEY_BYTES: usize = 32;
 
 /// The keys of one installation.
 pub(crate) struct Keys {
+    /// Where they were read.
+    pub(crate) folder: PathBuf,
     pub(crate) auth: SecretBytes,
     pub(crate) express: Option<SecretBytes>,
     pub(crate) audit: SecretBytes,
@@ -63,8 +65,14 @@ pub(crate) fn make(folder: &Path, begun: bool) -> anyhow::Result<()> {
 pub(crate) fn load(folder: &Path) -> anyhow::Result<Keys> {
     let read_file = |name| read(&folder.join(name));
     let (auth, audit) = (read_file("auth.key")?, read_file("audit.key")?);
-    let express = folder.join(EXPRESS).try_exists().context("the folder of the keys cannot be read")?;
-    Ok(Keys { auth, express: express.then(|| read_file(EXPRESS)).transpose()?, audit })
+    Ok(Keys { folder: folder.to_owned(), auth, express: express(folder)?, audit })
+}
+
+/// Reads the express key as it is now; none where its file is away.
+pub(crate) fn express(folder: &Path) -> anyhow::Result<Option<SecretBytes>> {
+    let path = folder.join(EXPRESS);
+    let there = path.try_exists().context("the folder of the keys cannot be read")?;
+    there.then(|| read(&path)).transpose()
 }
 
 /// Makes a file that only its owner may read. One that is there already stays as it is.
