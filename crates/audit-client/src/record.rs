@@ -374,6 +374,14 @@ impl CallRecord {
         let _ = self.recorded.set(id);
     }
 
+    /// Hands the event over to whoever commits it later: that of a call which takes effect even where it cannot be recorded now. The call is
+    /// answered without it.
+    #[must_use]
+    pub fn hand_over(&self) -> JournalEntry {
+        self.mark_recorded();
+        self.entry(Outcome::Successful, None, self.now())
+    }
+
     /// Returns the time by the clock of the site.
     #[must_use]
     pub fn now(&self) -> Timestamp {

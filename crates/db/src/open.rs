@@ -4,10 +4,11 @@
 //! race was lost) is taken from Diesel's instrumentation: [`Alarm`].
 
 use std::fs::{DirBuilder, OpenOptions};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use diesel::connection::{InstrumentationEvent, SimpleConnection as _};
@@ -129,14 +130,13 @@ extern "SQL" {
 }
 
 fn open_sqlite(folder: &Path, options: &Options, role: Role) -> Result<SqliteConnection, Error> {
-    let failed = |error: std::io::Error| {
+    let failed = |error: io::Error| {
         tracing::warn!(folder = %folder.display(), %error, "the database folder cannot be used");
         Error::Unavailable
     };
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
     let file = std::path::absolute(folder).map_err(failed)?.join(format!("{}.db", options.service));
-    // SQLite gives its other files (-wal, -shm) the mode of this one.
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&file).map_err(failed)?;
+    make_for_its_owner(&file).map_err(failed)?;
     let path = file.to_str().ok_or_else(|| Error::Bug("the path of the database is not UTF-8".to_owned()))?;
     let mut conn = SqliteConnection::establish(path).map_err(|error| {
         tracing::warn!(file = path, %error, "the database file cannot be opened");
@@ -160,6 +160,21 @@ fn open_sqlite(folder: &Path, options: &Options, role: Role) -> Result<SqliteCon
     }
     coffre_fold_utils::register_impl(&mut conn, |text: Option<String>| text.map(|text| text.to_lowercase()))?;
     Ok(conn)
+}
+
+/// Makes the file of a database for its owner alone, where it is not there yet. SQLite gives its other files (-wal, -shm) the same mode.
+///
+/// One that is there is left alone: to close any descriptor of a file ends all POSIX locks of this process on it, and with them those of
+/// SQLite's open connections (fcntl(2), "Advisory record locking"; sqlite.org/howtocorrupt.html, section 2.2). Whoever looked at the file then
+/// from another process would take it for unused and remove the log that is being written.
+fn make_for_its_owner(file: &Path) -> io::Result<()> {
+    // Nobody connects between the making and the closing.
+    static ONE_AFTER_THE_OTHER: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AFTER_THE_OTHER.lock().unwrap_or_else(PoisonError::into_inner);
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
+    }
 }
 
 fn open_postgres(url: &str, options: &Options, role: Role) -> Result<PgConnection, Error> {

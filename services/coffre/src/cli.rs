@@ -1,7 +1,9 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
 use crate::operator::{AuditArgs, KeysArgs};
@@ -12,6 +14,18 @@ use crate::operator::{AuditArgs, KeysArgs};
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Reads the command line. A word that belongs nowhere is refused without being repeated: it may be a key.
+pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(words).map_err(|mut error| {
+        let is_flag = |value: &ContextValue| matches!(value, ContextValue::String(word) if word.starts_with('-'));
+        if error.kind() == ErrorKind::UnknownArgument && !error.get(ContextKind::InvalidArg).is_some_and(is_flag) {
+            error.remove(ContextKind::InvalidArg);
+            error.remove(ContextKind::Suggested);
+        }
+        error
+    })
 }
 
 #[derive(Debug, Subcommand)]

@@ -89,6 +89,7 @@ pub(crate) async fn compose(
     tasks: &TaskTracker,
 ) -> anyhow::Result<Process> {
     let clock = Arc::new(SystemClock);
+    let key_folder = keys.folder.clone();
 
     // Services call each other: the channels of those that are built later are filled once they are there.
     let (to_vault, vault_is) = Channel::deferred();
@@ -113,6 +114,7 @@ pub(crate) async fn compose(
         outbox: stores.vault.outbox.clone(),
         clock: clock.clone(),
         express_key: keys.express,
+        key_file: Arc::new(move || keys::express(&key_folder).map_err(|error| format!("{error:#}"))),
         keys: key_settings(settings, form),
         auth: to_auth.clone(),
         locker: to_locker,

@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::say;
 use crate::stores::Stores;
 
 /// The lag at which the audit counts as behind.
@@ -38,8 +39,7 @@ pub(crate) async fn check(settings: Settings) -> anyhow::Result<()> {
     if !text.starts_with("HTTP/1.1 200") {
         bail!("not ready: {}", text.lines().last().unwrap_or_default());
     }
-    println!("ready");
-    Ok(())
+    say::line("ready").context("ready, and that cannot be printed")
 }
 
 /// Watches the parts of the process and tells probes about them until the stop.

@@ -1,7 +1,7 @@
 //! A new installation: keys, schema, root key, signing key, first administrator. Once.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::compose::{Form, auth_config};
 use crate::keys::{self, Keys};
 use crate::password::{self, FirstPassword};
 use crate::stores::{self, Stores};
-use crate::{banner, lock, recorded, settings as read};
+use crate::{banner, lock, recorded, say, settings as read};
 
 /// The key files. `serve` wants them outside of the data folder, so that a copy of the data is not a copy of the keys.
 pub(crate) fn keys_folder(settings: &Settings) -> anyhow::Result<PathBuf> {
@@ -73,47 +73,42 @@ pub(crate) async fn command(settings: Settings, recovery_key_out: Option<&Path>)
     };
     let mut shown = false;
     let made = if_new(&settings, &opened, &keys, Form::Serve, |key| {
-        shown = true;
         match file {
-            Some((path, file)) => write_recovery_key(key, path, file),
-            None => banner::recovery_key(key),
+            Some((path, file)) => write_recovery_key(key, path, file)?,
+            None => banner::recovery_key(key)?,
         }
+        shown = true;
+        Ok(())
     })
     .await;
     if let Some(path) = recovery_key_out.filter(|_| !shown) {
-        // No key was made: its file is empty.
-        std::fs::remove_file(path).with_context(|| format!("the empty file {} stays", path.display()))?;
+        // No key was made: its file holds none.
+        std::fs::remove_file(path).with_context(|| format!("the file {} stays, without a key", path.display()))?;
     }
     let made = made?;
     opened.stop();
     let Some(first) = made else {
         bail!("this store is initialised already; nothing was changed");
     };
-    println!("The store is initialised. Keys: {}", folder.display());
-    if first.generated {
-        println!(
-            "The administrator is \"{}\", its password is\n\n  {}\n\nIt is not shown again, and must be changed at the first sign-in.",
-            settings.admin_username,
-            first.text.expose()
-        );
-    } else {
-        println!("The administrator is \"{}\", with the password that you gave.", settings.admin_username);
-    }
-    Ok(())
+    let password = if first.generated { "above" } else { "that you gave" };
+    say::line(format_args!(
+        "The store is initialised. Keys: {}\nThe administrator is \"{}\", with the password {password}.",
+        folder.display(),
+        settings.admin_username
+    ))
+    .context("the store is initialised, and that cannot be printed")
 }
 
-/// Writes the recovery key into its file; where that fails it is shown, which is better than lost.
-fn write_recovery_key(key: &SecretText, path: &Path, mut file: File) {
-    match writeln!(file, "{}", key.expose()).and_then(|()| file.sync_all()) {
-        Ok(()) => println!(
-            "The vault's recovery key is in {}: write it down, keep it away from the vault, and delete the file.",
-            path.display()
-        ),
-        Err(error) => {
-            eprintln!("coffre: the recovery key cannot be written to {}: {error}", path.display());
-            banner::recovery_key(key);
-        }
-    }
+/// Writes the recovery key into its file.
+fn write_recovery_key(key: &SecretText, path: &Path, file: File) -> io::Result<()> {
+    keys::write_for_people(key, path, file)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+    // The key is safe, whether this can be read or not.
+    let _ = say::line(format_args!(
+        "The vault's recovery key is in {}: write it down, keep it away from the vault, and delete the file.",
+        path.display()
+    ));
+    Ok(())
 }
 
 /// `coffre migrate`.
@@ -131,42 +126,63 @@ pub(crate) async fn migrate(settings: Settings) -> anyhow::Result<()> {
         settings.keys_dir.is_some().then(|| keys_folder(&settings).and_then(|folder| keys::load(&folder))).transpose();
     let audit_key = keys.as_ref().ok().and_then(Option::as_ref).map(|keys| &keys.audit);
     let migration = recorded::migrate(&settings, &url, audit_key).await?;
-    if migration.ran.is_empty() {
-        println!("The schema is up to date.");
-    } else if audit_key.is_none() && stores::is_begun(&url).await? {
-        eprintln!(
-            "coffre: the audit does not tell of this migration: its key was not found in the folder of the keys (COFFRE_KEYS_DIR)"
+    if !migration.ran.is_empty() && audit_key.is_none() && stores::is_begun(&url).await? {
+        say::wrong(
+            "coffre: the audit does not tell of this migration: its key was not found in the folder of the keys (COFFRE_KEYS_DIR)",
         );
     }
-    for version in migration.ran {
-        println!("migrated: {version}");
-    }
-    Ok(())
+    let told = if migration.ran.is_empty() {
+        say::line("The schema is up to date.")
+    } else {
+        migration.ran.iter().try_for_each(|version| say::line(format_args!("migrated: {version}")))
+    };
+    told.context("the schema is up to date, and that cannot be printed")
 }
 
 /// Makes what is missing of an installation. Returns the first password where the administrator was made now.
 ///
-/// Vault comes first and auth last: whoever can sign in finds everything there, and a crash in between is mended by the next try. The
-/// recovery key is shown at once, since no later try has it.
+/// Vault comes first and auth last: whoever can sign in finds everything there, and a crash in between is mended by the next try. Recovery key
+/// and made password are shown before the commits that make them good: shown in vain they open nothing, good and unseen they are lost.
 pub(crate) async fn if_new(
     settings: &Settings,
     stores: &Stores,
     keys: &Keys,
     form: Form,
-    show_recovery_key: impl FnOnce(&SecretText),
+    show_recovery_key: impl FnOnce(&SecretText) -> io::Result<()>,
 ) -> anyhow::Result<Option<FirstPassword>> {
     if coffre_auth::is_initialised(&stores.auth.database).await? {
         return Ok(None);
     }
     let Some(express) = &keys.express else { bail!("express.key is missing in the folder of the keys") };
-    match coffre_vault::init(stores.vault.database.clone(), &stores.vault.outbox, express).await {
-        Ok(key) => show_recovery_key(&key),
+    let mut shown = false;
+    let show = |key: &SecretText| {
+        show_recovery_key(key)?;
+        shown = true;
+        Ok(())
+    };
+    match coffre_vault::init(stores.vault.database.clone(), &stores.vault.outbox, express, show).await {
+        Ok(_) => {}
+        Err(coffre_vault::Error::Initialised) if !shown => {
+            banner::vault_of_an_earlier_try().context("standard output cannot be written")?;
+        }
         Err(coffre_vault::Error::Initialised) => {
-            println!("The vault was made by an earlier try, which showed its recovery key.\n");
+            bail!(
+                "another process made this vault at the same time: the recovery key of this one opens nothing, destroy it"
+            )
+        }
+        Err(error) if shown => {
+            return Err(error).context(
+                "the vault cannot be initialised: keep the recovery key until the next try; if that says that the vault was made before, it is \
+                 the key of this one, otherwise it opens nothing",
+            );
         }
         Err(error) => return Err(error).context("the vault cannot be initialised"),
     }
     let first = password::first(settings)?;
+    if first.generated {
+        banner::first_password(settings, form, &first)
+            .context("the administrator's password cannot be shown, so no administrator was made")?;
+    }
     let administrator = coffre_auth::FirstAdministrator {
         username: settings.admin_username.clone(),
         password: SecretText::new(first.text.expose().to_owned()),
@@ -179,7 +195,14 @@ pub(crate) async fn if_new(
     match made {
         Ok(_) => Ok(Some(first)),
         // Another process was quicker.
-        Err(coffre_auth::InitError::AlreadyInitialised) => Ok(None),
+        Err(coffre_auth::InitError::AlreadyInitialised) => {
+            if first.generated {
+                say::wrong(
+                    "coffre: the administrator was made by another process: the password that was shown here is nobody's",
+                );
+            }
+            Ok(None)
+        }
         Err(error) => Err(error).context("the first administrator cannot be made"),
     }
 }

@@ -10,16 +10,18 @@
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use coffre_secret::SecretBytes;
+use coffre_secret::{SecretBytes, SecretText};
 
 /// The length of a key in bytes.
 const KEY_BYTES: usize = 32;
 
 /// The keys of one installation.
 pub(crate) struct Keys {
+    /// Where they were read.
+    pub(crate) folder: PathBuf,
     pub(crate) auth: SecretBytes,
     pub(crate) express: Option<SecretBytes>,
     pub(crate) audit: SecretBytes,
@@ -87,8 +89,14 @@ pub(crate) fn checkpoint(folder: &Path, is_signed: bool) -> anyhow::Result<Secre
 pub(crate) fn load(folder: &Path) -> anyhow::Result<Keys> {
     let read_file = |name| read(&folder.join(name));
     let (auth, audit) = (read_file("auth.key")?, read_file("audit.key")?);
-    let express = folder.join(EXPRESS).try_exists().context("the folder of the keys cannot be read")?;
-    Ok(Keys { auth, express: express.then(|| read_file(EXPRESS)).transpose()?, audit })
+    Ok(Keys { folder: folder.to_owned(), auth, express: express(folder)?, audit })
+}
+
+/// Reads the express key as it is now; none where its file is away.
+pub(crate) fn express(folder: &Path) -> anyhow::Result<Option<SecretBytes>> {
+    let path = folder.join(EXPRESS);
+    let there = path.try_exists().context("the folder of the keys cannot be read")?;
+    there.then(|| read(&path)).transpose()
 }
 
 /// Makes a file that only its owner may read. One that is there already stays as it is.
@@ -96,7 +104,19 @@ pub(crate) fn private_file(path: &Path) -> std::io::Result<fs::File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
+/// Writes a key that people keep into its new file, and sees that it and its name are on the disk.
+pub(crate) fn write_for_people(key: &SecretText, path: &Path, mut file: fs::File) -> std::io::Result<()> {
+    writeln!(file, "{}", key.expose())?;
+    file.sync_all()?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::File::open(folder)?.sync_all()
+}
+
 fn read(path: &Path) -> anyhow::Result<SecretBytes> {
+    // Opening a pipe would wait for whoever writes into it.
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        bail!("{} is no file: put the key file of {KEY_BYTES} bytes there", path.display());
+    }
     let file = fs::File::open(path).with_context(|| {
         let path = path.display();
         format!(
@@ -229,6 +249,20 @@ mod tests {
         ] {
             assert_eq!(is_private(mode, owner, me), private, "{mode:o} of {owner} for {me}");
         }
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_and_nobody_waits_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        make(folder.path(), false).unwrap();
+        let path = folder.path().join(EXPRESS);
+        fs::remove_file(&path).unwrap();
+        let pipe = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, pipe, rustix::fs::Mode::RUSR, 0).unwrap();
+        assert!(load(folder.path()).err().unwrap().to_string().contains("express.key is no file"));
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(load(folder.path()).err().unwrap().to_string().contains("express.key is no file"));
     }
 
     #[test]

@@ -6,9 +6,9 @@
 //! - `compose` wires the services of a process; `run` serves them until the stop; `init` makes a new installation.
 //! - `recorded` tells the audit what the process does by itself.
 //! - `operator` holds the commands that call a running server.
+//! - `say` is the one way to print.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the binary talks to people")]
 
 mod banner;
 mod cli;
@@ -25,14 +25,14 @@ mod recorded;
 #[cfg(test)]
 mod rpcs;
 mod run;
+mod say;
 mod settings;
 mod stop;
 mod stores;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use cli::{Cli, Command, ConfigAction, Service};
+use cli::{Command, ConfigAction, Service};
 use zeroizing_alloc::ZeroAlloc;
 
 /// Wipes all memory that is given back. Keys and values wipe themselves, but on their way they are in buffers of others: bodies of requests,
@@ -46,13 +46,16 @@ const BAD_CONFIGURATION: u8 = 78;
 fn main() -> ExitCode {
     no_core_dumps();
     // Two backends in one graph would make rustls and jsonwebtoken guess; the choice is made once, before anything else runs.
-    let ended = match Cli::parse().command {
+    let cli = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let ended = match cli.command {
         Command::Config { action, flags } => {
-            let described = settings::describe(flags).map(|text| match action {
-                ConfigAction::Check => println!("the settings are good"),
-                ConfigAction::Print => println!("{text}"),
-            });
-            return described.map_or_else(|error| refuse(&error, BAD_CONFIGURATION), |()| ExitCode::SUCCESS);
+            return match settings::describe(flags) {
+                Ok(text) => told(match action {
+                    ConfigAction::Check => "the settings are good",
+                    ConfigAction::Print => &text,
+                }),
+                Err(error) => refuse(&error, BAD_CONFIGURATION),
+            };
         }
         Command::Dev(flags) => with_settings(flags, run::dev),
         Command::Serve { service: Service::All, flags } => with_settings(flags, run::serve_all),
@@ -82,8 +85,15 @@ fn with_settings(
     Ok(ExitCode::SUCCESS)
 }
 
+fn told(text: &str) -> ExitCode {
+    match say::line(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => refuse(&anyhow::Error::new(error).context("standard output cannot be written"), 1),
+    }
+}
+
 fn refuse(error: &anyhow::Error, code: u8) -> ExitCode {
-    eprintln!("coffre: {error:#}");
+    say::wrong(format_args!("coffre: {error:#}"));
     ExitCode::from(code)
 }
 
@@ -93,6 +103,6 @@ fn no_core_dumps() {
     let limited = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     let undumpable = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     if limited.is_err() || undumpable.is_err() {
-        eprintln!("coffre: core dumps could not be switched off on this system");
+        say::wrong("coffre: core dumps could not be switched off on this system");
     }
 }

@@ -41,7 +41,9 @@ pub(crate) async fn dev(settings: Settings) -> anyhow::Result<()> {
     let listeners = Listeners::bind(&settings).await?;
     let (http, grpc, management) = listeners.addresses()?;
     serve(&settings, Form::Dev, opened, keys, keeping, listeners, || {
-        banner::print(&settings, http, grpc, management, first.as_ref())
+        if let Err(error) = banner::print(&settings, http, grpc, management, first.as_ref()) {
+            tracing::warn!(%error, %http, %grpc, %management, "serving; standard output cannot be written");
+        }
     })
     .await
 }

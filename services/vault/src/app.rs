@@ -26,7 +26,7 @@ use tonic::service::Routes;
 use crate::api::{AttributeValues, Contents, Credentials, Dashboards, Holdings, Keys, RPCS, ValueSeals};
 use crate::audit::Audit;
 use crate::domain::keys::KeySettings;
-use crate::keyring::{self, Keyring, OpenError};
+use crate::keyring::{self, KeyFile, Keyring, OpenError};
 use crate::lockers::Lockers;
 use crate::reencryption::{Meter, Reencryption};
 use crate::shares::ShareCache;
@@ -48,6 +48,8 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// The express key: 32 bytes. In the mode Manual there may be none.
     pub express_key: Option<SecretBytes>,
+    /// Reads the express key's file again: a slot is only ever made for the key that lies there.
+    pub key_file: KeyFile,
     /// What the installation says about keys.
     pub keys: KeySettings,
     /// The way to auth's internal side; it may be filled later.
@@ -123,14 +125,19 @@ pub fn migrations() -> (EmbeddedMigrations, EmbeddedMigrations) {
     (SQLITE, POSTGRES)
 }
 
-/// Makes the vault's keys, once: root key, express slot, recovery slot, first term, in one audited transaction. Returns the recovery key: it
-/// is shown to somebody now, or lost.
+/// Makes the vault's keys, once: root key, express slot, recovery slot, first term, in one audited transaction. `show` gets the recovery key
+/// before the commit that makes it good: where it fails, nothing is made.
 ///
 /// # Errors
-/// [`OpenError::Initialised`] the second time; nothing changes then.
-pub async fn init(database: Database, outbox: &Outbox, express_key: &SecretBytes) -> Result<SecretText, Error> {
+/// [`OpenError::Initialised`] the second time, [`OpenError::NotShown`]; nothing changes then.
+pub async fn init(
+    database: Database,
+    outbox: &Outbox,
+    express_key: &SecretBytes,
+    show: impl FnOnce(&SecretText) -> std::io::Result<()>,
+) -> Result<SecretText, Error> {
     let key = Key256::from_secret(express_key)?;
-    keyring::initialise(&Store::new(database), &outbox.site(), &key).await
+    keyring::initialise(&Store::new(database), &outbox.site(), &key, show).await
 }
 
 /// Wires the service and opens the vault with the express key. A database that does not answer yet, a vault that was sealed on purpose, and
@@ -141,11 +148,11 @@ pub async fn init(database: Database, outbox: &Outbox, express_key: &SecretBytes
 /// [`OpenError::Uninitialised`], [`OpenError::KeyLength`]; without a recovery slot [`OpenError::WrongKey`], [`OpenError::NoKeyFile`],
 /// [`OpenError::Damaged`].
 pub async fn build(deps: Deps) -> Result<App, Error> {
-    let Deps { database, outbox, clock, express_key, keys, auth, locker, audit } = deps;
+    let Deps { database, outbox, clock, express_key, key_file, keys, auth, locker, audit } = deps;
     let store = Store::new(database);
     let site = outbox.site();
     let key = express_key.as_ref().map(|key| Key256::from_secret(key)?.on_locked_page()).transpose()?;
-    let keyring = Arc::new(Keyring::new(store.clone(), site.clone(), clock.clone(), key));
+    let keyring = Arc::new(Keyring::new(store.clone(), site.clone(), clock.clone(), key, key_file));
     match keyring.refresh().await {
         Err(OpenError::Store(error)) if error.is_transient() => {
             tracing::warn!(%error, "the vault stays sealed until its database answers");

@@ -3,28 +3,39 @@
 //! The database says whether the vault was sealed on purpose and counts each change in a generation. Every replica reads that again several
 //! times a second ([`Keyring::watch`]); one that could not for longer than [`FRESH`] asks before it uses its keys again.
 
+mod held;
+
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
 use coffre_audit_client::{ActivityType, CallRecord, Site};
 use coffre_crypto::keyring::{OpenKeyring, RootKey, Term};
 use coffre_crypto::recovery::RecoveryKey;
 use coffre_crypto::slot::{Slot, SlotKind};
 use coffre_crypto::state::{Generation, KeyringState, Opened, StillOpen};
 use coffre_crypto::{CryptoError, Key256};
-use coffre_secret::SecretText;
+use coffre_secret::{SecretBytes, SecretText};
 use coffre_types::{Clock, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::domain::error::VaultError;
-use crate::domain::keys::{TermsDamaged, open_terms};
+use crate::domain::keys::{RolledBack, TermsDamaged, go_on_from, open_terms};
 use crate::store::{Store, Tx};
+
+use self::held::Held;
 
 /// How old the last look at the seal state may be.
 pub const FRESH: Duration = Duration::from_millis(800);
 const INTERVAL: Duration = Duration::from_millis(250);
+/// After how many looks at the seal state it is tried again to store a seal.
+const STORE_EVERY: u32 = 8;
+
+/// Reads the key file as it is now; none where it is away. An error says in words what is wrong with it.
+pub type KeyFile = Arc<dyn Fn() -> Result<Option<SecretBytes>, String> + Send + Sync>;
 
 /// Why the vault cannot open itself.
 #[derive(Debug, thiserror::Error)]
@@ -49,12 +60,22 @@ pub enum OpenError {
     /// A term does not open under the right root key.
     #[error("{0}: restore the table from a backup that was made since the last change of a key; no key replaces it")]
     TermsDamaged(#[from] TermsDamaged),
+    /// The stored keys are older than those that this process has seen.
+    #[error(
+        "{0}; the vault is closed: find out who, and put the present rows back from the latest backup, before this server is started again"
+    )]
+    RolledBack(#[from] RolledBack),
     /// There is no key file, and the mode is Express.
     #[error("the mode is Express and there is no key file: put it back, or apply the recovery key")]
     NoKeyFile,
     /// The key file is no key.
     #[error("the express key must have 32 bytes")]
     KeyLength,
+    /// Whoever makes the vault cannot show its recovery key.
+    #[error(
+        "its recovery key cannot be shown ({0}), and nothing was made: try again where what is printed can be written"
+    )]
+    NotShown(std::io::Error),
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Random,
@@ -76,9 +97,19 @@ impl From<CryptoError> for OpenError {
 
 /// Makes root key, express slot, recovery slot and first term in one transaction. Returns the recovery key, which is nowhere else.
 ///
+/// It is shown before the commit that makes it good: a key that was shown and opens nothing does no harm, one that opens and that nobody saw is lost.
+///
 /// # Errors
-/// [`OpenError::Initialised`] where that was done before; nothing changes then.
-pub async fn initialise(store: &Store, site: &Arc<Site>, express_key: &Key256) -> Result<SecretText, OpenError> {
+/// [`OpenError::Initialised`] where that was done before, [`OpenError::NotShown`]; nothing changes then.
+pub async fn initialise(
+    store: &Store,
+    site: &Arc<Site>,
+    express_key: &Key256,
+    show: impl FnOnce(&SecretText) -> std::io::Result<()>,
+) -> Result<SecretText, OpenError> {
+    if store.read(|tx| Ok(tx.seal_state()?)).await.map_err(store_error)?.is_some() {
+        return Err(OpenError::Initialised);
+    }
     let root = RootKey::generate()?;
     let recovery = RecoveryKey::generate()?;
     let slots = [Slot::express(&root, express_key)?, Slot::recovery(&root, &recovery)?];
@@ -88,6 +119,8 @@ pub async fn initialise(store: &Store, site: &Arc<Site>, express_key: &Key256) -
     record.detail("mode", "Express");
     let now = site.clock.now();
     let record = Arc::new(record);
+    let text = recovery.to_text();
+    show(&text).map_err(OpenError::NotShown)?;
     let done = store.write(&record, move |tx| {
         if tx.seal_state()?.is_some() {
             return Ok(false);
@@ -96,14 +129,14 @@ pub async fn initialise(store: &Store, site: &Arc<Site>, express_key: &Key256) -
         Ok(true)
     });
     match done.await {
-        Ok(true) => Ok(recovery.to_text()),
+        Ok(true) => Ok(text),
         Ok(false) | Err(VaultError::Store(coffre_db::Error::Unique(_))) => Err(OpenError::Initialised),
         Err(VaultError::Store(error)) => Err(error.into()),
         Err(other) => Err(OpenError::Store(coffre_db::Error::Bug(other.to_string()))),
     }
 }
 
-/// How many keys may wait for their turn to be tried: each may take 256 MiB for seconds, one after the other.
+/// How many keys are tried at once: each may take 256 MiB for seconds, one after the other. The others wait for their turn.
 const TURNS: usize = 4;
 
 /// The keys of this process.
@@ -112,12 +145,16 @@ pub struct Keyring {
     store: Store,
     site: Arc<Site>,
     clock: Arc<dyn Clock>,
-    express_key: Option<Key256>,
+    express_key: ArcSwapOption<Key256>,
+    key_file: KeyFile,
     looked_at: Mutex<Instant>,
     /// Held while the state of this process and that of the database are brought together.
     opening: tokio::sync::Mutex<()>,
     turns: Arc<Semaphore>,
     sealed_since: Mutex<Option<Timestamp>>,
+    held: Mutex<Held>,
+    /// The newest term that was open in this process.
+    seen: AtomicU32,
     /// The log says once whether pages are locked.
     told_of_memory: Once,
 }
@@ -128,28 +165,84 @@ pub type Turn = OwnedSemaphorePermit;
 impl Keyring {
     /// Starts sealed.
     #[must_use]
-    pub fn new(store: Store, site: Arc<Site>, clock: Arc<dyn Clock>, express_key: Option<Key256>) -> Self {
+    pub fn new(
+        store: Store,
+        site: Arc<Site>,
+        clock: Arc<dyn Clock>,
+        express_key: Option<Key256>,
+        key_file: KeyFile,
+    ) -> Self {
+        let express_key = ArcSwapOption::from_pointee(express_key);
         let looked_at = Mutex::new(clock.monotonic());
         let state = KeyringState::sealed(Generation(0));
         let sealed_since = Mutex::new(Some(clock.now()));
         let turns = Arc::new(Semaphore::new(TURNS));
         let opening = tokio::sync::Mutex::new(());
         let told_of_memory = Once::new();
-        Self { state, store, site, clock, express_key, looked_at, opening, turns, sealed_since, told_of_memory }
+        let (held, seen) = (Mutex::default(), AtomicU32::new(0));
+        Self {
+            state,
+            store,
+            site,
+            clock,
+            express_key,
+            key_file,
+            looked_at,
+            opening,
+            turns,
+            sealed_since,
+            held,
+            seen,
+            told_of_memory,
+        }
     }
 
-    /// Returns the key of the key file.
-    #[must_use]
-    pub fn express_key(&self) -> Option<&Key256> {
-        self.express_key.as_ref()
-    }
-
-    /// Takes a turn at trying a key.
+    /// Reads the key file as it is now: a slot that is made for another key opens nothing after the next start.
     ///
     /// # Errors
-    /// `KeyThrottled` where too many wait.
-    pub fn turn(&self) -> Result<Turn, VaultError> {
-        self.turns.clone().try_acquire_owned().map_err(|_| VaultError::KeyThrottled(Duration::from_secs(1)))
+    /// `KeyFileUnusable`.
+    pub fn read_key_file(&self) -> Result<Arc<Key256>, VaultError> {
+        let bytes = (self.key_file)().map_err(VaultError::KeyFileUnusable)?;
+        let bytes = bytes.ok_or_else(|| VaultError::KeyFileUnusable("there is none".to_owned()))?;
+        let key = Key256::from_secret(&bytes)
+            .map_err(|_| VaultError::KeyFileUnusable("it must hold exactly 32 bytes".to_owned()))?;
+        Ok(Arc::new(key.on_locked_page()?))
+    }
+
+    /// Keeps the key of the key file for which there is a slot now.
+    pub fn keep_express_key(&self, key: Arc<Key256>) {
+        self.express_key.store(Some(key));
+    }
+
+    /// Opens the express slot with the key that was read at the start, or with that of the file as it is now.
+    ///
+    /// # Errors
+    /// `WrongKey`, `NoKeyFile`, `Damaged`.
+    pub fn open_express(&self, slot: &Slot) -> Result<RootKey, OpenError> {
+        let kept = self.express_key.load_full();
+        let fault = match kept.map(|key| slot.open_express(&key)) {
+            None => OpenError::NoKeyFile,
+            Some(Err(CryptoError::WrongKey)) => OpenError::WrongKey,
+            Some(opened) => return Ok(opened?),
+        };
+        let Ok(key) = self.read_key_file() else { return Err(fault) };
+        let root = slot.open_express(&key)?;
+        self.keep_express_key(key);
+        Ok(root)
+    }
+
+    /// Waits for a turn at trying a key.
+    ///
+    /// # Errors
+    /// None; nobody closes the queue.
+    pub async fn turn(&self) -> Result<Turn, VaultError> {
+        self.turns.clone().acquire_owned().await.map_err(|_| ended_early())
+    }
+
+    /// Returns the newest term that was open in this process.
+    #[must_use]
+    pub fn seen(&self) -> u32 {
+        self.seen.load(Ordering::Acquire)
     }
 
     /// Says since when the vault is sealed, on purpose or in this process; `None` while it is open.
@@ -160,6 +253,10 @@ impl Keyring {
 
     fn put(&self, generation: Generation, keyring: OpenKeyring) {
         let term = keyring.current().get();
+        self.seen.fetch_max(term, Ordering::AcqRel);
+        if self.is_held() {
+            return;
+        }
         if !keyring.is_memory_locked() {
             self.told_of_memory.call_once(|| {
                 tracing::info!(
@@ -202,6 +299,7 @@ impl Keyring {
     pub async fn look(&self) -> Result<(), VaultError> {
         self.refresh().await.map_err(|error| match error {
             OpenError::Store(error) => VaultError::Store(error),
+            OpenError::RolledBack(rolled_back) => VaultError::KeysRolledBack(rolled_back),
             _ => VaultError::Sealed,
         })
     }
@@ -267,6 +365,8 @@ impl Keyring {
         let generation = Generation(row.generation);
         if row.sealed {
             self.close(generation, row.since);
+        } else if self.is_held() {
+            self.close(generation, self.clock.now());
         } else if self.state.generation() != generation || !self.is_open() {
             self.follow(generation).await?;
         }
@@ -286,6 +386,10 @@ impl Keyring {
         }
         let loaded = self.store.read(|tx| Ok((tx.slots()?, tx.terms()?))).await.map_err(store_error)?;
         let (slots, terms) = loaded;
+        if let Err(rolled_back) = go_on_from(self.seen(), &terms) {
+            self.close(generation, self.clock.now());
+            return Err(rolled_back.into());
+        }
         if let Some(ring) = self.state.opened().and_then(|opened| opened.keyring().reload(&terms).ok()) {
             self.put(generation, ring);
             return Ok(());
@@ -295,8 +399,7 @@ impl Keyring {
             return Err(OpenError::Damaged);
         }
         let Some(slot) = slots.into_iter().find(|slot| slot.kind == SlotKind::Express) else { return Ok(()) };
-        let key = self.express_key.as_ref().ok_or(OpenError::NoKeyFile)?;
-        let root = Slot::from_bytes(slot.bytes)?.open_express(key)?;
+        let root = self.open_express(&Slot::from_bytes(slot.bytes)?)?;
         let keyring = open_terms(&root, &terms)?;
         let record = CallRecord::system(self.site.clone(), "vault.opened", ActivityType::ConnectCredentialVault);
         record.object("vault", "", "");
@@ -323,8 +426,7 @@ impl Keyring {
         }
     }
 
-    /// Changes the keys or the seal in the database, and then here. The change returns the generation that it left, and the keyring that is
-    /// open in it; without one the vault is sealed here.
+    /// Changes the keys in the database, and then here. The change returns the generation that it left, and the keyring that is open in it.
     ///
     /// It must not be stopped in between: whoever calls puts it into a task of its own ([`detached`]).
     ///
@@ -336,10 +438,12 @@ impl Keyring {
         change: impl Fn(&mut Tx<'_>) -> Result<Changed, VaultError> + Send + 'static,
     ) -> Result<(), VaultError> {
         let _one = self.opening.lock().await;
-        let now = self.clock.now();
         match self.store.write(record, change).await? {
             Changed::Open(generation, keyring) => self.put(Generation(generation), keyring),
-            Changed::Sealed(generation) => self.close(Generation(generation), now),
+            Changed::Opened(generation, keyring) => {
+                self.held().closed = false;
+                self.put(Generation(generation), keyring);
+            }
             Changed::Nothing => {}
         }
         Ok(())
@@ -347,8 +451,14 @@ impl Keyring {
 
     /// Follows the seal state until it is told to stop.
     pub async fn watch(&self, stop: &CancellationToken) {
-        let mut failing = false;
+        let (mut failing, mut looks) = (false, 0_u32);
         while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
+            looks = looks.wrapping_add(1);
+            if looks.is_multiple_of(STORE_EVERY)
+                && let Err(error) = self.store_seal().await
+            {
+                tracing::debug!(%error, "the seal can still not be stored");
+            }
             match self.refresh().await {
                 Ok(()) => failing = false,
                 Err(error) if failing => tracing::debug!(%error, "the seal state is still not known"),
@@ -366,8 +476,8 @@ impl Keyring {
 pub enum Changed {
     /// The vault is open in a generation, with this keyring.
     Open(i64, OpenKeyring),
-    /// The vault is sealed in a generation.
-    Sealed(i64),
+    /// The same, and somebody opened it: that ends a seal.
+    Opened(i64, OpenKeyring),
     /// All is as it was.
     Nothing,
 }

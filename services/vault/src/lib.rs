@@ -30,6 +30,7 @@ pub use api::RPCS;
 pub use app::{App, Background, Deps, Error, build, init, migrations};
 pub use audit::Audit;
 pub use domain::keys::KeySettings;
+pub use keyring::KeyFile;
 pub use lockers::Lockers;
 pub use shares::ShareCache;
 pub use users::Users;

@@ -186,9 +186,11 @@ pub async fn times(engine: Engine, samples: usize) -> Vec<Times> {
     let mut times: Vec<Times> =
         Refusal::ALL.map(|refusal| Times { refusal, sorted: Vec::with_capacity(samples) }).into();
     for round in 0..samples {
-        // In another order each time, so that what the machine does beside falls on all of them.
+        // In another order each time, so that what the machine does beside falls on all of them; every second time backwards, so that
+        // none always follows the same one: a password hash leaves no cache as it was.
         for step in 0..Refusal::ALL.len() {
-            let place = (round + step) % Refusal::ALL.len();
+            let step = if round % 2 == 0 { step } else { Refusal::ALL.len() - 1 - step };
+            let place = (round / 2 + step) % Refusal::ALL.len();
             let of = |users: &[Session]| users[round / FAILURES_OF_ONE].clone();
             let refusal = Refusal::ALL[place];
             let (username, password) = match refusal {

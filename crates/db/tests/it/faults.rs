@@ -156,6 +156,35 @@ async fn sqlite_files_are_for_their_owner_alone() {
     }
 }
 
+/// Says whether this process has a lock on the file that keeps others from taking it for unused.
+fn is_held(file: &std::path::Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let (process, inode) = (std::process::id().to_string(), format!(":{}", std::fs::metadata(file).unwrap().ino()));
+    // `1: POSIX  ADVISORY  READ 22192 fe:00:6146063 1073741826 1073742335` (proc_locks(5)).
+    std::fs::read_to_string("/proc/locks").unwrap().lines().any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.get(4) == Some(&process.as_str()) && words.get(5).is_some_and(|file| file.ends_with(&inode))
+    })
+}
+
+#[tokio::test]
+async fn another_process_never_takes_an_open_sqlite_file_for_unused() {
+    let db = TestDb::sqlite();
+    let file = db.folder().unwrap().join("test.db");
+    let (database, _) = open(&db);
+    database.write(|tx| add(tx.conn(), "Ann")).await.unwrap();
+    for _ in 0..8 {
+        database.read(names).await.unwrap();
+    }
+    assert!(is_held(&file));
+    // Further connections of the same process take nothing from the first ones.
+    let (beside, _) = open(&db);
+    beside.read(names).await.unwrap();
+    assert!(is_held(&file));
+    drop(beside);
+    assert!(is_held(&file));
+}
+
 on_each_engine! {
     async fn a_full_queue_refuses_and_recovers(db: TestDb) {
         let options = Options {

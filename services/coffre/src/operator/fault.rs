@@ -18,6 +18,9 @@ const NOT_NOW: u8 = 75;
 /// Not signed in, or not permitted (EX_NOPERM).
 const NOT_PERMITTED: u8 = 77;
 
+/// Refusals after which a change may have been made all the same.
+const UNSURE: [Reason; 3] = [Reason::RequestTimeout, Reason::StoreUnavailable, Reason::Internal];
+
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
 pub(crate) struct Fault {
@@ -82,6 +85,19 @@ impl Fault {
     /// Says whether the token is not taken any more.
     pub(crate) fn is_signed_out(&self) -> bool {
         self.code == code(Reason::AuthTokenInvalid)
+    }
+
+    /// Says more about it.
+    #[must_use]
+    pub(crate) fn and(mut self, more: &str) -> Self {
+        self.message.push_str(". ");
+        self.message.push_str(more);
+        self
+    }
+
+    /// Says whether it is unknown what became of the call: the server may have done it and its answer was lost.
+    pub(crate) fn is_unsure(&self) -> bool {
+        self.exit == UNREACHABLE || UNSURE.iter().any(|reason| self.code == code(*reason))
     }
 
     /// Says whether the same call may work a moment later.

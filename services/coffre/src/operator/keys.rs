@@ -3,21 +3,18 @@
 use std::io::Write;
 use std::path::Path;
 
-use coffre_proto::vault::v1::key_slot::Kind;
 use coffre_proto::vault::v1::{
     ApplyMasterKeyRequest, DrillKeyRequest, GetMasterKeyStatusRequest, GetModeRequest, KeySlot, ListKeySlotsRequest,
-    Mode, ReplaceRecoveryKeyRequest, SealVaultRequest, SetModeRequest, StartRotationRequest, UnsealVaultRequest,
+    Mode, SealVaultRequest, SetModeRequest, StartRotationRequest, UnsealVaultRequest,
 };
-use coffre_secret::SecretText;
 use serde_json::json;
 
 use super::args::{KeysArgs, KeysCommand, ModeName, PresentKey, RecoveryCommand};
 use super::fault::Fault;
-use super::follow;
 use super::secrets::{self, Typed};
 use super::session::Session;
 use super::shown::{self, Shown};
-use crate::keys::private_file;
+use super::{follow, recovery};
 
 /// Signs in, does what was asked, and signs out.
 pub(crate) async fn command(args: &KeysArgs, typed: &mut impl Typed, out: &mut impl Write) -> Result<(), Fault> {
@@ -60,8 +57,9 @@ async fn perform(
             }
             begun
         }
-        KeysCommand::Recovery { command: RecoveryCommand::New { key_file, out } } => {
-            new_recovery_key(session, typed, key_file.as_deref(), out.as_deref()).await?
+        KeysCommand::Recovery { command: RecoveryCommand::New { key_file, out: file } } => {
+            let asked = recovery::Asked { key_file: key_file.as_deref(), file: file.as_deref(), as_json };
+            return recovery::new_key(session, typed, &asked, out).await;
         }
         KeysCommand::Drill(key) => drill(session, typed, key).await?,
         KeysCommand::Slots => shown::slots(&slots(session).await?),
@@ -83,11 +81,11 @@ async fn status(session: &mut Session) -> Result<Shown, Fault> {
     Ok(shown::status(mode, applied, &follow::ask(session).await?))
 }
 
-async fn mode(session: &Session) -> Result<Mode, Fault> {
+pub(crate) async fn mode(session: &Session) -> Result<Mode, Fault> {
     Ok(call!(session, get_mode, GetModeRequest {}).mode())
 }
 
-async fn slots(session: &Session) -> Result<Vec<KeySlot>, Fault> {
+pub(crate) async fn slots(session: &Session) -> Result<Vec<KeySlot>, Fault> {
     Ok(call!(session, list_key_slots, ListKeySlotsRequest {}).slots)
 }
 
@@ -178,64 +176,4 @@ async fn rotate(session: &Session) -> Result<Shown, Fault> {
     let answer = call!(session, start_rotation, StartRotationRequest {});
     let rotation = answer.rotation.ok_or_else(|| Fault::failed("the server told nothing of a rotation"))?;
     Ok(shown::rotation(&rotation))
-}
-
-async fn new_recovery_key(
-    session: &Session,
-    typed: &mut impl Typed,
-    key_file: Option<&Path>,
-    out: Option<&Path>,
-) -> Result<Shown, Fault> {
-    // Nobody can show a key where there is none: a vault that never had a recovery key, opened by the server.
-    let mode = mode(session).await?;
-    let asked = key_file.is_some()
-        || mode == Mode::Manual
-        || slots(session).await?.iter().any(|slot| slot.kind() == Kind::Recovery);
-    let what = if mode == Mode::Manual { "master key or present recovery key" } else { "present recovery key" };
-    let current_key = match asked {
-        true => secrets::key(typed, key_file, what)?.into_exposed(),
-        false => String::new(),
-    };
-    // Before anything is changed: a key that cannot be written would be lost.
-    let file = match out {
-        Some(path) => {
-            let file = private_file(path).map_err(|error| {
-                Fault::failed(format!("{} cannot be made: {error}; nothing was changed", path.display()))
-            })?;
-            Some((path, file))
-        }
-        None => None,
-    };
-    let request = session.request(ReplaceRecoveryKeyRequest { current_key })?;
-    let answer = match session.keys().replace_recovery_key(request).await {
-        Ok(answer) => answer.into_inner(),
-        Err(status) => {
-            if let Some((path, _)) = file {
-                // It is empty; what does not go is empty still.
-                let _ = std::fs::remove_file(path);
-            }
-            return Err(session.fault(&status));
-        }
-    };
-    let key = SecretText::new(answer.recovery_key);
-    let Some((path, mut file)) = file else { return Ok(recovery_key(&key)) };
-    let written = writeln!(file, "{}", key.expose()).and_then(|()| file.sync_all());
-    if written.is_err() {
-        // Better on the screen than nowhere.
-        return Ok(recovery_key(&key));
-    }
-    let text = format!(
-        "the new recovery key is in {}: write it down, keep it away from the vault, and delete the file; the old one opens only old backups",
-        path.display()
-    );
-    Ok(Shown { text, json: json!({"writtenTo": path}) })
-}
-
-/// Shows a new recovery key, this once.
-fn recovery_key(key: &SecretText) -> Shown {
-    let text = format!(
-        "The new recovery key is\n\n  {}\n\nIt is not shown again. Write it down and keep it away from the vault; the old one opens only old backups.",
-        key.expose()
-    );
-    Shown { text, json: json!({"recoveryKey": key.expose()}) }
 }

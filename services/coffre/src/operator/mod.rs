@@ -2,7 +2,7 @@
 //!
 //! - `args` names them, `session` signs in, `secrets` reads what must not be seen.
 //! - `audit` runs the commands on the audit, one file each.
-//! - `keys` runs each command, `follow` watches a re-encryption, `shown` is what comes out.
+//! - `keys` runs each command, `recovery` the one that makes a key, `follow` watches a re-encryption, `shown` is what comes out.
 //! - `fault` says what went wrong, with the exit code that goes with it.
 
 mod args;
@@ -10,6 +10,7 @@ mod audit;
 mod fault;
 mod follow;
 mod keys;
+mod recovery;
 mod secrets;
 mod session;
 mod shown;
@@ -22,6 +23,7 @@ pub(crate) use self::args::KeysArgs;
 pub(crate) use self::audit::AuditArgs;
 use self::fault::Fault;
 use self::secrets::Console;
+use crate::say;
 
 /// `coffre keys …`.
 pub(crate) fn run(args: &KeysArgs) -> ExitCode {
@@ -44,7 +46,7 @@ fn ended(command: impl Future<Output = Result<(), Fault>>, as_json: bool) -> Exi
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
-            eprintln!("{}", if as_json { fault.json().to_string() } else { format!("coffre: {fault}") });
+            say::wrong(if as_json { fault.json().to_string() } else { format!("coffre: {fault}") });
             ExitCode::from(fault.exit_code())
         }
     }

@@ -1,6 +1,6 @@
 //! What comes out: a text for people, JSON for programs.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use coffre_proto::vault::v1::key_slot::Kind;
 use coffre_proto::vault::v1::{KeySlot, Mode, Rotation};
@@ -8,6 +8,7 @@ use coffre_types::Timestamp;
 use serde_json::{Value, json};
 
 use super::fault::Fault;
+use crate::say;
 
 /// An answer in both forms.
 pub(crate) struct Shown {
@@ -18,10 +19,14 @@ pub(crate) struct Shown {
 impl Shown {
     /// Prints it.
     pub(crate) fn print(&self, out: &mut impl Write, as_json: bool) -> Result<(), Fault> {
-        let printed = if as_json { writeln!(out, "{}", self.json) } else { writeln!(out, "{}", self.text) };
-        printed
-            .and_then(|()| out.flush())
-            .map_err(|error| Fault::failed(format!("the answer cannot be printed: {error}")))
+        self.write(out, as_json).map_err(|error| {
+            Fault::failed(format!("what was asked for was done, and the answer cannot be printed: {error}"))
+        })
+    }
+
+    /// The same, for those who know more about what cannot be printed.
+    pub(crate) fn write(&self, out: &mut impl Write, as_json: bool) -> io::Result<()> {
+        if as_json { say::line_to(out, &self.json) } else { say::line_to(out, &self.text) }
     }
 }
 
@@ -110,19 +115,27 @@ pub(crate) fn progress(rotation: &Rotation) -> String {
             // Nothing uses the old terms any more, and they are about to be destroyed.
             _ if done >= total => "ending".to_owned(),
             (rate, _) if !(rate > 0.0 && rate.is_finite()) => "waiting".to_owned(),
+            (rate, left) if rate < 1.0 => {
+                left.map_or_else(|| "slowly".to_owned(), |left| format!("{} left", span(left)))
+            }
             (rate, Some(left)) => format!("{rate:.0}/s, {} left", span(left)),
             (rate, None) => format!("{rate:.0}/s"),
         };
-        return format!("{whole}.{tenth} % ({done} of {total} values), {pace}, term {term}");
+        return format!("{whole}.{tenth} % ({done} of {}), {pace}, term {term}", values(total));
     }
     match moment(rotation.end_time) {
-        Some(ended) if done >= total => format!("done: {total} values under term {term} since {ended}"),
+        Some(ended) if done >= total => format!("done: {} under term {term} since {ended}", values(total)),
         Some(ended) => format!(
-            "ended: {done} of {total} values under term {term} since {ended}; the others do not open, and log and audit name them, or they \
-             follow within a minute"
+            "ended: {done} of {} under term {term} since {ended}; the others do not open, and log and audit name them, or they follow within \
+             a minute",
+            values(total)
         ),
-        None => format!("none yet: {total} values, term {term}"),
+        None => format!("none yet: {}, term {term}", values(total)),
     }
+}
+
+fn values(count: i64) -> String {
+    if count == 1 { "1 value".to_owned() } else { format!("{count} values") }
 }
 
 /// Tenths of a percent, rounded down, so that nothing but the whole is all of it.
@@ -191,6 +204,8 @@ mod tests {
             let still = Rotation { rate, ..running() };
             assert_eq!(progress(&still), "37.5 % (37560 of 100000 values), waiting, term 2");
         }
+        let slow = Rotation { rate: 0.2, ..running() };
+        assert_eq!(progress(&slow), "37.5 % (37560 of 100000 values), 12 s left, term 2");
         let all = Rotation { done_count: 100_000, ..running() };
         assert_eq!(progress(&all), "100.0 % (100000 of 100000 values), ending, term 2");
         let ended = Rotation { running: false, end_time: time(), done_count: 100_000, ..running() };
@@ -203,6 +218,7 @@ mod tests {
         );
         let none = Rotation { total_count: 7, term: 1, ..Rotation::default() };
         assert_eq!(progress(&none), "none yet: 7 values, term 1");
+        assert_eq!(progress(&Rotation { total_count: 1, ..none }), "none yet: 1 value, term 1");
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -13,8 +12,7 @@ use coffre_proto::auth::v1::{SignInRequest, SignInResponse};
 use coffre_proto::vault::v1::key_slot::Kind;
 use coffre_proto::vault::v1::{
     ApplyMasterKeyRequest, ApplyMasterKeyResponse, DrillKeyRequest, DrillKeyResponse, GetModeResponse,
-    GetRotationResponse, KeySlot, ListKeySlotsResponse, Mode, ReplaceRecoveryKeyRequest, ReplaceRecoveryKeyResponse,
-    Rotation, SetModeRequest, SetModeResponse, StartRotationResponse,
+    GetRotationResponse, Mode, Rotation, SetModeRequest, SetModeResponse, StartRotationResponse,
 };
 use coffre_secret::SecretText;
 use http_body_util::{BodyExt as _, Full};
@@ -76,7 +74,7 @@ impl Typed for Fake {
 pub(super) struct Server(Arc<Mutex<Script>>);
 
 #[derive(Default)]
-struct Script {
+pub(super) struct Script {
     replies: HashMap<&'static str, Result<Vec<u8>, Status>>,
     calls: Vec<(String, Option<String>, Vec<u8>)>,
 }
@@ -99,7 +97,12 @@ impl Server {
         self
     }
 
-    fn in_mode(mode: Mode) -> Self {
+    /// The connection breaks in the middle of it.
+    pub(super) fn cut(&self, method: &'static str) {
+        self.0.lock().unwrap().replies.insert(method, Err(Status::unavailable("the connection broke")));
+    }
+
+    pub(super) fn in_mode(mode: Mode) -> Self {
         let server = Self::default();
         server.reply("GetMode", &GetModeResponse { mode: mode.into() });
         server.reply("SignIn", &SignInResponse { token: "a.b.c".into(), ..SignInResponse::default() });
@@ -160,12 +163,21 @@ fn parsed(line: &str) -> KeysArgs {
     }
 }
 
-async fn run(server: &Server, line: &str, typed: &mut Fake) -> Result<String, Fault> {
-    let args = parsed(line);
+pub(super) async fn run(server: &Server, line: &str, typed: &mut Fake) -> Result<String, Fault> {
     let mut out = Vec::new();
-    let session = Session::over(Channel::new(server.clone()), &args.connection, typed).await?;
-    keys::in_session(session, &args, typed, &mut out).await?;
+    run_into(&mut out, server, line, typed).await?;
     Ok(String::from_utf8(out).unwrap())
+}
+
+pub(super) async fn run_into(
+    out: &mut impl io::Write,
+    server: &Server,
+    line: &str,
+    typed: &mut Fake,
+) -> Result<(), Fault> {
+    let args = parsed(line);
+    let session = Session::over(Channel::new(server.clone()), &args.connection, typed).await?;
+    keys::in_session(session, &args, typed, out).await
 }
 
 #[test]
@@ -185,6 +197,17 @@ fn no_key_and_no_password_is_ever_an_argument() {
         let words = ["coffre", "keys"].into_iter().chain(line.split_whitespace());
         assert_eq!(Cli::try_parse_from(words).is_ok(), line == "apply", "{line}");
     }
+}
+
+#[test]
+fn a_key_on_the_command_line_is_not_repeated() {
+    for line in ["drill planted", "apply --recovery planted", "recovery new planted"] {
+        let words = ["coffre", "keys"].into_iter().chain(line.split_whitespace());
+        let said = crate::cli::parse(words.map(Into::into)).unwrap_err().to_string();
+        assert!(!said.contains("planted") && said.contains("unexpected argument"), "{line}: {said}");
+    }
+    let said = crate::cli::parse(["coffre", "keys", "drill", "--recvery"].map(Into::into)).unwrap_err().to_string();
+    assert!(said.contains("--recvery") && said.contains("--recovery"), "{said}");
 }
 
 #[test]
@@ -345,45 +368,6 @@ async fn a_rotation_is_begun_and_followed_to_its_end() {
     let before = server.methods().iter().filter(|method| *method == "StartRotation").count();
     run(&server, "rotate --watch --json --user e", &mut typed()).await.unwrap();
     assert_eq!(server.methods().iter().filter(|method| *method == "StartRotation").count(), before);
-}
-
-#[tokio::test]
-async fn a_new_recovery_key_needs_a_present_key_where_there_is_one() {
-    let slot = |kind: Kind| KeySlot { kind: kind.into(), create_time: None };
-    let reply = ReplaceRecoveryKeyResponse { recovery_key: "ABCDE-FGHIJ".into() };
-    for (mode, slots, typed, current_key) in [
-        (Mode::Express, vec![slot(Kind::Express)], &["pw"][..], ""),
-        (Mode::Express, vec![slot(Kind::Express), slot(Kind::Recovery)], &["pw", "old"], "old"),
-        (Mode::Manual, vec![slot(Kind::Manual)], &["pw", "master"], "master"),
-    ] {
-        let server = Server::in_mode(mode);
-        server.reply("ListKeySlots", &ListKeySlotsResponse { slots }).reply("ReplaceRecoveryKey", &reply);
-        let said = run(&server, "recovery new --user e", &mut Fake::at_terminal(typed)).await.unwrap();
-        assert!(said.contains("\n  ABCDE-FGHIJ\n"), "{said}");
-        assert_eq!(server.asked::<ReplaceRecoveryKeyRequest>("ReplaceRecoveryKey").current_key, current_key);
-    }
-}
-
-#[tokio::test]
-async fn a_new_recovery_key_goes_to_a_file_for_the_owners_eyes_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("recovery");
-    let line = format!("recovery new --user e --out {}", path.display());
-    let server = Server::in_mode(Mode::Express);
-    server.refuse("ReplaceRecoveryKey", Reason::VaultSealed);
-    assert_eq!(run(&server, &line, &mut Fake::at_terminal(&["pw"])).await.unwrap_err().exit_code(), 75);
-    assert!(!path.exists(), "nothing was made, nothing is left");
-
-    server.reply("ReplaceRecoveryKey", &ReplaceRecoveryKeyResponse { recovery_key: "ABCDE-FGHIJ".into() });
-    let said = run(&server, &line, &mut Fake::at_terminal(&["pw"])).await.unwrap();
-    assert!(!said.contains("ABCDE"), "{said}");
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), "ABCDE-FGHIJ\n");
-    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-
-    let calls = server.methods().iter().filter(|method| *method == "ReplaceRecoveryKey").count();
-    let fault = run(&server, &line, &mut Fake::at_terminal(&["pw"])).await.unwrap_err();
-    assert!(fault.to_string().contains("nothing was changed"), "{fault}");
-    assert_eq!(server.methods().iter().filter(|method| *method == "ReplaceRecoveryKey").count(), calls);
 }
 
 #[tokio::test]

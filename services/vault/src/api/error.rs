@@ -150,9 +150,13 @@ fn refusal(error: VaultError) -> Refusal {
             Reason::VaultKeyWrong,
             "the key file of the server is not the one of this vault: put it back, or send the recovery key",
         ),
+        E::KeyFileUnusable(why) => Refusal::new(
+            Reason::VaultModeConflict,
+            format!("the server's key file cannot be used, so nothing was changed ({why}): put it right and repeat the call"),
+        ),
         E::KeyThrottled(wait) => Refusal::new(
             Reason::VaultKeyThrottled,
-            "too many wrong keys were tried, or too many keys at once; this one was not looked at: repeat the call later",
+            "you tried too many wrong keys; this one was not looked at: repeat the call later",
         )
         .retry_after(wait.max(SOON)),
         E::KeyWeak { setting } => {
@@ -186,6 +190,23 @@ fn refusal(error: VaultError) -> Refusal {
                 ),
             )
         }
+        E::KeysRolledBack(rolled_back) => Refusal::new(
+            Reason::VaultKeyDamaged,
+            format!(
+                "{rolled_back}; nothing was done: find out who, and put the present rows back from the latest backup, before this server is \
+                 started again"
+            ),
+        ),
+        E::SealNotStored { full } => Refusal::new(
+            Reason::StoreUnavailable,
+            format!(
+                "the vault is closed in this process and stays so, but {DATABASE} {}: the seal is not stored, so other replicas and a restart \
+                 do not know of it yet; it is tried again until it is: {}, and look at each replica",
+                if full { "has a full disk" } else { "cannot be written" },
+                if full { "make room" } else { "bring the database back" },
+            ),
+        )
+        .retry_after(SOON),
         E::KeysChanged => Refusal::new(
             Reason::VaultKeysChanged,
             "somebody else changed the keys or the seal at the same time; nothing was done: look at them and repeat the call",

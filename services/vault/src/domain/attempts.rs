@@ -1,8 +1,12 @@
 //! How wrong keys slow down the next ones.
 //!
-//! There is one count for the vault, in its database, so that replicas share it. A key is counted as wrong before it is tried and the count
-//! is forgotten when it was right: whoever is stopped in between has spent an attempt. After a few wrong keys each further one waits, longer
-//! each time and never longer than [`LONGEST`]: nobody locks the others out for good.
+//! Each caller has a count for each address from which it comes, in the vault's database, so that replicas share it: nobody's wrong keys hold
+//! up another one's right key. A key is counted as wrong before it is tried and the counts of the caller are forgotten when it was right: whoever
+//! is stopped in between has spent an attempt. After a few wrong keys each further one waits, longer each time and never longer than
+//! [`LONGEST`].
+//!
+//! What all callers together can try is bounded by the price of a key: a process stretches one after the other. A caller has no more than
+//! [`ADDRESSES`] counts and one for all its further addresses, and counts that are forgotten go: that bounds the rows.
 
 use std::time::Duration;
 
@@ -15,7 +19,20 @@ pub const LONGEST: Duration = Duration::from_secs(60);
 /// After how long without a wrong key they are forgotten.
 pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(60 * 60);
 
-/// The wrong keys that were tried lately.
+/// How many addresses of one caller are counted apart.
+pub const ADDRESSES: usize = 4;
+/// Where all further addresses of a caller are counted, and what has none.
+pub const ELSEWHERE: &str = "";
+
+/// Returns where a caller's key is counted that comes from an address, by the addresses that have a count.
+#[must_use]
+pub fn place<'a>(counted: &[String], address: &'a str) -> &'a str {
+    let known = counted.iter().any(|place| place == address);
+    let apart = counted.iter().filter(|place| *place != ELSEWHERE).count();
+    if known || apart < ADDRESSES { address } else { ELSEWHERE }
+}
+
+/// The wrong keys that a caller tried lately from an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Attempts {
     /// How many.
@@ -73,6 +90,21 @@ mod tests {
         assert!(waits.iter().all(|wait| *wait <= LONGEST.as_secs()));
         let later = attempts.begin(now.plus(FORGOTTEN_AFTER + LONGEST)).unwrap();
         assert_eq!(later.failures, 1);
+    }
+
+    #[test]
+    fn a_caller_with_many_addresses_has_few_counts() {
+        let mut counted = Vec::<String>::new();
+        for number in 0..1000 {
+            let address = format!("192.0.2.{number}");
+            let place = place(&counted, &address);
+            if !counted.iter().any(|known| known == place) {
+                counted.push(place.to_owned());
+            }
+        }
+        assert_eq!(counted.len(), ADDRESSES + 1);
+        assert_eq!(place(&counted, "192.0.2.3"), "192.0.2.3");
+        assert_eq!(place(&counted, "192.0.2.4"), ELSEWHERE);
     }
 
     #[test]

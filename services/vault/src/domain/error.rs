@@ -7,7 +7,7 @@ use coffre_crypto::slot::SlotKind;
 use coffre_types::{AttributeId, LockerId, Permission, UserId, ValueId};
 
 use super::holdings::Holdings;
-use super::keys::{TermsDamaged, slot_word};
+use super::keys::{RolledBack, TermsDamaged, slot_word};
 use super::policy::Action;
 
 /// Why a call was refused or failed.
@@ -118,7 +118,10 @@ pub enum VaultError {
     /// The server's key file is not the one of this vault, or it has none.
     #[error("the key file is wrong")]
     KeyFileWrong,
-    /// Too many wrong keys, or too many at once.
+    /// The server's key file cannot be used for the mode Express; the text says why.
+    #[error("the key file cannot be used: {0}")]
+    KeyFileUnusable(String),
+    /// Too many wrong keys.
     #[error("too many keys: wait {0:?}")]
     KeyThrottled(Duration),
     /// The new master key is too short, or too short without the setting that allows it.
@@ -136,6 +139,15 @@ pub enum VaultError {
     /// Data keys do not open under the right root key, or there are none.
     #[error("{0}")]
     TermsDamaged(TermsDamaged),
+    /// The stored keys are older than those that this process has seen.
+    #[error("{0}")]
+    KeysRolledBack(#[from] RolledBack),
+    /// The vault is closed in this process, but the seal could not be stored.
+    #[error("the seal cannot be stored")]
+    SealNotStored {
+        /// There is no room left on the disk.
+        full: bool,
+    },
     /// Somebody else changed the keys at the same time.
     #[error("the keys were changed meanwhile")]
     KeysChanged,

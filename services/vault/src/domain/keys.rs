@@ -148,6 +148,30 @@ impl fmt::Display for TermsDamaged {
     }
 }
 
+/// Stored keys that are older than those that were seen before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "the keys in the database are older than those that this process has seen (the newest term is {stored}, and was {seen}): somebody put back old \
+     rows (tables key_slots and terms)"
+)]
+pub struct RolledBack {
+    /// The newest term that was seen.
+    pub seen: u32,
+    /// The newest one that is stored.
+    pub stored: u32,
+}
+
+/// Says whether the stored terms go on from those that were seen. Without any they are damaged, which is told elsewhere.
+///
+/// # Errors
+/// [`RolledBack`] where the newest of them is older.
+pub fn go_on_from(seen: u32, terms: &[WrappedTerm]) -> std::result::Result<(), RolledBack> {
+    match terms.iter().map(|term| term.term.get()).max() {
+        Some(stored) if stored < seen => Err(RolledBack { seen, stored }),
+        _ => Ok(()),
+    }
+}
+
 /// Opens the terms under the root key to which they belong.
 ///
 /// # Errors

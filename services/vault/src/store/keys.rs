@@ -4,12 +4,12 @@ use coffre_crypto::keyring::{Term, WrappedTerm};
 use coffre_crypto::slot::{Slot, SlotKind};
 use coffre_db::Error;
 use coffre_db::dialect::Insert;
-use coffre_types::{TENANT, Timestamp};
+use coffre_types::{TENANT, Timestamp, UserId};
 use diesel::prelude::*;
 
 use super::Tx;
 use super::schema::{key_attempts, key_slots, seal_state, terms, transport_keys};
-use crate::domain::attempts::Attempts;
+use crate::domain::attempts::{Attempts, FORGOTTEN_AFTER};
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -260,46 +260,54 @@ impl Tx<'_> {
         Ok(true)
     }
 
-    /// Reads how many wrong keys were tried lately.
+    /// Reads the wrong keys that a user tried lately, by address, and forgets those of everybody that are too old.
     ///
     /// # Errors
     /// What the database says.
-    pub fn key_attempts(&mut self) -> Result<Attempts> {
-        let row = key_attempts::table
-            .select((key_attempts::failures, key_attempts::failed_at, key_attempts::blocked_until))
-            .get_result::<(i64, i64, i64)>(self.conn)
-            .optional()?;
-        Ok(row.map_or_else(Attempts::default, |(failures, failed_at, blocked_until)| Attempts {
-            failures,
-            failed_at: Timestamp::from_micros(failed_at),
-            blocked_until: Timestamp::from_micros(blocked_until),
-        }))
+    pub fn key_attempts(&mut self, user: UserId, now: Timestamp) -> Result<Vec<(String, Attempts)>> {
+        let old = now.minus(FORGOTTEN_AFTER).micros();
+        diesel::delete(key_attempts::table.filter(key_attempts::failed_at.lt(old))).execute(self.conn)?;
+        let rows = key_attempts::table
+            .filter(key_attempts::user_id.eq(user.get()))
+            .select((
+                key_attempts::address,
+                key_attempts::failures,
+                key_attempts::failed_at,
+                key_attempts::blocked_until,
+            ))
+            .load::<(String, i64, i64, i64)>(self.conn)?;
+        let attempts = |(address, failures, failed_at, blocked_until)| {
+            let (failed_at, blocked_until) = (Timestamp::from_micros(failed_at), Timestamp::from_micros(blocked_until));
+            (address, Attempts { failures, failed_at, blocked_until })
+        };
+        Ok(rows.into_iter().map(attempts).collect())
     }
 
-    /// Writes how many wrong keys were tried lately.
+    /// Writes how many wrong keys a user tried lately from an address.
     ///
     /// # Errors
     /// What the database says.
-    pub fn put_key_attempts(&mut self, attempts: Attempts) -> Result<()> {
-        Insert::into("key_attempts", &["id", "tenant_id", "failures", "failed_at", "blocked_until"])
+    pub fn put_key_attempts(&mut self, user: UserId, address: &str, attempts: Attempts) -> Result<()> {
+        Insert::into("key_attempts", &["user_id", "address", "tenant_id", "failures", "failed_at", "blocked_until"])
             .row([
-                1_i64.into(),
+                user.get().into(),
+                address.into(),
                 TENANT.get().into(),
                 attempts.failures.into(),
                 attempts.failed_at.micros().into(),
                 attempts.blocked_until.micros().into(),
             ])
-            .or_update(&["id"], &["failures", "failed_at", "blocked_until"])
+            .or_update(&["user_id", "address"], &["failures", "failed_at", "blocked_until"])
             .execute(self.conn)
             .map(|_| ())
     }
 
-    /// Forgets wrong keys: a right one was shown.
+    /// Forgets the wrong keys of a user, who has shown a right one.
     ///
     /// # Errors
     /// What the database says.
-    pub fn forget_key_attempts(&mut self) -> Result<()> {
-        diesel::delete(key_attempts::table).execute(self.conn)?;
+    pub fn forget_key_attempts(&mut self, user: UserId) -> Result<()> {
+        diesel::delete(key_attempts::table.filter(key_attempts::user_id.eq(user.get()))).execute(self.conn)?;
         Ok(())
     }
 }

@@ -97,8 +97,9 @@ diesel::table! {
 }
 
 diesel::table! {
-    key_attempts (id) {
-        id -> BigInt,
+    key_attempts (user_id, address) {
+        user_id -> BigInt,
+        address -> Text,
         tenant_id -> BigInt,
         failures -> BigInt,
         failed_at -> BigInt,

@@ -6,20 +6,21 @@
 use std::sync::Arc;
 
 use coffre_audit_client::CallRecord;
-use coffre_crypto::CryptoError;
 use coffre_crypto::keyring::{OpenKeyring, RootKey, WrappedTerm};
 use coffre_crypto::master::MasterKey;
 use coffre_crypto::recovery::RecoveryKey;
 use coffre_crypto::rekey::{Holder, RekeyError, Rekeyed};
 use coffre_crypto::slot::{Slot, SlotKind};
 use coffre_crypto::state::Opened;
+use coffre_crypto::{CryptoError, Key256};
 use coffre_secret::SecretText;
 use coffre_types::Timestamp;
 
 use super::{Call, Result, Vault};
+use crate::domain::attempts;
 use crate::domain::error::VaultError;
-use crate::domain::keys::{Mode, ModeChange, TypedKey, new_master_key, open_terms, slot_word};
-use crate::keyring::{Changed, blocking, detached};
+use crate::domain::keys::{Mode, ModeChange, TypedKey, go_on_from, new_master_key, open_terms, slot_word};
+use crate::keyring::{Changed, OpenError, blocking, detached};
 use crate::store::Tx;
 use crate::store::keys::{SealRow, SlotRow};
 
@@ -62,7 +63,7 @@ impl Stored {
 
 /// Who holds the key of a new slot.
 enum NewHolder {
-    Express,
+    Express(Arc<Key256>),
     Manual(MasterKey),
     Recovery(RecoveryKey),
     Kept(Slot),
@@ -74,20 +75,20 @@ struct Next {
     present: Opened,
     rekeyed: Rekeyed,
     slots: Vec<(Slot, Timestamp)>,
-    now: Timestamp,
+    express_key: Option<Arc<Key256>>,
 }
 
 impl Next {
-    /// Stores it.
-    fn store(&self, tx: &mut Tx<'_>) -> Result<Changed> {
-        if !tx.raise_generation(self.from, false, self.now)? {
+    /// Stores it. The time is that of the commit, from which the grace of the term before counts; stretching took its own.
+    fn store(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<Changed> {
+        if !tx.raise_generation(self.from, false, now)? {
             return Err(VaultError::KeysChanged);
         }
         tx.replace_slots(&self.slots)?;
-        tx.replace_terms(&self.rekeyed.terms, self.now)?;
+        tx.replace_terms(&self.rekeyed.terms, now)?;
         let (ring, present) = (&self.rekeyed.keyring, self.present.keyring());
         tx.reseal_transport_keys(|public, sealed| ring.take_over_transport_key(present, public, sealed).ok())?;
-        tx.start_rotation(ring.current().get(), self.now)?;
+        tx.start_rotation(ring.current().get(), now)?;
         Ok(Changed::Open(self.from.saturating_add(1), ring.reload(&self.rekeyed.terms)?))
     }
 }
@@ -101,8 +102,10 @@ impl Vault {
     /// Reads what is stored of the keys. On an engine whose reads see several moments it reads again until they are one.
     async fn stored(&self) -> Result<Stored> {
         for _ in 0..5 {
+            let seen = self.keyring.seen();
             let (stored, after) = self.store.read(|tx| Ok((Stored::read(tx)?, tx.seal_state()?))).await?;
             if after == Some(stored.state) {
+                go_on_from(seen, &stored.terms)?;
                 return Ok(stored);
             }
         }
@@ -123,7 +126,7 @@ impl Vault {
     }
 
     /// Opens the slot of a key. The key is counted as wrong before it is tried.
-    async fn prove(&self, stored: &Stored, key: TypedKey) -> Result<RootKey> {
+    async fn prove(&self, call: &Call, stored: &Stored, key: TypedKey) -> Result<RootKey> {
         let kind = key.kind();
         let slot = stored.slot(kind)?.ok_or(VaultError::ModeConflict(match kind {
             SlotKind::Recovery => "this vault has no recovery key yet: make one (POST …/keys/recovery, `coffre keys recovery new`)",
@@ -131,14 +134,20 @@ impl Vault {
                 "the mode is Express: there is no master key; the server opens the vault itself, or the recovery key does (recoveryKey)"
             }
         }))?;
-        let turn = self.keyring.turn()?;
-        let now = self.clock.now();
+        let (user, now) = (call.caller.user_id, self.clock.now());
+        let address = call.record.origin().client_address.map(|address| address.to_canonical().to_string());
+        let address = address.unwrap_or_default();
         self.store
             .write_unaudited(move |tx| {
-                let counted = tx.key_attempts()?.begin(now).map_err(VaultError::KeyThrottled)?;
-                Ok(tx.put_key_attempts(counted)?)
+                let (places, counts): (Vec<_>, Vec<_>) = tx.key_attempts(user, now)?.into_iter().unzip();
+                let place = attempts::place(&places, &address);
+                let own = places.iter().zip(counts).find(|(known, _)| *known == place).map(|(_, counted)| counted);
+                let counted = own.unwrap_or_default().begin(now).map_err(VaultError::KeyThrottled)?;
+                Ok(tx.put_key_attempts(user, place, counted)?)
             })
             .await?;
+        // Only now: keys that are not looked at take nobody's turn.
+        let turn = self.keyring.turn().await?;
         let opened = blocking(move || {
             let _turn = turn;
             Ok(key.open(&slot))
@@ -149,7 +158,7 @@ impl Vault {
             Err(CryptoError::Unauthentic | CryptoError::Malformed) => Err(VaultError::KeyDamaged),
             Err(error) => Err(error.into()),
         };
-        self.store.write_unaudited(|tx| Ok(tx.forget_key_attempts()?)).await?;
+        self.store.write_unaudited(move |tx| Ok(tx.forget_key_attempts(user)?)).await?;
         opened
     }
 
@@ -160,7 +169,7 @@ impl Vault {
     pub async fn apply_key(&self, call: Call, key: TypedKey) -> Result<()> {
         let stored = self.stored().await?;
         let kind = key.kind();
-        let root = self.prove(&stored, key).await?;
+        let root = self.prove(&call, &stored, key).await?;
         let ring = open_terms(&root, &stored.terms).map_err(VaultError::TermsDamaged)?;
         self.open_with(call, stored.state, ring, Some(slot_word(kind))).await
     }
@@ -169,7 +178,7 @@ impl Vault {
     async fn open_with(&self, call: Call, from: SealRow, ring: OpenKeyring, key: Option<&'static str>) -> Result<()> {
         let (keyring, now) = (self.keyring.clone(), self.clock.now());
         detached(async move {
-            let (record, opened) = (call.record.clone(), keyring.generation_open());
+            let (record, opened, here) = (call.record.clone(), keyring.generation_open(), keyring.clone());
             let change = move |tx: &mut Tx<'_>| {
                 begin(&call.record);
                 if let Some(key) = key {
@@ -180,14 +189,16 @@ impl Vault {
                     return Err(VaultError::KeysChanged);
                 }
                 // Terms may have come or gone meanwhile; another root key is another matter.
-                let ring = ring.reload(&tx.terms()?).map_err(|_| VaultError::KeysChanged)?;
-                if row.sealed {
+                let terms = tx.terms()?;
+                go_on_from(here.seen(), &terms)?;
+                let ring = ring.reload(&terms).map_err(|_| VaultError::KeysChanged)?;
+                if row.sealed || here.is_held() {
                     tx.raise_generation(row.generation, false, now)?;
                     call.record.change("sealed", Some("true".to_owned()), Some("false".to_owned()));
-                    return Ok(Changed::Open(row.generation.saturating_add(1), ring));
+                    return Ok(Changed::Opened(row.generation.saturating_add(1), ring));
                 }
                 let known = opened == Some(row.generation);
-                Ok(if known { Changed::Nothing } else { Changed::Open(row.generation, ring) })
+                Ok(if known { Changed::Nothing } else { Changed::Opened(row.generation, ring) })
             };
             keyring.change(&record, change).await
         })
@@ -201,7 +212,7 @@ impl Vault {
     pub async fn drill_key(&self, call: Call, key: TypedKey) -> Result<SlotKind> {
         let stored = self.stored().await?;
         let kind = key.kind();
-        let root = self.prove(&stored, key).await?;
+        let root = self.prove(&call, &stored, key).await?;
         open_terms(&root, &stored.terms).map_err(VaultError::TermsDamaged)?;
         let record = call.record.clone();
         self.store
@@ -214,10 +225,10 @@ impl Vault {
         Ok(kind)
     }
 
-    /// Closes the vault at once, until somebody opens it again.
+    /// Closes the vault at once, until somebody opens it again. This process closes whether or not that can be stored.
     ///
     /// # Errors
-    /// The store's.
+    /// `SealNotStored`.
     pub async fn seal(&self, call: Call) -> Result<()> {
         let (keyring, now) = (self.keyring.clone(), self.clock.now());
         detached(async move {
@@ -226,13 +237,13 @@ impl Vault {
                 begin(&call.record);
                 let row = tx.seal_state()?.ok_or(VaultError::Sealed)?;
                 if row.sealed {
-                    return Ok(Changed::Sealed(row.generation));
+                    return Ok(row.generation);
                 }
                 tx.raise_generation(row.generation, true, now)?;
                 call.record.change("sealed", Some("false".to_owned()), Some("true".to_owned()));
-                Ok(Changed::Sealed(row.generation.saturating_add(1)))
+                Ok(row.generation.saturating_add(1))
             };
-            keyring.change(&record, change).await
+            keyring.seal(&record, change).await
         })
         .await
     }
@@ -245,17 +256,21 @@ impl Vault {
         let stored = self.stored().await?;
         let Some(slot) = stored.slot(SlotKind::Express)? else {
             return Err(VaultError::ModeConflict(
-                "the mode is Manual: the master key opens the vault (PUT …/keys/private), or the recovery key",
+                "the mode is Manual: the master key opens the vault (PUT …/keys/private, `coffre keys apply`), or the recovery key",
             ));
         };
-        let root = self.express_root(&slot)?;
+        let root = self.keyring.open_express(&slot).map_err(|error| match error {
+            OpenError::Damaged => VaultError::KeyDamaged,
+            _ => VaultError::KeyFileWrong,
+        })?;
         let ring = open_terms(&root, &stored.terms).map_err(VaultError::TermsDamaged)?;
         self.open_with(call, stored.state, ring, None).await
     }
 
-    fn express_root(&self, slot: &Slot) -> Result<RootKey> {
-        let key = self.keyring.express_key().ok_or(VaultError::KeyFileWrong)?;
-        slot.open_express(key).map_err(|error| match error {
+    /// Says whether this is the key file of the vault.
+    fn is_of_vault(stored: &Stored, key: &Key256) -> Result<()> {
+        let slot = stored.slot(SlotKind::Express)?.ok_or(VaultError::KeysChanged)?;
+        slot.open_express(key).map(drop).map_err(|error| match error {
             CryptoError::WrongKey => VaultError::KeyFileWrong,
             CryptoError::Unauthentic | CryptoError::Malformed => VaultError::KeyDamaged,
             other => other.into(),
@@ -286,15 +301,11 @@ impl Vault {
                 let (key, short) = new_master_key(&private_key, self.keys)?;
                 (NewHolder::Manual(key), short)
             }
-            Mode::Express if self.keyring.express_key().is_none() => {
-                return Err(VaultError::ModeConflict("this server has no key file: give it one and start it again"));
-            }
-            Mode::Express => (NewHolder::Express, false),
+            Mode::Express => (NewHolder::Express(self.keyring.read_key_file()?), false),
         };
-        if (was, mode) == (Mode::Express, Mode::Express) && !given(&recovery_key) {
-            let slot = stored.slot(SlotKind::Express)?.ok_or(VaultError::KeysChanged)?;
+        if let (Mode::Express, NewHolder::Express(key), false) = (was, &new, given(&recovery_key)) {
             // Where this is the key file of the vault the mode is what it shall be.
-            self.express_root(&slot)?;
+            Self::is_of_vault(&stored, key)?;
             let record = call.record.clone();
             self.store
                 .write(&record, move |_| {
@@ -325,7 +336,7 @@ impl Vault {
             }
         };
         if let Some(typed) = typed {
-            let root = self.prove(&stored, typed).await?;
+            let root = self.prove(&call, &stored, typed).await?;
             if !present.keyring().is_under(&root) {
                 return Err(VaultError::KeysChanged);
             }
@@ -376,17 +387,23 @@ impl Vault {
                 ));
             }
         };
-        if let Some(typed) = typed {
-            let root = self.prove(&stored, typed).await?;
-            if !present.keyring().is_under(&root) {
-                return Err(VaultError::KeysChanged);
+        let express = (mode == Mode::Express).then(|| self.keyring.read_key_file()).transpose()?;
+        match (typed, &express) {
+            (Some(typed), _) => {
+                let root = self.prove(&call, &stored, typed).await?;
+                if !present.keyring().is_under(&root) {
+                    return Err(VaultError::KeysChanged);
+                }
             }
+            // Without a key from anybody no other file takes the place of the one that is.
+            (None, Some(key)) => Self::is_of_vault(&stored, key)?,
+            (None, None) => {}
         }
         let recovery = RecoveryKey::generate()?;
         let text = recovery.to_text();
-        let other = match mode {
-            Mode::Express => NewHolder::Express,
-            Mode::Manual => {
+        let other = match express {
+            Some(key) => NewHolder::Express(key),
+            None => {
                 let kept = stored.kept(SlotKind::Manual, present.keyring())?;
                 NewHolder::Kept(kept.ok_or(VaultError::KeysChanged)?)
             }
@@ -432,18 +449,21 @@ impl Vault {
 
     /// Makes what a rekey stores.
     async fn next(&self, present: Opened, stored: Arc<Stored>, holders: Arc<Vec<NewHolder>>) -> Result<Next> {
-        let turn = self.keyring.turn()?;
-        let (keyring, now, cost) = (self.keyring.clone(), self.clock.now(), self.keys.cost);
+        let turn = self.keyring.turn().await?;
+        let (now, cost) = (self.clock.now(), self.keys.cost);
         blocking(move || {
             let _turn = turn;
-            let express = keyring.express_key();
-            let holders = holders.iter().map(|holder| match holder {
-                NewHolder::Express => express.map(Holder::Express).ok_or(VaultError::KeyFileWrong),
-                NewHolder::Manual(key) => Ok(Holder::Manual(key, cost)),
-                NewHolder::Recovery(key) => Ok(Holder::Recovery(key)),
-                NewHolder::Kept(slot) => Ok(Holder::Kept(slot)),
+            let express_key = holders.iter().find_map(|holder| match holder {
+                NewHolder::Express(key) => Some(key.clone()),
+                NewHolder::Manual(_) | NewHolder::Recovery(_) | NewHolder::Kept(_) => None,
             });
-            let holders = holders.collect::<Result<Vec<_>>>()?;
+            let holders = holders.iter().map(|holder| match holder {
+                NewHolder::Express(key) => Holder::Express(key),
+                NewHolder::Manual(key) => Holder::Manual(key, cost),
+                NewHolder::Recovery(key) => Holder::Recovery(key),
+                NewHolder::Kept(slot) => Holder::Kept(slot),
+            });
+            let holders: Vec<_> = holders.collect();
             let rekeyed = present.keyring().rekey(&holders).map_err(|error| match error {
                 RekeyError::Crypto(CryptoError::Unauthentic | CryptoError::Malformed) => VaultError::KeyDamaged,
                 RekeyError::Crypto(error) => error.into(),
@@ -454,7 +474,7 @@ impl Vault {
                 Holder::Express(_) | Holder::Manual(..) | Holder::Recovery(_) => now,
             });
             let slots = rekeyed.slots.iter().cloned().zip(made_at).collect();
-            Ok(Next { from: stored.state.generation, present, rekeyed, slots, now })
+            Ok(Next { from: stored.state.generation, present, rekeyed, slots, express_key })
         })
         .await
     }
@@ -465,16 +485,20 @@ impl Vault {
         next: Next,
         tell: Arc<impl Fn(&CallRecord) + Send + Sync + 'static>,
     ) -> Result<()> {
-        let keyring = self.keyring.clone();
+        let (keyring, clock) = (self.keyring.clone(), self.clock.clone());
         detached(async move {
-            let record: Arc<CallRecord> = call.record.clone();
+            let (record, express_key) = (call.record.clone(), next.express_key.clone());
             let change = move |tx: &mut Tx<'_>| {
                 begin(&call.record);
                 tell(&call.record);
                 call.record.detail("term", next.rekeyed.keyring.current().to_string());
-                next.store(tx)
+                next.store(tx, clock.now())
             };
-            keyring.change(&record, change).await
+            keyring.change(&record, change).await?;
+            if let Some(key) = express_key {
+                keyring.keep_express_key(key);
+            }
+            Ok(())
         })
         .await
     }

@@ -48,12 +48,14 @@ impl Vault {
     async fn begin_term(&self, call: Call) -> Result<()> {
         let opened = self.keyring.opened().await?;
         let term = opened.keyring().next_term()?;
-        let (keyring, now) = (self.keyring.clone(), self.clock.now());
+        let (keyring, clock) = (self.keyring.clone(), self.clock.clone());
         detached(async move {
             let record = call.record.clone();
             let change = move |tx: &mut Tx<'_>| {
                 call.record.clear_changes();
                 call.record.object("vault", "", "");
+                // Not before: the grace of the term before counts from here.
+                let now = clock.now();
                 let row = tx.seal_state()?.ok_or(VaultError::Sealed)?;
                 if row.sealed {
                     return Err(VaultError::Sealed);

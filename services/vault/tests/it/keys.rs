@@ -46,9 +46,19 @@ on_each_engine! {
         let (clock, database, outbox) = open(&db);
         let early = World::start(clock.clone(), database.clone(), outbox.clone(), express_key()).await;
         assert!(matches!(early, Err(Error::Uninitialised)));
-        coffre_vault::init(database.clone(), &outbox, &express_key()).await.unwrap();
-        let again = coffre_vault::init(database.clone(), &outbox, &express_key()).await;
-        assert!(matches!(again, Err(Error::Initialised)));
+        let full = |_: &SecretText| Err(std::io::ErrorKind::StorageFull.into());
+        let unseen = coffre_vault::init(database.clone(), &outbox, &express_key(), full).await;
+        assert!(matches!(unseen, Err(Error::NotShown(_))));
+        let early = World::start(clock.clone(), database.clone(), outbox.clone(), express_key()).await;
+        assert!(matches!(early, Err(Error::Uninitialised)), "a key that nobody saw opens nothing");
+        coffre_vault::init(database.clone(), &outbox, &express_key(), |_| Ok(())).await.unwrap();
+        let mut shown = false;
+        let show = |_: &SecretText| {
+            shown = true;
+            Ok(())
+        };
+        let again = coffre_vault::init(database.clone(), &outbox, &express_key(), show).await;
+        assert!(matches!(again, Err(Error::Initialised)) && !shown);
         let wrong = World::start(clock.clone(), database.clone(), outbox.clone(), SecretBytes::new(vec![8; 32])).await;
         // Not refused: with the recovery key somebody opens it.
         assert!(!wrong.unwrap().app.is_open());

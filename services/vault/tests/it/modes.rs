@@ -1,5 +1,6 @@
 //! Modes, slots, the keys that people type, seals.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +11,11 @@ use coffre_db::Sql;
 use coffre_secret::{SecretBytes, SecretText};
 use coffre_test_support::{Engine, on_each_engine};
 use coffre_types::{Caller, CredentialId, Permission};
+use coffre_vault::domain::attempts::{ADDRESSES, FORGOTTEN_AFTER};
 use coffre_vault::domain::error::VaultError;
 use coffre_vault::domain::keys::{Mode, ModeChange, TypedKey};
 use coffre_vault::{Error, KeySettings};
+use diesel::connection::SimpleConnection as _;
 
 use crate::world::{STANDARD, World, caller, express_key, member};
 
@@ -133,7 +136,7 @@ on_each_engine! {
         let bare = start(None).await;
         bare.apply_recovery(&world.recovery).await.unwrap();
         assert!(bare.holds(id).await);
-        assert!(matches!(bare.mode(Mode::Express, "", "", "").await, Err(VaultError::ModeConflict(_))));
+        assert!(matches!(bare.mode(Mode::Express, "", "", "").await, Err(VaultError::KeyFileUnusable(_))));
 
         let new_file = || Some(SecretBytes::new(vec![8; 32]));
         let found = start(new_file()).await;
@@ -342,6 +345,157 @@ on_each_engine! {
         other.drill(MASTER, "").await.unwrap();
         assert!(matches!(world.drill(OTHER, "").await, Err(VaultError::KeyWrong)), "a right key clears the count");
         world.drill(MASTER, "").await.unwrap();
+    }
+
+    async fn rule_2_2_nobody_s_wrong_keys_hold_up_another_one_s_right_key(db: TestDb) {
+        let world = World::new(&db).await;
+        world.mode(Mode::Manual, MASTER, "", "").await.unwrap();
+        world.vault.seal(world.call(&admin())).await.unwrap();
+        let (mallory, home, far) = (caller(8, &[Permission::ManageSettings]), [192, 0, 2, 1].into(), [192, 0, 2, 2].into());
+        let shown = async |by: &Arc<Caller>, from: IpAddr, key: &str| {
+            let key = TypedKey::one(&text(key), &text("")).unwrap();
+            world.vault.drill_key(world.call_from(by, Some(from)), key).await
+        };
+        for number in 0..100_u8 {
+            let from = [198, 51, 100, number].into();
+            assert!(matches!(shown(&mallory, from, OTHER).await, Err(VaultError::KeyWrong | VaultError::KeyThrottled(_))));
+            assert!(matches!(shown(&mallory, home, OTHER).await, Err(VaultError::KeyWrong | VaultError::KeyThrottled(_))));
+        }
+        assert!(matches!(shown(&mallory, home, MASTER).await, Err(VaultError::KeyThrottled(_))), "also the right one");
+        assert!(matches!(shown(&mallory, [203, 0, 113, 1].into(), MASTER).await, Err(VaultError::KeyThrottled(_))), "from anywhere");
+        let rows = world.number(Sql::new("SELECT COUNT(*) AS id FROM key_attempts")).await;
+        assert_eq!(rows, i64::try_from(ADDRESSES).unwrap() + 1, "whatever the number of addresses");
+        shown(&admin(), home, MASTER).await.unwrap();
+        for _ in 0..10 {
+            let _ = shown(&admin(), home, OTHER).await;
+        }
+        assert!(matches!(shown(&admin(), home, MASTER).await, Err(VaultError::KeyThrottled(_))));
+        shown(&admin(), far, MASTER).await.unwrap();
+        let rows = world.number(Sql::new("SELECT COUNT(*) AS id FROM key_attempts WHERE user_id = ").bind(9_i64)).await;
+        assert_eq!(rows, 0, "a right key clears what its holder mistyped");
+        world.clock.advance(FORGOTTEN_AFTER + Duration::from_secs(1));
+        assert!(matches!(shown(&admin(), home, OTHER).await, Err(VaultError::KeyWrong)));
+        assert_eq!(world.number(Sql::new("SELECT COUNT(*) AS id FROM key_attempts")).await, 1, "what is forgotten is gone");
+    }
+
+    async fn express_is_set_for_the_key_file_as_it_is_now(db: TestDb) {
+        let world = World::new(&db).await;
+        let id = world.one_value().await;
+        world.mode(Mode::Manual, MASTER, "", "").await.unwrap();
+        let put = |file: Result<Option<Vec<u8>>, String>| *world.key_file.lock().unwrap() = file;
+        for unusable in [Ok(None), Ok(Some(vec![7; 31])), Err("it can be read by others".to_owned())] {
+            put(unusable);
+            let refused = world.mode(Mode::Express, MASTER, "", "").await;
+            assert!(matches!(refused, Err(VaultError::KeyFileUnusable(_))), "{refused:?}");
+            assert_eq!(world.kinds().await, [SlotKind::Manual, SlotKind::Recovery]);
+        }
+        put(Ok(Some(vec![8; 32])));
+        world.mode(Mode::Express, MASTER, "", "").await.unwrap();
+        let keys = KeySettings { cost: Cost::new(8 * 1024, 1).unwrap(), short_master_keys: false };
+        let again = async |key: u8| {
+            let (clock, database, outbox) = (world.clock.clone(), world.database.clone(), world.outbox.clone());
+            World::start_with(clock, database, outbox, Some(SecretBytes::new(vec![key; 32])), keys).await.unwrap()
+        };
+        assert!(again(8).await.holds(id).await && !again(7).await.app.is_open());
+        // This process, too, opens itself with that file from now on.
+        world.vault.seal(world.call(&admin())).await.unwrap();
+        world.vault.unseal(world.call(&admin())).await.unwrap();
+        assert!(world.holds(id).await);
+
+        put(Ok(None));
+        assert!(matches!(world.new_recovery(&world.recovery).await, Err(VaultError::KeyFileUnusable(_))));
+        put(Ok(Some(vec![9; 32])));
+        world.new_recovery(&world.recovery).await.unwrap();
+        assert!(again(9).await.holds(id).await);
+        world.sql(Sql::new("DELETE FROM key_slots WHERE kind = ").bind(3_i64)).await;
+        put(Ok(Some(vec![8; 32])));
+        assert!(matches!(world.new_recovery("").await, Err(VaultError::KeyFileWrong)), "nobody has shown a key");
+    }
+
+    async fn a_seal_closes_the_process_even_where_it_cannot_be_stored(db: TestDb) {
+        let world = World::new(&db).await;
+        let id = world.one_value().await;
+        let other = world.again().await;
+        let taken = world.vault.keyring.opened().await.unwrap();
+        let run = |text: &'static str| world.database.write(move |tx| Ok::<_, coffre_db::Error>(tx.conn().batch_execute(text)?));
+        let (fill, free) = match db.engine() {
+            // SQLite answers this limit, which falls to what is there, as it answers a full disk.
+            Engine::Sqlite => ("CREATE TRIGGER full_disk BEFORE UPDATE ON seal_state BEGIN INSERT INTO outbox_quarantine \
+                VALUES (1, zeroblob(1), 1, zeroblob(1000000), 0, 0); END; PRAGMA max_page_count = 1",
+                "DROP TRIGGER full_disk; PRAGMA max_page_count = 1000000"),
+            Engine::Postgres => (
+                "CREATE FUNCTION full_disk() RETURNS trigger AS $$ BEGIN \
+                 RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$ LANGUAGE plpgsql; \
+                 CREATE TRIGGER full_disk BEFORE UPDATE ON seal_state FOR EACH ROW EXECUTE FUNCTION full_disk()",
+                "DROP TRIGGER full_disk ON seal_state",
+            ),
+        };
+        run(fill).await.unwrap();
+        let (first, second) = (world.call(&admin()), world.call(&admin()));
+        for call in [&first, &second] {
+            let refused = world.vault.seal(call.clone()).await;
+            assert!(matches!(refused, Err(VaultError::SealNotStored { full: true })), "{refused:?}");
+            assert!(call.record.is_recorded(), "its entry waits with the seal");
+        }
+        for _ in 0..3 {
+            assert!(!world.holds(id).await && world.app.sealed_since().is_some());
+            assert!(world.vault.keyring.confirm(&taken).await.is_err());
+            assert!(world.vault.keyring.store_seal().await.is_err());
+            world.vault.keyring.refresh().await.unwrap();
+            world.later();
+        }
+        assert!(world.vault.unseal(world.call(&admin())).await.is_err(), "opening is not stored either");
+        assert!(!world.holds(id).await && other.holds(id).await);
+
+        run(free).await.unwrap();
+        // Another process changes the keys meanwhile: that opens nothing here.
+        other.vault.start_rotation(other.call(&admin())).await.unwrap();
+        world.vault.keyring.refresh().await.unwrap();
+        assert!(!world.holds(id).await);
+        world.vault.keyring.store_seal().await.unwrap();
+        assert_eq!(world.number(Sql::new("SELECT COUNT(*) AS id FROM seal_state WHERE sealed")).await, 1);
+        let told = world.waiting().await.into_iter().filter(|event| event.event == "test").count();
+        assert!(told >= 2, "both calls are in the audit");
+        world.later();
+        assert!(!other.holds(id).await && !world.again().await.app.is_open());
+        world.vault.unseal(world.call(&admin())).await.unwrap();
+        assert!(world.holds(id).await);
+        world.vault.keyring.store_seal().await.unwrap();
+        assert!(world.holds(id).await, "it is stored once");
+
+        // Somebody opens it again before the seal is stored: that ends it.
+        run(if db.engine() == Engine::Postgres {
+            "CREATE TRIGGER full_disk BEFORE UPDATE ON seal_state FOR EACH ROW EXECUTE FUNCTION full_disk()"
+        } else { fill }).await.unwrap();
+        assert!(world.vault.seal(world.call(&admin())).await.is_err());
+        run(free).await.unwrap();
+        world.vault.unseal(world.call(&admin())).await.unwrap();
+        world.vault.keyring.store_seal().await.unwrap();
+        assert!(world.holds(id).await);
+    }
+
+    async fn old_rows_of_keys_that_come_back_close_the_process(db: TestDb) {
+        let world = World::new(&db).await;
+        let id = world.one_value().await;
+        let (leaked, admin) = (world.recovery.clone(), admin());
+        world.sql(Sql::new("CREATE TABLE old_slots AS SELECT * FROM key_slots")).await;
+        world.sql(Sql::new("CREATE TABLE old_terms AS SELECT * FROM terms")).await;
+        world.new_recovery(&leaked).await.unwrap();
+        assert!(matches!(world.drill("", &leaked).await, Err(VaultError::KeyWrong)));
+        world.sql(Sql::new("DELETE FROM key_slots")).await;
+        world.sql(Sql::new("INSERT INTO key_slots SELECT * FROM old_slots")).await;
+        world.sql(Sql::new("DELETE FROM terms WHERE term = 2")).await;
+        world.sql(Sql::new("UPDATE terms SET wrapped = (SELECT wrapped FROM old_terms WHERE term = 1)")).await;
+        world.sql(Sql::new("UPDATE seal_state SET generation = generation + 1")).await;
+        for _ in 0..3 {
+            world.later();
+            assert!(matches!(world.vault.keyring.refresh().await, Err(Error::RolledBack(_))));
+            assert!(!world.app.is_open());
+            assert!(matches!(world.read(&member(7), id).await, Err(VaultError::KeysRolledBack(_))));
+            assert!(matches!(world.apply_recovery(&leaked).await, Err(VaultError::KeysRolledBack(_))));
+            assert!(matches!(world.drill("", &leaked).await, Err(VaultError::KeysRolledBack(_))));
+            assert!(matches!(world.vault.unseal(world.call(&admin)).await, Err(VaultError::KeysRolledBack(_))));
+        }
     }
 
     async fn a_damaged_slot_or_term_is_told_from_a_wrong_key(db: TestDb) {

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use coffre_crypto::slot::SlotKind;
 use coffre_db::Sql;
+use coffre_secret::SecretText;
 use coffre_test_support::{Engine, on_each_engine};
 use coffre_types::{Caller, CredentialId, Permission};
 use coffre_vault::domain::error::VaultError;
+use coffre_vault::domain::keys::{Mode, ModeChange};
 use coffre_vault::reencryption::{BATCH, GRACE, Meter, Pass, Reencryption};
 use coffre_vault::store::rotation::Stretch;
 use diesel::RunQueryDsl as _;
 use diesel::connection::SimpleConnection as _;
+use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{STANDARD, World, caller, create, member, update_of};
@@ -92,6 +95,30 @@ on_each_engine! {
         assert_eq!(world.terms().await, 1);
         world.all_there(&ids).await;
         world.again().await.all_there(&ids).await;
+    }
+
+    async fn the_grace_of_old_terms_counts_from_the_commit(db: TestDb) {
+        let world = World::new(&db).await;
+        // The others have their turn: the next stretching takes the last one.
+        let mut turns = Vec::new();
+        for _ in 0..3 {
+            turns.push(world.vault.keyring.turn().await.unwrap());
+        }
+        let private_key = SecretText::new("correct horse battery staple".to_owned());
+        let empty = || SecretText::new(String::new());
+        let change = ModeChange { mode: Mode::Manual, private_key, current_key: empty(), recovery_key: empty() };
+        let (vault, call) = (world.vault.clone(), world.call(&admin()));
+        let changing = tokio::spawn(async move { vault.set_mode(call, change).await });
+        while let Some(turn) = world.vault.keyring.turn().now_or_never() {
+            drop(turn);
+            tokio::task::yield_now().await;
+        }
+        world.clock.advance(GRACE);
+        changing.await.unwrap().unwrap();
+        assert_eq!(world.vault.rotation().await.unwrap().started_at, Some(world.now()));
+        let (work, began) = (world.reencryption(), world.now());
+        assert!(!work.finish(began, &Pass::default()).await.unwrap(), "replicas have had no time yet");
+        assert_eq!(world.terms().await, 2);
     }
 
     async fn what_is_sealed_anew_has_its_seal_in_the_audit(db: TestDb) {

@@ -2,6 +2,7 @@
 //! audit (`fake_audit`).
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use coffre_audit_client::{ActivityType, CallRecord, Origin, Outbox, Outcome, Site, Source};
@@ -118,6 +119,9 @@ impl CallerService for FakeAuth {
     }
 }
 
+/// A key file: its bytes, none where it is away, or what is wrong with it.
+pub(crate) type FakeFile = Arc<Mutex<Result<Option<Vec<u8>>, String>>>;
+
 pub(crate) struct World {
     pub(crate) clock: Arc<FixedClock>,
     pub(crate) database: Database,
@@ -125,6 +129,8 @@ pub(crate) struct World {
     pub(crate) auth: FakeAuth,
     pub(crate) locker: FakeLocker,
     pub(crate) audit: FakeAudit,
+    /// What lies in the place of the key file.
+    pub(crate) key_file: FakeFile,
     pub(crate) app: App,
     pub(crate) vault: Arc<Vault>,
     /// The recovery key, where the vault was initialised here.
@@ -153,7 +159,8 @@ pub(crate) fn open(db: &TestDb) -> (Arc<FixedClock>, Database, Outbox) {
 impl World {
     pub(crate) async fn new(db: &TestDb) -> Self {
         let (clock, database, outbox) = open(db);
-        let recovery = coffre_vault::init(database.clone(), &outbox, &express_key()).await.unwrap().into_exposed();
+        let recovery = coffre_vault::init(database.clone(), &outbox, &express_key(), |_| Ok(())).await.unwrap();
+        let recovery = recovery.into_exposed();
         let world = Self::start(clock, database, outbox, express_key()).await.unwrap();
         Self { recovery, ..world }
     }
@@ -184,11 +191,15 @@ impl World {
         let auth = FakeAuth::default();
         auth.0.lock().unwrap().extend((1..=100).map(|user| (user, Vec::new())));
         let (locker, audit) = (FakeLocker::default(), FakeAudit::default());
+        let lies_there = express_key.as_ref().map(|key| key.expose().to_vec());
+        let key_file: FakeFile = Arc::new(Mutex::new(Ok(lies_there)));
+        let read = key_file.clone();
         let deps = Deps {
             database: database.clone(),
             outbox: outbox.clone(),
             clock: clock.clone(),
             express_key,
+            key_file: Arc::new(move || Ok(read.lock().unwrap().clone()?.map(SecretBytes::new))),
             keys,
             auth: Channel::in_process(CallerServiceServer::new(auth.clone())),
             locker: Channel::in_process(SharingServiceServer::new(locker.clone())),
@@ -197,17 +208,22 @@ impl World {
         let app = coffre_vault::build(deps).await?;
         let vault = app.vault().clone();
         locker.contents(Channel::in_process(app.parts.internal.clone()));
-        Ok(Self { clock, database, outbox, auth, locker, audit, app, vault, recovery: String::new() })
+        Ok(Self { clock, database, outbox, auth, locker, audit, key_file, app, vault, recovery: String::new() })
     }
 
     /// Begins a call.
     pub(crate) fn call(&self, caller: &Arc<Caller>) -> Call {
+        self.call_from(caller, None)
+    }
+
+    /// Begins a call from an address.
+    pub(crate) fn call_from(&self, caller: &Arc<Caller>, client_address: Option<IpAddr>) -> Call {
         let origin = Origin {
             site: self.outbox.site(),
             method: "/coffre.vault.v1.CredentialService/Test",
             request_id: Arc::from("r1"),
             trace_id: None,
-            client_address: None,
+            client_address,
             source: Source::Api,
         };
         let record = CallRecord::new(origin, "test", ActivityType::ReadCredential);

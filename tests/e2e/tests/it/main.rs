@@ -20,6 +20,7 @@ mod bad_messages;
 mod cases;
 mod documented;
 mod faults;
+mod init;
 mod keys;
 mod locker_shapes;
 mod oauth_clients;

@@ -100,13 +100,15 @@ CREATE TABLE seal_state (
     updated_at BIGINT NOT NULL
 );
 
--- One row: the wrong keys that were tried lately. A key is counted before it is tried.
+-- The wrong keys that each user tried lately from each address; '' stands for further addresses. A key is counted before it is tried.
 CREATE TABLE key_attempts (
-    id BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
+    user_id BIGINT NOT NULL,
+    address TEXT NOT NULL,
     tenant_id BIGINT NOT NULL DEFAULT 1,
     failures BIGINT NOT NULL,
     failed_at BIGINT NOT NULL,
-    blocked_until BIGINT NOT NULL
+    blocked_until BIGINT NOT NULL,
+    PRIMARY KEY (user_id, address)
 );
 
 -- One row: the last re-encryption of values under the newest term.
