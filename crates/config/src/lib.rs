@@ -6,8 +6,11 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod network;
+mod reader;
 mod settings;
 mod source;
 
+pub use network::{HostPort, InternalFiles, Services, Tls, TlsFiles};
 pub use settings::{Settings, StatusCodes};
 pub use source::{Fault, SETTINGS, Setting, Sources, environment_name};

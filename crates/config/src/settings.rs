@@ -1,6 +1,5 @@
 //! Settings as the rest of the program takes them: parsed and checked.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -9,6 +8,8 @@ use std::time::Duration;
 use coffre_secret::SecretText;
 use ipnet::IpNet;
 
+use crate::network::{Services, Tls};
+use crate::reader::Reader;
 use crate::source::{Fault, Sources};
 
 /// Which status codes REST answers where the old server was irregular.
@@ -36,6 +37,12 @@ pub struct Settings {
     pub grpc_addr: SocketAddr,
     /// Address of the management port.
     pub management_addr: SocketAddr,
+    /// Address of the port at which other services of ours call this one.
+    pub internal_addr: SocketAddr,
+    /// Where the services are that run elsewhere.
+    pub services: Services,
+    /// How connections are protected.
+    pub tls: Tls,
     /// The URL under which clients reach the REST port, without a slash at its end.
     pub public_url: Option<String>,
     /// The database, where it was said here.
@@ -80,6 +87,10 @@ pub struct Settings {
     pub calls_per_address: usize,
     /// Sign-ins that may be under way at once on the REST port.
     pub sign_ins: usize,
+    /// Connections that a port may have open at once.
+    pub connections: usize,
+    /// How long the process goes on as before after readiness is off, where it was said.
+    pub lame_duck: Option<Duration>,
     /// How long open calls may go on after the stop.
     pub drain: Duration,
 }
@@ -90,7 +101,7 @@ impl Settings {
     /// # Errors
     /// Every [`Fault`], so that one look mends them all.
     pub fn check(sources: &Sources) -> Result<Self, Vec<Fault>> {
-        let mut read = Reader { sources, faults: Vec::new() };
+        let mut read = Reader::new(sources);
         let password_min_length = read.between("auth.password_min_length", 8, 128);
         let settings = Self {
             data_dir: read.required("data_dir", "a folder"),
@@ -98,6 +109,9 @@ impl Settings {
             http_addr: read.required("http_addr", "an address and port such as 127.0.0.1:8080"),
             grpc_addr: read.required("grpc_addr", "an address and port such as 127.0.0.1:50051"),
             management_addr: read.required("management_addr", "an address and port such as 127.0.0.1:9090"),
+            internal_addr: read.required("internal_addr", "an address and port such as 127.0.0.1:50052"),
+            services: Services::read(&mut read),
+            tls: Tls::read(&mut read),
             public_url: read
                 .optional("public_url", "a URL such as https://vault.example.org, without query, fragment or user")
                 .map(|PublicUrl(url)| url),
@@ -109,10 +123,12 @@ impl Settings {
             admin_username: read.required("admin_username", "a name"),
             admin_password: read.secret("admin_password"),
             admin_password_file: read.optional("admin_password_file", "a file"),
-            status_codes: read.one_of(
-                "status_codes",
-                &[("standard", StatusCodes::Standard), ("documented", StatusCodes::Documented)],
-            ),
+            status_codes: read
+                .optional_of(
+                    "status_codes",
+                    &[("standard", StatusCodes::Standard), ("documented", StatusCodes::Documented)],
+                )
+                .unwrap_or(StatusCodes::Standard),
             environment: read.required("environment", "a name"),
             trusted_proxies: read.list("trusted_proxies", "networks such as 10.0.0.0/8, separated by commas"),
             reflection: read.optional("reflection", "true or false"),
@@ -132,6 +148,8 @@ impl Settings {
                 .map(|days| Duration::from_secs(days * 24 * 60 * 60)),
             calls_per_address: read.between("limits.calls_per_address", 4, 1024),
             sign_ins: read.between("limits.sign_ins", 16, 1024),
+            connections: read.between("limits.connections", 64, 65_536),
+            lame_duck: read.seconds("lame_duck_seconds", 600),
             drain: Duration::from_secs(read.between("drain_seconds", 0, 600)),
         };
         if settings.session_life < settings.token_life {
@@ -163,99 +181,6 @@ impl FromStr for PublicUrl {
             return Err(());
         }
         Ok(Self(text.trim_end_matches('/').to_owned()))
-    }
-}
-
-struct Reader<'s> {
-    sources: &'s Sources,
-    faults: Vec<Fault>,
-}
-
-/// What a broken setting is read as, so that the others are checked too; it never leaves [`Settings::check`].
-trait Placeholder {
-    fn placeholder() -> Self;
-}
-
-impl Placeholder for PathBuf {
-    fn placeholder() -> Self {
-        Self::new()
-    }
-}
-
-impl Placeholder for String {
-    fn placeholder() -> Self {
-        Self::new()
-    }
-}
-
-impl Placeholder for SocketAddr {
-    fn placeholder() -> Self {
-        Self::from(([127, 0, 0, 1], 0))
-    }
-}
-
-impl Reader<'_> {
-    fn fault(&mut self, key: &'static str, problem: impl fmt::Display) {
-        self.faults.push(Fault::Value { key, problem: problem.to_string() });
-    }
-
-    fn optional<T: FromStr>(&mut self, key: &'static str, takes: &str) -> Option<T> {
-        let text = self.sources.value(key)?.to_owned();
-        let parsed = text.parse().ok();
-        if parsed.is_none() {
-            self.fault(key, format_args!("takes {takes}, not `{text}`"));
-        }
-        parsed
-    }
-
-    fn required<T: FromStr + Placeholder>(&mut self, key: &'static str, takes: &str) -> T {
-        let before = self.faults.len();
-        let value = self.optional(key, takes);
-        if value.is_none() && self.faults.len() == before {
-            self.fault(key, format_args!("is missing; it takes {takes}"));
-        }
-        value.unwrap_or_else(T::placeholder)
-    }
-
-    fn secret(&self, key: &'static str) -> Option<SecretText> {
-        self.sources.value(key).map(|text| SecretText::new(text.to_owned()))
-    }
-
-    fn between<T: TryFrom<u64> + Default>(&mut self, key: &'static str, least: u64, most: u64) -> T {
-        let number =
-            self.sources.value(key).and_then(|text| text.parse::<u64>().ok()).filter(|n| (least..=most).contains(n));
-        match number.and_then(|n| T::try_from(n).ok()) {
-            Some(value) => value,
-            None => {
-                self.fault(key, format_args!("takes a whole number from {least} to {most}"));
-                T::default()
-            }
-        }
-    }
-
-    fn optional_of<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
-        let text = self.sources.value(key)?.to_owned();
-        let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
-        if chosen.is_none() {
-            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-            self.fault(key, format_args!("takes one of {}, not `{text}`", names.join(", ")));
-        }
-        chosen
-    }
-
-    fn one_of(&mut self, key: &'static str, choices: &[(&str, StatusCodes)]) -> StatusCodes {
-        self.optional_of(key, choices).unwrap_or(StatusCodes::Standard)
-    }
-
-    fn list<T: FromStr>(&mut self, key: &'static str, takes: &str) -> Vec<T> {
-        let Some(text) = self.sources.value(key) else { return Vec::new() };
-        let parsed: Option<Vec<T>> =
-            text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(|item| item.parse().ok()).collect();
-        parsed.unwrap_or_else(|| {
-            let text = text.to_owned();
-            self.fault(key, format_args!("takes {takes}, not `{text}`"));
-            Vec::new()
-        })
     }
 }
 

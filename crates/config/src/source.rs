@@ -35,6 +35,42 @@ pub const SETTINGS: &[Setting] = &[
     plain("grpc_addr", "127.0.0.1:50051", "Address of the gRPC port."),
     plain("management_addr", "127.0.0.1:9090", "Address of /metrics, /livez and /readyz with components."),
     plain(
+        "internal_addr",
+        "127.0.0.1:50052",
+        "Address of the port at which the other services call this one, where each runs in a process of its own. It speaks mutual TLS alone.",
+    ),
+    plain(
+        "services.auth",
+        "",
+        "Where auth listens for the other services, as `host:port`; the name may stand for several replicas.",
+    ),
+    plain("services.vault", "", "The same for vault. Replicas of vault find each other under it, too."),
+    plain("services.locker", "", "The same for locker."),
+    plain("services.audit", "", "The same for audit."),
+    plain(
+        "tls.cert_file",
+        "",
+        "PEM file with the certificate of the public ports, and those between it and its authority.",
+    ),
+    plain("tls.key_file", "", "PEM file with its private key, which nobody else may read."),
+    plain(
+        "tls.terminated_before",
+        "false",
+        "`true`: whatever stands before the public ports (a proxy, a mesh) ends TLS, and they speak plain text on an address that others reach.",
+    ),
+    plain(
+        "tls.internal_cert_file",
+        "",
+        "PEM file with this service's certificate for calls between services, with its SPIFFE id as URI.",
+    ),
+    plain("tls.internal_key_file", "", "PEM file with its private key, which nobody else may read."),
+    plain("tls.internal_ca_file", "", "PEM file with the authorities that vouch for the services."),
+    plain(
+        "tls.trust_domain",
+        "coffre.internal",
+        "The trust domain of the services' SPIFFE ids, `spiffe://<trust domain>/<service>`.",
+    ),
+    plain(
         "public_url",
         "",
         "The URL under which clients reach the REST port, as `/.well-known/oauth-authorization-server` tells it and tokens carry it as `iss`; where it is absent, `http://` and the REST address, and `iss` is `coffre`.",
@@ -99,6 +135,12 @@ pub const SETTINGS: &[Setting] = &[
         "limits.sign_ins",
         "512",
         "Sign-ins and calls under /oauth/ that may be under way at once on the REST port; 16 to 1024, which is how many calls of any kind there may be.",
+    ),
+    plain("limits.connections", "4096", "Connections that a port may have open at once; 64 to 65536."),
+    plain(
+        "lame_duck_seconds",
+        "",
+        "How long the process goes on as before after its readiness is off, so that whoever sends it calls sees that; 0 to 600, such as 0.25. Absent: 5 where each service runs in a process of its own, 0.25 otherwise.",
     ),
     plain("drain_seconds", "10", "How long open calls may go on after the stop, in seconds."),
 ];

@@ -37,6 +37,12 @@ impl Health {
         component
     }
 
+    /// Says that the process is about to stop: it takes nothing new, whatever its parts say.
+    pub fn stopping(&self) {
+        let state = State::Failed("the process is about to stop".to_owned());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert("process", state);
+    }
+
     /// Says whether every part can serve.
     #[must_use]
     pub fn is_ready(&self) -> bool {
@@ -97,5 +103,13 @@ mod tests {
         store.set(State::Failed("away".into()));
         assert!(!health.is_ready());
         assert_eq!(health.failures(), ["away"]);
+    }
+
+    #[test]
+    fn a_process_that_is_about_to_stop_is_not_ready() {
+        let health = Health::default();
+        health.component("store").set(State::Ready);
+        health.stopping();
+        assert!(!health.is_ready());
     }
 }

@@ -127,6 +127,12 @@ impl<S: Clone + Send + 'static, T: Clone + Send + 'static> Hub<S, T> {
         self.0.poked.notify_one();
     }
 
+    /// Sends every watcher away: each begins anew, with whichever replica answers it then. For a process that is about to stop.
+    pub fn send_away(&self) {
+        let _known = self.lock();
+        self.say(Note::Restart);
+    }
+
     /// Answers a watcher: a snapshot, a first heartbeat, then whatever happens. The stream ends where the watcher fell behind or has to
     /// begin anew.
     pub async fn stream<M: Send + 'static>(
@@ -274,6 +280,18 @@ mod tests {
         next(&mut messages).await.unwrap();
         hub.begin(3, 1, clock.monotonic());
         assert_eq!(next(&mut messages).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_watcher_is_sent_away_where_the_process_is_about_to_stop() {
+        let (hub, clock) = (Tested::new(), clock());
+        hub.begin(5, 1, clock.monotonic());
+        let mut messages = hub.stream(clock.clone(), |told| told).await;
+        hub.send_away();
+        assert!(next(&mut messages).await.is_some() && next(&mut messages).await.is_some());
+        assert_eq!(next(&mut messages).await, None);
+        let mut again = hub.stream(clock, |told| told).await;
+        assert!(next(&mut again).await.is_some(), "who comes back is served");
     }
 
     #[tokio::test]
