@@ -4,6 +4,7 @@
 //! - [`slot`]: the root key, wrapped once for each key that may open the vault.
 //! - [`master`], [`recovery`], [`stretch`]: the keys that people type, and what a guess at one costs.
 //! - [`keyring`]: root key, data keys, and the [`keyring::OpenKeyring`] without which no value is sealed or opened.
+//! - [`peer`]: the root key on its way from one replica to another.
 //! - [`rekey`]: a new root key with new slots, made in memory, to be stored in one transaction.
 //! - [`value`]: values at rest, bound to their place.
 //! - [`state`]: sealed or open, with a generation.
@@ -31,6 +32,7 @@ mod key;
 pub mod keyring;
 mod locked;
 pub mod master;
+pub mod peer;
 pub mod recovery;
 pub mod rekey;
 pub mod slot;

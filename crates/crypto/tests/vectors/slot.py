@@ -1,4 +1,4 @@
-"""Makes slot.json and recovery_key.json, after docs/values-at-rest.md alone.
+"""Makes slot.json and recovery_key.json after docs/values-at-rest.md alone, and peer.json after docs/vault-peers.md.
 
 It shares no code with the crate: HKDF, HPKE and the recovery key's text are written out here; AES-GCM, X25519 and Argon2id are
 those of the package `cryptography` (44 or later), which is OpenSSL. Everything random comes from SHA-256 of a name, so a second run
@@ -165,6 +165,53 @@ def recovery(name):
     return {"name": name, "kind": "recovery", "recovery_key": recovery_text(key), **told}
 
 
+# Between replicas
+
+
+def parts(*every):
+    return b"".join(struct.pack(">I", len(part)) + part for part in every)
+
+
+def peer(name, slots, numbers, generation, asker, giver, asker_name):
+    """One ask and its answer. Slots are of any bytes: only the vault's own code opens them."""
+    root = noise(name + " root")
+    wrapping = hkdf(root, b"", "coffre/root/term/v1")
+    terms = []
+    for number in numbers:
+        nonce, associated = noise(f"{name} term {number} nonce", 12), b"coffre/term/v1" + struct.pack(">I", number)
+        terms.append((number, wrap(wrapping, nonce, associated, noise(f"{name} data key {number}"))))
+    told = b"coffre/peer/stored/v1" + struct.pack(">q", generation)
+    told += struct.pack(">I", len(slots))
+    for kind, slot in sorted(slots):
+        told += struct.pack(">B", kind) + parts(slot)
+    told += struct.pack(">I", len(terms))
+    for number, wrapped in sorted(terms):
+        told += struct.pack(">I", number) + parts(wrapped)
+    stored = hashlib.sha256(told).digest()
+    material, nonce = noise(name + " asker"), noise(name + " nonce")
+    _, public = derive_key_pair(material)
+    who = [asker.encode(), giver.encode(), asker_name.encode()]
+    ask = parts(b"coffre/peer/v1", *who, struct.pack(">q", generation), public, nonce)
+    proof = hmac.new(hkdf(stored, b"", "coffre/peer/proof/v1"), ask, hashlib.sha256).digest()
+    return {
+        "name": name,
+        "root_key": root.hex(),
+        "generation": generation,
+        "slots": [{"number": kind, "bytes": slot.hex()} for kind, slot in slots],
+        "terms": [{"number": number, "bytes": wrapped.hex()} for number, wrapped in terms],
+        "asker": asker,
+        "giver": giver,
+        "asker_name": asker_name,
+        "material": material.hex(),
+        "nonce": nonce.hex(),
+        "stored_keys": stored.hex(),
+        "public_key": public.hex(),
+        "ask": ask.hex(),
+        "proof": proof.hex(),
+        "sealed": hpke_seal(public, noise(name + " giver"), b"coffre/peer/v1", ask + proof, root).hex(),
+    }
+
+
 def write(path, content):
     with open(path, "w", encoding="ascii") as file:
         json.dump(content, file, indent=2)
@@ -186,3 +233,15 @@ write(
 )
 keys = [bytes(32), b"\xff" * 32, bytes(range(32))] + [noise(f"recovery key {number}") for number in range(5)]
 write("recovery_key.json", [{"key": key.hex(), "text": recovery_text(key)} for key in keys])
+
+VAULT = "spiffe://coffre.internal/vault"
+manual_slot, recovery_slot = noise("a manual slot") * 10, noise("a recovery slot") * 10
+write(
+    "peer.json",
+    [
+        peer("two slots, one term", [(2, manual_slot), (3, recovery_slot)], [1], 4, VAULT, VAULT, "vault-0"),
+        peer("rows in another order", [(3, recovery_slot), (2, manual_slot)], [7, 3], 2**40, VAULT, VAULT, "vault-1"),
+        peer("other names", [(2, b"x")], [1, 2], 1, "spiffe://a/vault", "spiffe://b/vault", "vo\u00fbte"),
+        peer("as little as there can be", [], [1], 0, "", "", ""),
+    ],
+)
