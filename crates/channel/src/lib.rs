@@ -1,7 +1,15 @@
 //! The way to another service: in process or over the network, the same to the caller.
 //!
 //! A generated client takes a [`Channel`] and cannot tell what is behind it. In one process a call is a function call through the
-//! layered service, without a socket and without HTTP/2; only the messages are encoded, so that both forms behave alike.
+//! layered service, without a socket and without HTTP/2; only the messages are encoded, so that both forms behave alike. Over the network
+//! calls go to one of the addresses of the service ([`Members`]), by mutual TLS, with what belongs to them ([`Carried`]).
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+mod balanced;
+mod carried;
+mod heard;
+mod timeouts;
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
@@ -16,6 +24,14 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::transport::Endpoint;
 use tower::{Service, ServiceExt as _};
+
+pub use balanced::{Lookup, Members, Pace, Peer, Reach, Resolve, Target, TargetError};
+pub use carried::{Carried, carry};
+pub use heard::Heard;
+pub use timeouts::{asked, goes_on};
+
+use coffre_tls::InternalTls;
+use tokio_util::sync::CancellationToken;
 
 /// A request as gRPC clients make it.
 pub type Request = http::Request<Body>;
@@ -62,6 +78,12 @@ impl Channel {
             .keep_alive_timeout(Duration::from_secs(10))
             .keep_alive_while_idle(true);
         Ok(Self(Arc::new(Remote(endpoint.connect_lazy()))))
+    }
+
+    /// Leads to the replicas of a service over the network, until `stop`. Must be called within a Tokio runtime.
+    #[must_use]
+    pub fn balanced(target: Target, tls: InternalTls, stop: CancellationToken) -> Self {
+        Members::follow(target, tls, stop).channel()
     }
 
     /// Leads nowhere until it is filled: services that call each other are built one after the other.

@@ -18,6 +18,8 @@
 use {libsqlite3_sys as _, openssl_sys as _, pq_sys as _};
 
 mod canary;
+#[cfg(feature = "certificates")]
+pub mod certificates;
 #[cfg(feature = "house")]
 pub mod house;
 mod server;
