@@ -1,31 +1,36 @@
 //! The public gRPC port: all services of the process, health, and reflection where it is on.
 
 use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use coffre_channel::{Request, Response};
+use coffre_tls::{Alpn, PublicTls};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::service::Routes;
-use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::Service;
 
-use crate::Layered;
+use crate::listener::{Arrived, Bounds, Listening, Serve};
+use crate::{Layered, Peer};
 
 /// What the port offers beside the services.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct FrontOptions {
     /// Reflection, v1 and v1alpha, of the public services alone.
     pub reflection: bool,
     /// How long open calls may go on after the stop.
     pub drain: Duration,
+    /// What it shows; without it, it speaks in the clear.
+    pub tls: Option<PublicTls>,
+    /// How many connections are open at once; further ones wait.
+    pub connections: usize,
 }
 
 /// The public gRPC port.
@@ -36,6 +41,8 @@ pub struct Front {
     health: HealthReporter,
     names: Arc<[String]>,
     drain: Duration,
+    tls: Option<PublicTls>,
+    connections: usize,
 }
 
 impl Front {
@@ -55,7 +62,15 @@ impl Front {
         }
         let services =
             services.into_iter().map(|service| (format!("/coffre.{}.v1.", service.name()), service)).collect();
-        Ok(Self { services, beside: beside.prepare(), health, names: names.into(), drain: options.drain })
+        Ok(Self {
+            services,
+            beside: beside.prepare(),
+            health,
+            names: names.into(),
+            drain: options.drain,
+            tls: options.tls,
+            connections: options.connections,
+        })
     }
 
     /// Tells health checkers, for every service and for the process as a whole.
@@ -69,25 +84,25 @@ impl Front {
     /// Serves until `stop`, then lets open calls end.
     ///
     /// # Errors
-    /// Where the listener fails.
-    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<(), tonic::transport::Error> {
-        let drain = self.drain;
-        let stopped = stop.clone();
-        let serving =
-            Server::builder()
-                // tonic passes its absent defaults on, which takes away the bounds of the layer below: every one is set.
-                .max_concurrent_streams(256)
-                .http2_max_header_list_size(16 * 1024)
-                .http2_max_pending_accept_reset_streams(Some(32))
-                .http2_keepalive_interval(Some(Duration::from_secs(30)))
-                .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-                .tcp_nodelay(true)
-                .serve_with_incoming_shutdown(self, TcpListenerStream::new(listener), async move {
-                    stopped.cancelled().await
-                });
-        tokio::select! {
-            ended = serving => ended,
-            () = async { stop.cancelled().await; tokio::time::sleep(drain).await } => Ok(()),
+    /// Where the listener has no address.
+    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
+        let listening = Listening {
+            name: "public",
+            door: self.tls.as_ref().map(|tls| tls.acceptor(Alpn::Grpc)),
+            changes: None,
+            metrics: self.services.first().map(|(_, service)| service.metrics().listener("public")),
+            bounds: Bounds { connections: self.connections, drain: self.drain, ..Bounds::default() },
+        };
+        listening.serve(listener, self, stop).await
+    }
+}
+
+impl Serve for Front {
+    async fn answer(mut self, from: Arc<Arrived>, mut request: Request) -> Response {
+        request.extensions_mut().insert(Peer::Network(Some(from.address.ip().to_canonical())));
+        match self.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
         }
     }
 }

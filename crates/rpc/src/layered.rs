@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use coffre_audit_client::{CallRecord, Origin as RecordOrigin, Outbox};
 use coffre_authn::Authenticator;
-use coffre_channel::{Channel, Request, Response};
+use coffre_channel::{Carried, Channel, Request, Response, asked, carry};
 use coffre_error::{Reason, Refusal};
 use coffre_proto::audit::v1::Outcome;
 use coffre_types::Clock;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue};
 use prometheus::IntGauge;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::{Code, Status};
@@ -115,6 +116,10 @@ impl Layered {
         names.sort();
         names.dedup();
         names
+    }
+
+    pub(crate) fn metrics(&self) -> &RpcMetrics {
+        &self.0.guard.metrics
     }
 
     /// Leads another service of this process here.
@@ -262,9 +267,15 @@ impl Inner {
     /// The deadline. Bounds everything below in time, the search for the caller included.
     async fn within_deadline(&self, rpc: &Rpc, request: Request, context: CallContext) -> Response {
         // Ahead of the transport's own timer, which would answer for us and say less.
-        let asked = grpc_timeout(&request).map(|asked| asked.saturating_sub((asked / 5).min(AHEAD_OF_TRANSPORT)));
+        let asked = asked(request.headers()).map(|asked| asked.saturating_sub((asked / 5).min(AHEAD_OF_TRANSPORT)));
         let allowed = asked.map_or(self.guard.limits.deadline, |asked| asked.min(self.guard.limits.deadline));
-        tokio::time::timeout(allowed, self.guarded(rpc, request, context)).await.unwrap_or_else(|_| {
+        let carried = Carried {
+            deadline: Some(Instant::now() + allowed),
+            request_id: HeaderValue::from_str(&context.request_id).ok(),
+            traceparent: request.headers().get(header::TRACEPARENT).cloned(),
+        };
+        let answering = carry(carried, self.guarded(rpc, request, context));
+        tokio::time::timeout(allowed, answering).await.unwrap_or_else(|_| {
             let refusal = Refusal::new(Reason::RequestTimeout, "the call took longer than its deadline; repeat it")
                 .retry_after(Duration::from_secs(1));
             Status::from(refusal).into_http()
@@ -356,20 +367,4 @@ fn refusal_of(response: &Response) -> Option<Refusal> {
         return None;
     }
     Status::from_header_map(response.headers()).map(|status| Refusal::from_status(&status))
-}
-
-/// Reads `grpc-timeout` (gRPC over HTTP/2, "Timeout").
-fn grpc_timeout(request: &Request) -> Option<Duration> {
-    let text = request.headers().get("grpc-timeout")?.to_str().ok()?;
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let amount: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
-    match unit {
-        "H" => Some(Duration::from_secs(amount.saturating_mul(3600))),
-        "M" => Some(Duration::from_secs(amount.saturating_mul(60))),
-        "S" => Some(Duration::from_secs(amount)),
-        "m" => Some(Duration::from_millis(amount)),
-        "u" => Some(Duration::from_micros(amount)),
-        "n" => Some(Duration::from_nanos(amount)),
-        _ => None,
-    }
 }

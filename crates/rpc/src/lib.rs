@@ -1,14 +1,16 @@
 //! One server builder, and the layers that every call goes through, whichever way it came.
 //!
 //! ```text
-//! gRPC port ─ Front ─┐                         (peer: an address)
-//!                    ├─ Layered ─ handlers
-//! gateway ─ Channel ─┘                         (peer: a service of this process)
+//! gRPC port ─ Front ────────────┐                         (peer: an address)
+//! gateway ─ Channel ────────────┼─ Layered ─ handlers     (peer: a service of this process)
+//! internal port ─ Internal ─────┘                         (peer: the gateway, known by its certificate)
+//!                      └─ table ─ internal handlers       (peer: a service, known by its certificate)
 //! ```
 //!
 //! [`Layered`] holds the one order of steps, with the reason beside each. What a service hands in is [`ServiceParts`]: its public and its
-//! internal routes and a row ([`Rpc`]) for each public RPC. An RPC without a row is denied. Internal routes are reached by a
-//! [`Channel`](coffre_channel::Channel) alone: the public port does not know them.
+//! internal routes, a row ([`Rpc`]) for each public RPC and one ([`InternalRpc`]) for each internal one. An RPC without a row is denied. Internal
+//! routes are reached by a [`Channel`](coffre_channel::Channel), within this process or through the internal port, which shows and asks for a
+//! certificate: the public port does not know them.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
@@ -16,7 +18,9 @@ mod access;
 mod admission;
 mod context;
 mod front;
+mod internal;
 mod layered;
+mod listener;
 mod metadata;
 mod metrics;
 mod refusals;
@@ -25,7 +29,9 @@ mod streams;
 pub use access::{Access, Rpc, missing, password_change_required, recent_sign_in_required, session_required};
 pub use admission::Admission;
 pub use context::CallContext;
+pub use coffre_tls::Service;
 pub use front::{Front, FrontOptions};
+pub use internal::{Internal, InternalOptions, InternalRpc};
 pub use layered::{Guard, Layered, Limits, ToItsEnd};
 pub use metadata::{Peer, header};
 pub use metrics::RpcMetrics;
@@ -45,6 +51,8 @@ pub struct ServiceParts {
     pub internal: Routes,
     /// One row for each public RPC.
     pub rpcs: &'static [Rpc],
+    /// One row for each internal RPC.
+    pub internal_rpcs: &'static [InternalRpc],
     /// Where the records of the calls go.
     pub outbox: Outbox,
 }

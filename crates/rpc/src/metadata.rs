@@ -6,13 +6,12 @@ use std::sync::Arc;
 use coffre_error::{Reason, Refusal};
 use coffre_proto::audit::v1::Source;
 use http::{HeaderMap, HeaderName};
-use tonic::transport::server::TcpConnectInfo;
 use uuid::Uuid;
 
 /// Who is at the other end of the connection. It is a property of the connection, never of what the connection says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Peer {
-    /// A service of ours, in this process.
+    /// A service of ours: of this process, or known by its certificate.
     Internal(&'static str),
     /// Somebody on the network.
     Network(Option<IpAddr>),
@@ -21,10 +20,7 @@ pub enum Peer {
 impl Peer {
     /// Reads the peer from what the listener or the in-process channel put there.
     pub(crate) fn of(extensions: &http::Extensions) -> Self {
-        if let Some(peer) = extensions.get::<Self>() {
-            return *peer;
-        }
-        Self::Network(extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr).map(|addr| addr.ip()))
+        extensions.get::<Self>().copied().unwrap_or(Self::Network(None))
     }
 }
 

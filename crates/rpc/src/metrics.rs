@@ -14,6 +14,9 @@ pub struct RpcMetrics {
     calls: IntCounterVec,
     seconds: HistogramVec,
     in_flight: IntGaugeVec,
+    refused: IntCounterVec,
+    connections: IntGaugeVec,
+    handshakes: IntCounterVec,
 }
 
 impl RpcMetrics {
@@ -38,14 +41,43 @@ impl RpcMetrics {
             Opts::new("coffre_rpc_in_flight", "Calls that are being answered, by service."),
             &["service"],
         )?;
+        let refused = IntCounterVec::new(
+            Opts::new(
+                "coffre_internal_refused_total",
+                "Internal calls refused because the calling service may not make them, by service and caller.",
+            ),
+            &["service", "caller"],
+        )?;
+        let connections = IntGaugeVec::new(
+            Opts::new("coffre_connections", "Open gRPC connections, by listener (public, internal)."),
+            &["listener"],
+        )?;
+        let handshakes = IntCounterVec::new(
+            Opts::new("coffre_handshakes_refused_total", "TLS handshakes that came to nothing, by listener."),
+            &["listener"],
+        )?;
+        registry.register(Box::new(refused.clone()))?;
+        registry.register(Box::new(connections.clone()))?;
+        registry.register(Box::new(handshakes.clone()))?;
         registry.register(Box::new(calls.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
         registry.register(Box::new(in_flight.clone()))?;
-        Ok(Self { calls, seconds, in_flight })
+        Ok(Self { calls, seconds, in_flight, refused, connections, handshakes })
     }
 
     pub(crate) fn in_flight(&self, service: &str) -> IntGauge {
         self.in_flight.with_label_values(&[service])
+    }
+
+    pub(crate) fn refused(&self, service: &str, caller: &str) {
+        self.refused.with_label_values(&[service, caller]).inc();
+    }
+
+    pub(crate) fn listener(&self, name: &str) -> ListenerSeries {
+        ListenerSeries {
+            open: self.connections.with_label_values(&[name]),
+            refused: self.handshakes.with_label_values(&[name]),
+        }
     }
 
     pub(crate) fn of(&self, service: &str, rpc: &Rpc) -> Series {
@@ -57,6 +89,12 @@ impl RpcMetrics {
             labels: (service.to_owned(), name.to_owned()),
         }
     }
+}
+
+/// The series of one listener.
+pub(crate) struct ListenerSeries {
+    pub(crate) open: IntGauge,
+    pub(crate) refused: IntCounter,
 }
 
 /// The series of one RPC.

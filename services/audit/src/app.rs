@@ -20,7 +20,7 @@ use futures_util::future::{BoxFuture, join_all};
 use tokio::sync::Notify;
 use tonic::service::Routes;
 
-use crate::RPCS;
+use crate::{INTERNAL_RPCS, RPCS};
 use crate::api::{Entries, Intake, Proofs, Reading};
 use crate::domain::checkpoint::Signer;
 use crate::domain::cut::Cutter;
@@ -191,6 +191,7 @@ pub async fn build(deps: Deps) -> Result<App, Error> {
         public: Routes::new(AuditServiceServer::new(entries)).add_service(ProofServiceServer::new(proofs)),
         internal: Routes::new(intake).add_service(reading),
         rpcs: RPCS,
+        internal_rpcs: INTERNAL_RPCS,
         outbox,
     };
     Ok(App { parts, keeping })

@@ -17,7 +17,7 @@ mod store;
 mod tests;
 mod witness;
 
-pub use api::access::RPCS;
+pub use api::access::{INTERNAL_RPCS, RPCS};
 pub use app::{App, Config, Deps, Error, Settle, build, is_signed, migrations, options, settle};
 pub use domain::keeper::Standing;
 pub use keeping::Keeping;

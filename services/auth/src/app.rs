@@ -192,6 +192,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<App, Error> {
         public: public.routes(),
         internal: internal.routes(),
         rpcs: api::RPCS,
+        internal_rpcs: api::INTERNAL_RPCS,
         outbox: deps.outbox,
     };
     Ok(App { parts, auth, tasks })

@@ -24,7 +24,7 @@ mod pending;
 mod secrets;
 mod store;
 
-pub use api::RPCS;
+pub use api::{INTERNAL_RPCS, RPCS};
 pub use app::{App, Deps, Error, build};
 pub use config::Config;
 pub use init::{FirstAdministrator, InitError, init, is_initialised};

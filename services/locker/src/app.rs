@@ -18,7 +18,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-use crate::api::{HoldingsHandler, LockerHandler, RPCS, SharingHandler};
+use crate::api::{HoldingsHandler, INTERNAL_RPCS, LockerHandler, RPCS, SharingHandler};
 use crate::contents::Contents;
 use crate::directory::Directory;
 use crate::lockers::Lockers;
@@ -128,6 +128,6 @@ pub fn build(deps: Deps) -> App {
     let sharing = SharingServiceServer::new(SharingHandler(lockers.clone())).max_encoding_message_size(usize::MAX);
     let internal = Routes::new(sharing)
         .add_service(HoldingsServiceServer::new(HoldingsHandler { lockers: lockers.clone(), site }));
-    let parts = ServiceParts { name: "locker", public, internal, rpcs: RPCS, outbox };
+    let parts = ServiceParts { name: "locker", public, internal, rpcs: RPCS, internal_rpcs: INTERNAL_RPCS, outbox };
     App { parts, background, lockers }
 }

@@ -22,6 +22,6 @@ pub mod lockers;
 pub mod sharing;
 pub mod store;
 
-pub use api::RPCS;
+pub use api::{INTERNAL_RPCS, RPCS};
 pub use app::{App, Background, Deps, build, migrations, pending};
 pub use store::pending::Pending;

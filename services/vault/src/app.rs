@@ -23,7 +23,9 @@ use diesel_migrations::EmbeddedMigrations;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-use crate::api::{AttributeValues, Contents, Credentials, Dashboards, Holdings, Keys, RPCS, ValueSeals};
+use crate::api::{
+    AttributeValues, Contents, Credentials, Dashboards, Holdings, INTERNAL_RPCS, Keys, RPCS, ValueSeals,
+};
 use crate::audit::Audit;
 use crate::domain::keys::KeySettings;
 use crate::keyring::{self, KeyFile, Keyring, OpenError};
@@ -203,6 +205,6 @@ pub async fn build(deps: Deps) -> Result<App, Error> {
         .add_service(dashboards);
     let internal = Routes::new(HoldingsServiceServer::new(Holdings { vault: vault.clone(), site }))
         .add_service(ContentsServiceServer::new(Contents(vault.clone())));
-    let parts = ServiceParts { name: "vault", public, internal, rpcs: RPCS, outbox };
+    let parts = ServiceParts { name: "vault", public, internal, rpcs: RPCS, internal_rpcs: INTERNAL_RPCS, outbox };
     Ok(App { parts, background, vault })
 }

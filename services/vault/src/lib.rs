@@ -26,7 +26,7 @@ pub mod transport;
 mod users;
 pub mod vault;
 
-pub use api::RPCS;
+pub use api::{INTERNAL_RPCS, RPCS};
 pub use app::{App, Background, Deps, Error, build, init, migrations};
 pub use audit::Audit;
 pub use domain::keys::KeySettings;

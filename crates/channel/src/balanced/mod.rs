@@ -63,7 +63,7 @@ impl Default for Pace {
             longest_pause: Duration::from_secs(2),
             call: Duration::from_secs(10),
             silence: Duration::from_secs(2),
-            answer: Duration::from_secs(3),
+            answer: Duration::from_secs(4),
             grace: Duration::from_secs(600),
         }
     }

@@ -1,6 +1,7 @@
 //! The layers, around a service whose calls answer, panic and hang, with a real outbox and real tokens.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod ports;
 mod world;
 
 use std::time::Duration;

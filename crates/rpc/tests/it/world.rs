@@ -29,10 +29,11 @@ use coffre_proto::auth::v1::{
     ListApiKeysResponse,
 };
 use coffre_rpc::{
-    Access, Admission, CallContext, Guard, Layered, Limits, Rpc, RpcMetrics, Served, ServiceParts, StreamLimits,
-    Streams, missing,
+    Access, Admission, CallContext, Front, FrontOptions, Guard, Internal, InternalOptions, InternalRpc, Layered, Limits,
+    Rpc, RpcMetrics, Served, Service, ServiceParts, StreamLimits, Streams, missing,
 };
 use coffre_secret::SecretBytes;
+use coffre_tls::{InternalTls, PublicTls};
 use coffre_types::{Clock as _, Permission, SessionId, SystemClock, TokenKind, UserId};
 use futures_util::{Stream, StreamExt as _, stream};
 use jsonwebtoken::EncodingKey;
@@ -75,8 +76,18 @@ impl Opened {
     pub(crate) const NOW: Self = Self { kind: TokenKind::Session, password: Some(Duration::ZERO) };
 }
 
+static INTERNAL_RPCS: [InternalRpc; 2] = [
+    InternalRpc {
+        path: "/coffre.auth.internal.v1.CallerService/ResolveCaller",
+        callers: &[Service::Vault, Service::Locker],
+    },
+    InternalRpc { path: "/coffre.auth.internal.v1.CallerService/WatchChanges", callers: &[Service::Vault] },
+];
+
 pub(crate) struct World {
     layered: Layered,
+    parts: ServiceParts,
+    metrics: RpcMetrics,
     token: String,
     kept: Kept,
     registry: prometheus::Registry,
@@ -144,7 +155,7 @@ impl World {
             asked: asked.clone(),
         };
         let authenticator = Authenticator::start(
-            Channel::in_process(Routes::new(CallerServiceServer::new(auth)).prepare()),
+            Channel::in_process(Routes::new(CallerServiceServer::new(auth.clone())).prepare()),
             Settings::default(),
             clock.clone(),
         );
@@ -171,14 +182,28 @@ impl World {
             name: "auth",
             public: Routes::new(ApiKeyServiceServer::new(Keys { database: database.clone(), slow: kept.slow.clone() }))
                 .add_service(AuditServiceServer::new(Numbers { streams, may_follow: may_follow.clone() })),
-            internal: Routes::default(),
+            internal: Routes::new(CallerServiceServer::new(auth)),
             rpcs,
+            internal_rpcs: &INTERNAL_RPCS,
             outbox,
         };
         let registry = prometheus::Registry::new();
         let metrics = RpcMetrics::register(&registry).unwrap();
-        let layered = Layered::new(&parts, Guard { authenticator, clock, metrics, limits, stopping: stopping.clone() });
-        Self { layered, token, kept, registry, hangs, asked, may_follow, stopping, _folder: folder }
+        let guard = Guard { authenticator, clock, metrics: metrics.clone(), limits, stopping: stopping.clone() };
+        let layered = Layered::new(&parts, guard);
+        Self { layered, parts, metrics, token, kept, registry, hangs, asked, may_follow, stopping, _folder: folder }
+    }
+
+    /// The internal port of the service.
+    pub(crate) fn internal(&self, tls: InternalTls) -> Internal {
+        let options = InternalOptions { tls, connections: 64, drain: Duration::from_secs(5) };
+        Internal::new(Service::Auth, &self.parts, self.layered.clone(), &self.metrics, options)
+    }
+
+    /// The public port of the service.
+    pub(crate) fn front(&self, tls: Option<PublicTls>, connections: usize) -> Front {
+        let options = FrontOptions { reflection: false, drain: Duration::from_secs(5), tls, connections };
+        Front::new(vec![self.layered.clone()], options).unwrap()
     }
 
     pub(crate) fn channel(&self) -> Channel {
@@ -226,13 +251,25 @@ impl World {
 
     /// The calls that were counted, by their gRPC code.
     pub(crate) fn counted(&self, code: &str) -> u64 {
+        self.counted_of("coffre_rpc_calls_total", "code", code)
+    }
+
+    /// The sum of a counter, by one of its labels.
+    pub(crate) fn counted_of(&self, counter: &str, name: &str, value: &str) -> u64 {
         let families = self.registry.gather();
-        let calls = families.iter().filter(|family| family.name() == "coffre_rpc_calls_total");
+        let calls = families.iter().filter(|family| family.name() == counter);
         calls
             .flat_map(|family| family.get_metric())
-            .filter(|metric| metric.get_label().iter().any(|label| label.name() == "code" && label.value() == code))
+            .filter(|metric| metric.get_label().iter().any(|label| label.name() == name && label.value() == value))
             .map(|metric| metric.get_counter().get_value() as u64)
             .sum()
+    }
+
+    /// The sum of a gauge.
+    pub(crate) fn gauge(&self, name: &str) -> u64 {
+        let families = self.registry.gather();
+        let metrics = families.iter().filter(|family| family.name() == name).flat_map(|family| family.get_metric());
+        metrics.map(|metric| metric.get_gauge().get_value() as u64).sum()
     }
 
     /// From now on the caller may follow no stream.
@@ -342,6 +379,7 @@ impl AuditService for Numbers {
     }
 }
 
+#[derive(Clone)]
 struct Auth {
     public_key: Vec<u8>,
     permissions: Vec<i64>,

@@ -1,7 +1,7 @@
 //! Every public RPC: who may call it, and what the audit calls it.
 
 use coffre_proto::audit::v1::ActivityType;
-use coffre_rpc::{Access, Rpc};
+use coffre_rpc::{Access, InternalRpc, Rpc, Service};
 use coffre_types::Permission;
 
 /// One row for each public RPC. Which entries a caller sees is decided in `domain::visibility`; a cut asks for *View everyone's audit log
@@ -67,4 +67,19 @@ pub const RPCS: &[Rpc] = &[
         event: "audit.cut",
         activity: ActivityType::EditSettings,
     },
+];
+
+const fn internal(path: &'static str, callers: &'static [Service]) -> InternalRpc {
+    InternalRpc { path, callers }
+}
+
+/// One row for each internal RPC: which other services may call it.
+pub const INTERNAL_RPCS: &[InternalRpc] = &[
+    internal(
+        "/coffre.audit.internal.v1.IntakeService/AppendSegments",
+        &[Service::Auth, Service::Vault, Service::Locker],
+    ),
+    internal("/coffre.audit.internal.v1.IntakeService/ReportHeads", &[Service::Auth, Service::Vault, Service::Locker]),
+    internal("/coffre.audit.internal.v1.IntakeService/ReportRefusals", &[Service::Gateway]),
+    internal("/coffre.audit.internal.v1.ReadingService/ListOwnEntries", &[Service::Vault]),
 ];

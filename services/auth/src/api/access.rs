@@ -12,7 +12,7 @@
 //! reset and asks for a recent sign-in, which the use case looks at.
 
 use coffre_audit_client::ActivityType;
-use coffre_rpc::{Access, Rpc};
+use coffre_rpc::{Access, InternalRpc, Rpc, Service};
 use coffre_types::Permission::{ConnectToApi, GenerateApiKey, ManageApiAccess, ManageUsers};
 
 use Access::{Caller, Open, PasswordChange, Permission, RecentPermission, Session, SessionPermission};
@@ -63,4 +63,20 @@ pub const RPCS: &[Rpc] = &[
     rpc("/coffre.auth.v1.RoleService/UpdateRole", Permission(ManageUsers), "role.updated", UpdateRole),
     rpc("/coffre.auth.v1.RoleService/DeleteRole", Permission(ManageUsers), "role.deleted", DeleteRole),
     rpc("/coffre.auth.v1.RoleService/ListPermissions", Permission(ManageUsers), "permission.listed", Unset),
+];
+
+const fn internal(path: &'static str, callers: &'static [Service]) -> InternalRpc {
+    InternalRpc { path, callers }
+}
+
+/// One row for each internal RPC: which other services may call it.
+pub const INTERNAL_RPCS: &[InternalRpc] = &[
+    internal(
+        "/coffre.auth.internal.v1.CallerService/ResolveCaller",
+        &[Service::Vault, Service::Locker, Service::Audit],
+    ),
+    internal("/coffre.auth.internal.v1.CallerService/WatchChanges", &[Service::Vault, Service::Locker, Service::Audit]),
+    internal("/coffre.auth.internal.v1.CallerService/LookUpUser", &[Service::Vault, Service::Locker]),
+    internal("/coffre.auth.internal.v1.CallerService/LookUpRole", &[Service::Locker]),
+    internal("/coffre.auth.internal.v1.CallerService/DescribeUsers", &[Service::Vault]),
 ];

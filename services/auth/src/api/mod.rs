@@ -15,7 +15,7 @@ mod users;
 
 use std::sync::Arc;
 
-pub use access::RPCS;
+pub use access::{INTERNAL_RPCS, RPCS};
 
 use crate::domain::Auth;
 

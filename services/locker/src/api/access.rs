@@ -1,7 +1,7 @@
 //! Every public RPC, who may call it, and what the audit calls it. What is not here is denied.
 
 use coffre_proto::audit::v1::ActivityType;
-use coffre_rpc::{Access, Rpc};
+use coffre_rpc::{Access, InternalRpc, Rpc, Service};
 use coffre_types::Permission;
 
 const fn row(path: &'static str, access: Access, event: &'static str, activity: ActivityType) -> Rpc {
@@ -51,4 +51,26 @@ pub const RPCS: &[Rpc] = &[
         "locker.consumer.removed",
         ActivityType::UpdateLocker,
     ),
+];
+
+const fn internal(path: &'static str, callers: &'static [Service]) -> InternalRpc {
+    InternalRpc { path, callers }
+}
+
+/// One row for each internal RPC: which other services may call it.
+pub const INTERNAL_RPCS: &[InternalRpc] = &[
+    internal("/coffre.locker.internal.v1.SharingService/ResolveShares", &[Service::Vault]),
+    internal("/coffre.locker.internal.v1.SharingService/WatchChanges", &[Service::Vault]),
+    internal("/coffre.locker.internal.v1.SharingService/DescribeLocker", &[Service::Vault]),
+    internal("/coffre.locker.internal.v1.SharingService/ReserveEntry", &[Service::Vault]),
+    internal("/coffre.locker.internal.v1.SharingService/CloseEntry", &[Service::Vault]),
+    internal("/coffre.locker.internal.v1.SharingService/HoldRole", &[Service::Auth]),
+    internal("/coffre.locker.internal.v1.SharingService/RestoreRole", &[Service::Auth]),
+    internal("/coffre.locker.internal.v1.SharingService/InspectRoles", &[Service::Auth]),
+    internal("/coffre.locker.internal.v1.SharingService/CountLockers", &[Service::Vault]),
+    internal("/coffre.holdings.internal.v1.HoldingsService/ListHoldings", &[Service::Auth]),
+    internal("/coffre.holdings.internal.v1.HoldingsService/HoldUser", &[Service::Auth]),
+    internal("/coffre.holdings.internal.v1.HoldingsService/RestoreUser", &[Service::Auth]),
+    internal("/coffre.holdings.internal.v1.HoldingsService/ReleaseUser", &[Service::Auth]),
+    internal("/coffre.holdings.internal.v1.HoldingsService/TransferHoldings", &[Service::Auth]),
 ];

@@ -7,7 +7,7 @@ mod holdings;
 mod lockers;
 mod sharing;
 
-pub use access::RPCS;
+pub use access::{INTERNAL_RPCS, RPCS};
 pub(crate) use holdings::HoldingsHandler;
 pub(crate) use lockers::LockerHandler;
 pub(crate) use sharing::SharingHandler;

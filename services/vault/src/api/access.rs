@@ -1,7 +1,7 @@
 //! Every public RPC, who may call it, and what the audit calls it. What is not here is denied.
 
 use coffre_proto::audit::v1::ActivityType;
-use coffre_rpc::{Access, Rpc};
+use coffre_rpc::{Access, InternalRpc, Rpc, Service};
 use coffre_types::Permission;
 
 const fn row(path: &'static str, access: Access, event: &'static str, activity: ActivityType) -> Rpc {
@@ -190,4 +190,20 @@ pub const RPCS: &[Rpc] = &[
         "dashboard.read",
         ActivityType::AuditUnsetActivityType,
     ),
+];
+
+const fn internal(path: &'static str, callers: &'static [Service]) -> InternalRpc {
+    InternalRpc { path, callers }
+}
+
+/// One row for each internal RPC: which other services may call it.
+pub const INTERNAL_RPCS: &[InternalRpc] = &[
+    internal("/coffre.vault.internal.v1.ContentsService/CountCredentials", &[Service::Locker]),
+    internal("/coffre.vault.internal.v1.ContentsService/SettleEntry", &[Service::Locker]),
+    internal("/coffre.vault.internal.v1.PeerService/ShareRootKey", &[Service::Vault]),
+    internal("/coffre.holdings.internal.v1.HoldingsService/ListHoldings", &[Service::Auth]),
+    internal("/coffre.holdings.internal.v1.HoldingsService/HoldUser", &[Service::Auth]),
+    internal("/coffre.holdings.internal.v1.HoldingsService/RestoreUser", &[Service::Auth]),
+    internal("/coffre.holdings.internal.v1.HoldingsService/ReleaseUser", &[Service::Auth]),
+    internal("/coffre.holdings.internal.v1.HoldingsService/TransferHoldings", &[Service::Auth]),
 ];

@@ -12,7 +12,7 @@ mod holdings;
 mod keys;
 mod value_seals;
 
-pub use access::RPCS;
+pub use access::{INTERNAL_RPCS, RPCS};
 pub(crate) use attribute_values::AttributeValues;
 pub(crate) use contents::Contents;
 pub(crate) use credentials::Credentials;
