@@ -11,6 +11,7 @@ use coffre_db::Database;
 use coffre_db::list::PageTokens;
 use coffre_proto::holdings::internal::v1::holdings_service_server::HoldingsServiceServer;
 use coffre_proto::vault::internal::v1::contents_service_server::ContentsServiceServer;
+use coffre_proto::vault::internal::v1::peer_service_server::PeerServiceServer;
 use coffre_proto::vault::v1::attribute_value_service_server::AttributeValueServiceServer;
 use coffre_proto::vault::v1::credential_service_server::CredentialServiceServer;
 use coffre_proto::vault::v1::dashboard_service_server::DashboardServiceServer;
@@ -24,12 +25,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::api::{
-    AttributeValues, Contents, Credentials, Dashboards, Holdings, INTERNAL_RPCS, Keys, RPCS, ValueSeals,
+    AttributeValues, Contents, Credentials, Dashboards, Holdings, INTERNAL_RPCS, Keys, RPCS, Replicas, ValueSeals,
 };
 use crate::audit::Audit;
 use crate::domain::keys::KeySettings;
 use crate::keyring::{self, KeyFile, Keyring, OpenError};
 use crate::lockers::Lockers;
+use crate::peers::{Asking, Giving, Pace, PeerCounts, Peers};
 use crate::reencryption::{Meter, Reencryption};
 use crate::shares::ShareCache;
 use crate::store::{POSTGRES, SQLITE, Store};
@@ -39,6 +41,9 @@ use crate::vault::Vault;
 
 /// The longest message: 100 values of 64 KiB are more than REST lets in; gRPC callers send up to this.
 const MAX_MESSAGE_BYTES: usize = 8 * 1024 * 1024;
+
+/// The longest ask for the root key.
+const MAX_ASK_BYTES: usize = 4096;
 
 /// What the service needs.
 pub struct Deps {
@@ -60,6 +65,8 @@ pub struct Deps {
     pub locker: Channel,
     /// The way to audit's internal side; it may be filled later.
     pub audit: Channel,
+    /// The other replicas; [`crate::NoPeers`] where there is one process.
+    pub peers: Arc<dyn Peers>,
 }
 
 /// Why the service cannot be built.
@@ -72,6 +79,7 @@ pub struct App {
     /// What it does besides answering.
     pub background: Background,
     vault: Arc<Vault>,
+    peer_counts: Arc<PeerCounts>,
 }
 
 impl App {
@@ -99,6 +107,12 @@ impl App {
         self.vault.shares.is_fresh()
     }
 
+    /// Returns what replicas gave each other, for metrics.
+    #[must_use]
+    pub fn peer_counts(&self) -> &Arc<PeerCounts> {
+        &self.peer_counts
+    }
+
     /// Says how old what is known of locker's changes is, for metrics.
     #[must_use]
     pub fn locker_age(&self) -> Duration {
@@ -106,18 +120,30 @@ impl App {
     }
 }
 
-/// Follows the seal state, keeps transport keys, and re-encrypts values.
+/// Follows the seal state, asks other replicas for the root key, keeps transport keys, and re-encrypts values.
 #[derive(Clone)]
 pub struct Background {
     keyring: Arc<Keyring>,
     transport: Arc<TransportKeys>,
     reencryption: Reencryption,
+    asking: Asking,
 }
 
 impl Background {
     /// Runs until it is told to stop.
     pub async fn run(self, stop: CancellationToken) {
-        tokio::join!(self.keyring.watch(&stop), self.transport.keep(&stop), self.reencryption.run(&stop));
+        tokio::join!(
+            self.keyring.watch(&stop),
+            self.asking.run(&stop),
+            self.transport.keep(&stop),
+            self.reencryption.run(&stop)
+        );
+    }
+
+    /// Returns what asks other replicas for the root key, for whoever cannot wait for its next round.
+    #[must_use]
+    pub fn asking(&self) -> &Asking {
+        &self.asking
     }
 }
 
@@ -150,7 +176,7 @@ pub async fn init(
 /// [`OpenError::Uninitialised`], [`OpenError::KeyLength`]; without a recovery slot [`OpenError::WrongKey`], [`OpenError::NoKeyFile`],
 /// [`OpenError::Damaged`].
 pub async fn build(deps: Deps) -> Result<App, Error> {
-    let Deps { database, outbox, clock, express_key, key_file, keys, auth, locker, audit } = deps;
+    let Deps { database, outbox, clock, express_key, key_file, keys, auth, locker, audit, peers } = deps;
     let store = Store::new(database);
     let site = outbox.site();
     let key = express_key.as_ref().map(|key| Key256::from_secret(key)?.on_locked_page()).transpose()?;
@@ -173,7 +199,10 @@ pub async fn build(deps: Deps) -> Result<App, Error> {
     let transport = Arc::new(TransportKeys::new(store.clone(), keyring.clone(), clock.clone()));
     let meter = Arc::new(Meter::default());
     let reencryption = Reencryption::new(store.clone(), keyring.clone(), site.clone(), clock.clone(), meter.clone());
-    let background = Background { keyring: keyring.clone(), transport: transport.clone(), reencryption };
+    let peer_counts = Arc::new(PeerCounts::default());
+    let giving = Giving::new(keyring.clone(), outbox.clone(), clock.clone(), peers.trust_domain(), peer_counts.clone());
+    let asking = Asking::new(keyring.clone(), site.clone(), peers, peer_counts.clone(), Pace::default());
+    let background = Background { keyring: keyring.clone(), transport: transport.clone(), reencryption, asking };
     let tokens = PageTokens::new(&outbox.key().derived("page-tokens"));
     let shares = Arc::new(ShareCache::new(locker.clone(), clock.clone()));
     let following = coffre_changes::consumer::start(shares.clone());
@@ -204,7 +233,8 @@ pub async fn build(deps: Deps) -> Result<App, Error> {
         .add_service(ValueSealServiceServer::new(ValueSeals(vault.clone())))
         .add_service(dashboards);
     let internal = Routes::new(HoldingsServiceServer::new(Holdings { vault: vault.clone(), site }))
-        .add_service(ContentsServiceServer::new(Contents(vault.clone())));
+        .add_service(ContentsServiceServer::new(Contents(vault.clone())))
+        .add_service(PeerServiceServer::new(Replicas(Arc::new(giving))).max_decoding_message_size(MAX_ASK_BYTES));
     let parts = ServiceParts { name: "vault", public, internal, rpcs: RPCS, internal_rpcs: INTERNAL_RPCS, outbox };
-    Ok(App { parts, background, vault })
+    Ok(App { parts, background, vault, peer_counts })
 }

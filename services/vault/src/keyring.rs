@@ -4,6 +4,8 @@
 //! times a second ([`Keyring::watch`]); one that could not for longer than [`FRESH`] asks before it uses its keys again.
 
 mod held;
+mod shared;
+mod stored;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Once};
@@ -27,6 +29,8 @@ use crate::domain::keys::{RolledBack, TermsDamaged, go_on_from, open_terms};
 use crate::store::{Store, Tx};
 
 use self::held::Held;
+pub use self::shared::{Pair, Taken};
+pub use self::stored::Stored;
 
 /// How old the last look at the seal state may be.
 pub const FRESH: Duration = Duration::from_millis(800);

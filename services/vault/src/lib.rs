@@ -7,6 +7,7 @@
 //! store   the tables, on SQLite and PostgreSQL
 //! reencryption         values sealed anew under the newest term, in the background
 //! keyring, transport   whether the vault is open; keys that hide values on their way
+//! peers                replicas that start sealed get the root key from an open one
 //! shares, lockers      what lockers share, kept until locker says that it changed; what else is asked of locker. users: of auth, audit: of the audit
 //! app     the wiring
 //! ```
@@ -19,6 +20,7 @@ mod audit;
 pub mod domain;
 pub mod keyring;
 mod lockers;
+pub mod peers;
 pub mod reencryption;
 mod shares;
 pub mod store;
@@ -32,5 +34,6 @@ pub use audit::Audit;
 pub use domain::keys::KeySettings;
 pub use keyring::KeyFile;
 pub use lockers::Lockers;
+pub use peers::{NoPeers, PeerCounts, Peers, Replica};
 pub use shares::ShareCache;
 pub use users::Users;

@@ -73,6 +73,8 @@ const SPECIAL: &[(&str, &str, &str)] = &[
     ("installation.initialised", "make the first administrator", "made the first administrator"),
     ("vault.initialised", "make the vault's keys", "made the vault's keys"),
     ("vault.opened", "open the vault", "opened the vault"),
+    ("vault.root_key.shared", "give the root key to another replica", "gave the root key to another replica"),
+    ("vault.root_key.refused", "get the root key of the vault", "asked for the root key of the vault in vain"),
     ("vault.mode.read", "read the vault's mode", "read the vault's mode"),
     ("vault.status.read", "read whether the vault is open", "read whether the vault is open"),
     ("vault.transport_key.read", "read the transport key", "read the transport key"),

@@ -19,7 +19,7 @@ pub(super) fn status(error: VaultError) -> Status {
     refusal(error).into()
 }
 
-fn refusal(error: VaultError) -> Refusal {
+pub(super) fn refusal(error: VaultError) -> Refusal {
     use VaultError as E;
     match error {
         E::Invalid { field, description } => Refusal::invalid(field, description),
@@ -200,8 +200,9 @@ fn refusal(error: VaultError) -> Refusal {
         E::SealNotStored { full } => Refusal::new(
             Reason::StoreUnavailable,
             format!(
-                "the vault is closed in this process and stays so, but {DATABASE} {}: the seal is not stored, so other replicas and a restart \
-                 do not know of it yet; it is tried again until it is: {}, and look at each replica",
+                "the vault is closed in this process and stays so, but {DATABASE} {}: the seal is not stored, so other replicas do not know \
+                 of it yet, and this process forgets it if it ends before; it is tried again until it is stored: {}, restart nothing before, \
+                 and seal each other replica, too",
                 if full { "has a full disk" } else { "cannot be written" },
                 if full { "make room" } else { "bring the database back" },
             ),
@@ -211,6 +212,19 @@ fn refusal(error: VaultError) -> Refusal {
             Reason::VaultKeysChanged,
             "somebody else changed the keys or the seal at the same time; nothing was done: look at them and repeat the call",
         ),
+        E::PeerNotVault => Refusal::new(
+            Reason::AuthzPermissionRequired,
+            "only a replica of the vault gets the root key: the certificate of the caller names another service, or none",
+        ),
+        E::PeerUnproven => Refusal::new(
+            Reason::VaultKeyWrong,
+            "whoever asks does not read the keys of this vault: it belongs to another vault, or somebody changed the database between two looks",
+        ),
+        E::PeersBusy => Refusal::new(
+            Reason::RequestOverloaded,
+            "other replicas are being given the root key: ask another one, or again a little later",
+        )
+        .retry_after(SOON),
         E::ModeConflict(words) => Refusal::new(Reason::VaultModeConflict, words),
         E::TransportKeyUnknown => Refusal::new(
             Reason::TransportKeyUnknown,

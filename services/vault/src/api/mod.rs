@@ -10,6 +10,7 @@ mod error;
 mod explain;
 mod holdings;
 mod keys;
+mod peers;
 mod value_seals;
 
 pub use access::{INTERNAL_RPCS, RPCS};
@@ -19,6 +20,7 @@ pub(crate) use credentials::Credentials;
 pub(crate) use dashboard::Dashboards;
 pub(crate) use holdings::Holdings;
 pub(crate) use keys::Keys;
+pub(crate) use peers::Replicas;
 pub(crate) use value_seals::ValueSeals;
 
 use coffre_error::Refusal;

@@ -148,6 +148,15 @@ pub enum VaultError {
         /// There is no room left on the disk.
         full: bool,
     },
+    /// Whoever asks for the root key is no replica of the vault.
+    #[error("the caller is no replica of the vault")]
+    PeerNotVault,
+    /// Whoever asks for the root key does not show that it reads the keys of this vault.
+    #[error("the caller does not read the keys of this vault")]
+    PeerUnproven,
+    /// Others are being given the root key.
+    #[error("other replicas are being given the root key")]
+    PeersBusy,
     /// Somebody else changed the keys at the same time.
     #[error("the keys were changed meanwhile")]
     KeysChanged,

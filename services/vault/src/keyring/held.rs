@@ -1,4 +1,5 @@
-//! Seals on purpose: this process closes first, and the seal is stored then, or as soon as that works.
+//! Seals on purpose: this process closes first, and the seal is stored then, or as soon as that works. Until it is stored it stands in the
+//! memory of this process alone, so whoever asked for it is told to restart nothing before.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -59,7 +60,11 @@ impl Keyring {
                 Ok(())
             }
             Err(error) => {
-                tracing::error!(%error, "the vault is closed in this process, but the seal cannot be stored; it is tried again until it works");
+                tracing::error!(
+                    %error,
+                    "the vault is closed in this process, but the seal cannot be stored: it is tried again until it works, and forgotten if the \
+                     process ends before"
+                );
                 let mut held = self.held();
                 if held.entries.len() < MOST_ENTRIES {
                     held.entries.push(record.hand_over());

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use coffre_audit_client::CallRecord;
-use coffre_crypto::keyring::{OpenKeyring, RootKey, WrappedTerm};
+use coffre_crypto::keyring::{OpenKeyring, RootKey};
 use coffre_crypto::master::MasterKey;
 use coffre_crypto::recovery::RecoveryKey;
 use coffre_crypto::rekey::{Holder, RekeyError, Rekeyed};
@@ -20,46 +20,9 @@ use super::{Call, Result, Vault};
 use crate::domain::attempts;
 use crate::domain::error::VaultError;
 use crate::domain::keys::{Mode, ModeChange, TypedKey, go_on_from, new_master_key, open_terms, slot_word};
-use crate::keyring::{Changed, OpenError, blocking, detached};
+use crate::keyring::{Changed, OpenError, Stored, blocking, detached};
 use crate::store::Tx;
-use crate::store::keys::{SealRow, SlotRow};
-
-/// What is stored of the keys, at one moment.
-struct Stored {
-    state: SealRow,
-    slots: Vec<SlotRow>,
-    terms: Vec<WrappedTerm>,
-}
-
-impl Stored {
-    fn read(tx: &mut Tx<'_>) -> Result<Self> {
-        let state = tx.seal_state()?.ok_or(VaultError::Sealed)?;
-        Ok(Self { state, slots: tx.slots()?, terms: tx.terms()? })
-    }
-
-    fn row(&self, kind: SlotKind) -> Option<&SlotRow> {
-        self.slots.iter().find(|slot| slot.kind == kind)
-    }
-
-    fn slot(&self, kind: SlotKind) -> Result<Option<Slot>> {
-        let slot = self.row(kind).map(|row| Slot::from_bytes(row.bytes.clone()).map_err(|_| VaultError::KeyDamaged));
-        let slot = slot.transpose()?;
-        if slot.as_ref().is_some_and(|slot| slot.kind() != kind) { Err(VaultError::KeyDamaged) } else { Ok(slot) }
-    }
-
-    /// Returns the slot of a key that people hold, for a new root key.
-    fn kept(&self, kind: SlotKind, ring: &OpenKeyring) -> Result<Option<Slot>> {
-        match self.slot(kind) {
-            Ok(Some(slot)) if ring.vouches_for(&slot) => Ok(Some(slot)),
-            Ok(None) => Ok(None),
-            Ok(Some(_)) | Err(_) => Err(VaultError::KeptSlotDamaged(kind)),
-        }
-    }
-
-    fn mode(&self) -> Mode {
-        if self.row(SlotKind::Express).is_some() { Mode::Express } else { Mode::Manual }
-    }
-}
+use crate::store::keys::SealRow;
 
 /// Who holds the key of a new slot.
 enum NewHolder {
@@ -99,32 +62,6 @@ fn begin(record: &CallRecord) {
 }
 
 impl Vault {
-    /// Reads what is stored of the keys. On an engine whose reads see several moments it reads again until they are one.
-    async fn stored(&self) -> Result<Stored> {
-        for _ in 0..5 {
-            let seen = self.keyring.seen();
-            let (stored, after) = self.store.read(|tx| Ok((Stored::read(tx)?, tx.seal_state()?))).await?;
-            if after == Some(stored.state) {
-                go_on_from(seen, &stored.terms)?;
-                return Ok(stored);
-            }
-        }
-        Err(VaultError::KeysChanged)
-    }
-
-    /// Returns the open keyring and what is stored, both of one generation.
-    async fn settled(&self) -> Result<(Opened, Stored)> {
-        for _ in 0..5 {
-            let stored = self.stored().await?;
-            let opened = self.keyring.opened().await?;
-            if opened.generation().0 == stored.state.generation {
-                return Ok((opened, stored));
-            }
-            self.keyring.look().await?;
-        }
-        Err(VaultError::KeysChanged)
-    }
-
     /// Opens the slot of a key. The key is counted as wrong before it is tried.
     async fn prove(&self, call: &Call, stored: &Stored, key: TypedKey) -> Result<RootKey> {
         let kind = key.kind();
@@ -167,23 +104,21 @@ impl Vault {
     /// # Errors
     /// See `ApplyMasterKey` in the contract.
     pub async fn apply_key(&self, call: Call, key: TypedKey) -> Result<()> {
-        let stored = self.stored().await?;
+        let stored = self.keyring.stored().await?;
         let kind = key.kind();
         let root = self.prove(&call, &stored, key).await?;
         let ring = open_terms(&root, &stored.terms).map_err(VaultError::TermsDamaged)?;
-        self.open_with(call, stored.state, ring, Some(slot_word(kind))).await
+        self.open_with(call, stored.state, ring, kind).await
     }
 
     /// Opens the vault with a keyring, and ends a seal on purpose. A seal that came meanwhile wins.
-    async fn open_with(&self, call: Call, from: SealRow, ring: OpenKeyring, key: Option<&'static str>) -> Result<()> {
+    async fn open_with(&self, call: Call, from: SealRow, ring: OpenKeyring, key: SlotKind) -> Result<()> {
         let (keyring, now) = (self.keyring.clone(), self.clock.now());
         detached(async move {
             let (record, opened, here) = (call.record.clone(), keyring.generation_open(), keyring.clone());
             let change = move |tx: &mut Tx<'_>| {
                 begin(&call.record);
-                if let Some(key) = key {
-                    call.record.detail("key", key);
-                }
+                call.record.detail("key", slot_word(key));
                 let row = tx.seal_state()?.ok_or(VaultError::KeysChanged)?;
                 if row.sealed != from.sealed || (row.sealed && row.generation != from.generation) {
                     return Err(VaultError::KeysChanged);
@@ -210,7 +145,7 @@ impl Vault {
     /// # Errors
     /// See `DrillKey` in the contract.
     pub async fn drill_key(&self, call: Call, key: TypedKey) -> Result<SlotKind> {
-        let stored = self.stored().await?;
+        let stored = self.keyring.stored().await?;
         let kind = key.kind();
         let root = self.prove(&call, &stored, key).await?;
         open_terms(&root, &stored.terms).map_err(VaultError::TermsDamaged)?;
@@ -253,7 +188,7 @@ impl Vault {
     /// # Errors
     /// See `UnsealVault` in the contract.
     pub async fn unseal(&self, call: Call) -> Result<()> {
-        let stored = self.stored().await?;
+        let stored = self.keyring.stored().await?;
         let Some(slot) = stored.slot(SlotKind::Express)? else {
             return Err(VaultError::ModeConflict(
                 "the mode is Manual: the master key opens the vault (PUT …/keys/private, `coffre keys apply`), or the recovery key",
@@ -264,7 +199,7 @@ impl Vault {
             _ => VaultError::KeyFileWrong,
         })?;
         let ring = open_terms(&root, &stored.terms).map_err(VaultError::TermsDamaged)?;
-        self.open_with(call, stored.state, ring, None).await
+        self.open_with(call, stored.state, ring, SlotKind::Express).await
     }
 
     /// Says whether this is the key file of the vault.
@@ -283,7 +218,7 @@ impl Vault {
     /// See `SetMode` in the contract.
     pub async fn set_mode(&self, call: Call, change: ModeChange) -> Result<bool> {
         let ModeChange { mode, private_key, current_key, recovery_key } = change;
-        let (present, stored) = self.settled().await?;
+        let (present, stored) = self.keyring.settled().await?;
         let was = stored.mode();
         let given = |key: &SecretText| !key.expose().is_empty();
         if was == Mode::Express && given(&current_key) {
@@ -310,6 +245,7 @@ impl Vault {
             self.store
                 .write(&record, move |_| {
                     begin(&call.record);
+                    call.record.detail("key", slot_word(SlotKind::Express));
                     Ok(())
                 })
                 .await?;
@@ -335,6 +271,8 @@ impl Vault {
                 ));
             }
         };
+        // Nobody holds a key in Express, so there nobody has to show one.
+        let key = typed.as_ref().map_or("none", |typed| slot_word(typed.kind()));
         if let Some(typed) = typed {
             let root = self.prove(&call, &stored, typed).await?;
             if !present.keyring().is_under(&root) {
@@ -349,6 +287,7 @@ impl Vault {
             } else {
                 record.change("mode", Some(was.name().to_owned()), Some(mode.name().to_owned()));
             }
+            record.detail("key", key);
         })
         .await?;
         Ok(short)
@@ -359,7 +298,7 @@ impl Vault {
     /// # Errors
     /// See `ReplaceRecoveryKey` in the contract.
     pub async fn replace_recovery_key(&self, call: Call, current_key: SecretText) -> Result<SecretText> {
-        let (present, stored) = self.settled().await?;
+        let (present, stored) = self.keyring.settled().await?;
         let mode = stored.mode();
         // A slot that opens nothing of this vault counts as none: no key could be shown for it, and it protects nothing.
         let (has_recovery, words) = match stored.kept(SlotKind::Recovery, present.keyring()) {
@@ -387,6 +326,7 @@ impl Vault {
                 ));
             }
         };
+        let shown = typed.as_ref().map_or(SlotKind::Express, TypedKey::kind);
         let express = (mode == Mode::Express).then(|| self.keyring.read_key_file()).transpose()?;
         match (typed, &express) {
             (Some(typed), _) => {
@@ -409,7 +349,11 @@ impl Vault {
             }
         };
         let holders = vec![other, NewHolder::Recovery(recovery)];
-        self.rekey(call, present, stored, holders, move |record| record.detail("recoveryKey", words)).await?;
+        self.rekey(call, present, stored, holders, move |record| {
+            record.detail("recoveryKey", words);
+            record.detail("key", slot_word(shown));
+        })
+        .await?;
         Ok(text)
     }
 
@@ -434,11 +378,11 @@ impl Vault {
                 done => return done,
             }
             // First, because under another root key this process may be closed by now.
-            if self.stored().await?.slots != stored.slots {
+            if self.keyring.stored().await?.slots != stored.slots {
                 return Err(VaultError::KeysChanged);
             }
             self.keyring.look().await?;
-            let (opened, now) = self.settled().await?;
+            let (opened, now) = self.keyring.settled().await?;
             if now.slots != stored.slots {
                 return Err(VaultError::KeysChanged);
             }

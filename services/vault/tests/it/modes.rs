@@ -19,31 +19,37 @@ use diesel::connection::SimpleConnection as _;
 
 use crate::world::{STANDARD, World, caller, express_key, member};
 
-const MASTER: &str = "correct horse battery staple";
-const OTHER: &str = "another master key of people";
+pub(crate) const MASTER: &str = "correct horse battery staple";
+pub(crate) const OTHER: &str = "another master key of people";
 
 fn text(key: &str) -> SecretText {
     SecretText::new(key.to_owned())
 }
 
-fn admin() -> Arc<Caller> {
+pub(crate) fn admin() -> Arc<Caller> {
     caller(9, &[Permission::ManageSettings])
 }
 
-fn change(mode: Mode, private: &str, current: &str, recovery: &str) -> ModeChange {
+pub(crate) fn change(mode: Mode, private: &str, current: &str, recovery: &str) -> ModeChange {
     ModeChange { mode, private_key: text(private), current_key: text(current), recovery_key: text(recovery) }
 }
 
 impl World {
-    async fn mode(&self, mode: Mode, private: &str, current: &str, recovery: &str) -> Result<bool, VaultError> {
+    pub(crate) async fn mode(
+        &self,
+        mode: Mode,
+        private: &str,
+        current: &str,
+        recovery: &str,
+    ) -> Result<bool, VaultError> {
         self.vault.set_mode(self.call(&admin()), change(mode, private, current, recovery)).await
     }
 
-    async fn apply(&self, master: &str) -> Result<(), VaultError> {
+    pub(crate) async fn apply(&self, master: &str) -> Result<(), VaultError> {
         self.vault.apply_key(self.call(&admin()), TypedKey::one(&text(master), &text(""))?).await
     }
 
-    async fn apply_recovery(&self, recovery: &str) -> Result<(), VaultError> {
+    pub(crate) async fn apply_recovery(&self, recovery: &str) -> Result<(), VaultError> {
         self.vault.apply_key(self.call(&admin()), TypedKey::one(&text(""), &text(recovery))?).await
     }
 
@@ -51,7 +57,7 @@ impl World {
         self.vault.drill_key(self.call(&admin()), TypedKey::one(&text(master), &text(recovery))?).await
     }
 
-    async fn new_recovery(&self, current: &str) -> Result<String, VaultError> {
+    pub(crate) async fn new_recovery(&self, current: &str) -> Result<String, VaultError> {
         let key = self.vault.replace_recovery_key(self.call(&admin()), text(current)).await?;
         Ok(key.into_exposed())
     }
@@ -61,7 +67,7 @@ impl World {
     }
 
     /// Lets the others look at the seal state before they use their keys again, and wrong keys be forgotten.
-    fn later(&self) {
+    pub(crate) fn later(&self) {
         self.clock.advance(Duration::from_secs(61));
     }
 
@@ -69,14 +75,14 @@ impl World {
         self.sql(Sql::new(Box::leak(text.into_boxed_str()))).await;
     }
 
-    async fn one_value(&self) -> CredentialId {
+    pub(crate) async fn one_value(&self) -> CredentialId {
         let me = member(7);
         let made = self.create(&me, "c", &[("a", STANDARD), ("b", STANDARD)]).await.unwrap();
         self.store(&me, made.credential.id, made.attributes[0].id, None, "kept").await.unwrap();
         made.credential.id
     }
 
-    async fn holds(&self, credential: CredentialId) -> bool {
+    pub(crate) async fn holds(&self, credential: CredentialId) -> bool {
         matches!(self.read(&member(7), credential).await, Ok(values) if values[0].as_deref() == Some("kept"))
     }
 }

@@ -1,5 +1,5 @@
-//! A vault with a fresh database, a fixed clock, an auth that knows the users it is told, a locker (`fake_locker`) and an
-//! audit (`fake_audit`).
+//! A vault with a fresh database, a fixed clock, an auth that knows the users it is told, a locker (`fake_locker`), an audit
+//! (`fake_audit`) and the other replicas that it is told (`fake_peers`).
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -40,6 +40,7 @@ use tonic::{Request, Response, Status};
 
 use crate::fake_audit::FakeAudit;
 use crate::fake_locker::FakeLocker;
+use crate::fake_peers::FakePeers;
 
 /// Says which users exist, and which roles with which permissions they have.
 #[derive(Clone, Default)]
@@ -131,6 +132,8 @@ pub(crate) struct World {
     pub(crate) audit: FakeAudit,
     /// What lies in the place of the key file.
     pub(crate) key_file: FakeFile,
+    /// The other replicas that it knows: none at first.
+    pub(crate) peers: FakePeers,
     pub(crate) app: App,
     pub(crate) vault: Arc<Vault>,
     /// The recovery key, where the vault was initialised here.
@@ -190,7 +193,7 @@ impl World {
     ) -> Result<Self, Error> {
         let auth = FakeAuth::default();
         auth.0.lock().unwrap().extend((1..=100).map(|user| (user, Vec::new())));
-        let (locker, audit) = (FakeLocker::default(), FakeAudit::default());
+        let (locker, audit, peers) = (FakeLocker::default(), FakeAudit::default(), FakePeers::default());
         let lies_there = express_key.as_ref().map(|key| key.expose().to_vec());
         let key_file: FakeFile = Arc::new(Mutex::new(Ok(lies_there)));
         let read = key_file.clone();
@@ -204,11 +207,13 @@ impl World {
             auth: Channel::in_process(CallerServiceServer::new(auth.clone())),
             locker: Channel::in_process(SharingServiceServer::new(locker.clone())),
             audit: Channel::in_process(ReadingServiceServer::new(audit.clone())),
+            peers: Arc::new(peers.clone()),
         };
         let app = coffre_vault::build(deps).await?;
         let vault = app.vault().clone();
         locker.contents(Channel::in_process(app.parts.internal.clone()));
-        Ok(Self { clock, database, outbox, auth, locker, audit, key_file, app, vault, recovery: String::new() })
+        let recovery = String::new();
+        Ok(Self { clock, database, outbox, auth, locker, audit, key_file, peers, app, vault, recovery })
     }
 
     /// Begins a call.
