@@ -106,6 +106,9 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(TRACEPARENT, HeaderValue::from_static("own"));
         carry(carried, async { prepare(&mut headers, USUAL, false, Instant::now()) }).await;
-        assert_eq!((&headers[REQUEST_ID], &headers[TRACEPARENT]), (&"request-1".parse().unwrap(), &"own".parse().unwrap()));
+        assert_eq!(
+            (&headers[REQUEST_ID], &headers[TRACEPARENT]),
+            (&"request-1".parse().unwrap(), &"own".parse().unwrap())
+        );
     }
 }

@@ -144,7 +144,8 @@ impl Inner {
     fn refuse(&self, caller: Service, path: &str) -> Response {
         self.metrics.refused(self.service.as_str(), caller.as_str());
         tracing::warn!(service = %self.service, %caller, rpc = path, "a service asked for what it may not");
-        let message = format!("the service {caller} may not call {path}; whoever runs these servers must look at why it does");
+        let message =
+            format!("the service {caller} may not call {path}; whoever runs these servers must look at why it does");
         Status::from(Refusal::new(Reason::AuthzPermissionRequired, message)).into_http()
     }
 

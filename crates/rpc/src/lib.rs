@@ -28,8 +28,8 @@ mod streams;
 
 pub use access::{Access, Rpc, missing, password_change_required, recent_sign_in_required, session_required};
 pub use admission::Admission;
-pub use context::CallContext;
 pub use coffre_tls::Service;
+pub use context::CallContext;
 pub use front::{Front, FrontOptions};
 pub use internal::{Internal, InternalOptions, InternalRpc};
 pub use layered::{Guard, Layered, Limits, ToItsEnd};

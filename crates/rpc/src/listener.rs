@@ -121,7 +121,13 @@ impl Listening {
         Ok(())
     }
 
-    async fn take(self: Arc<Self>, stream: TcpStream, address: SocketAddr, service: impl Serve, stop: CancellationToken) {
+    async fn take(
+        self: Arc<Self>,
+        stream: TcpStream,
+        address: SocketAddr,
+        service: impl Serve,
+        stop: CancellationToken,
+    ) {
         // Before the handshake: what is exchanged during it counts.
         let changes = self.changes.clone().map(|mut changes| {
             changes.borrow_and_update();

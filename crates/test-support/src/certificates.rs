@@ -111,10 +111,8 @@ impl Authority {
         (params.not_before, params.not_after) =
             (date_time_ymd(wish.from_year, 1, 1), date_time_ymd(wish.to_year, 1, 1));
         params.use_authority_key_identifier_extension = true;
-        let usages = [
-            (wish.server, ExtendedKeyUsagePurpose::ServerAuth),
-            (wish.client, ExtendedKeyUsagePurpose::ClientAuth),
-        ];
+        let usages =
+            [(wish.server, ExtendedKeyUsagePurpose::ServerAuth), (wish.client, ExtendedKeyUsagePurpose::ClientAuth)];
         params.extended_key_usages = usages.into_iter().filter(|(wished, _)| *wished).map(|(_, usage)| usage).collect();
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");

@@ -92,6 +92,8 @@ pub enum Error {
         why: String,
     },
     /// A trust domain that is none.
-    #[error("{0:?} is no trust domain: it is 1 to 255 lower-case letters, digits, dots, hyphens and underscores, such as coffre.internal")]
+    #[error(
+        "{0:?} is no trust domain: it is 1 to 255 lower-case letters, digits, dots, hyphens and underscores, such as coffre.internal"
+    )]
     TrustDomain(String),
 }

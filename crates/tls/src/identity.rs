@@ -168,11 +168,7 @@ impl Identity {
 
     /// Says whether it is the service that is asked for.
     pub(crate) fn is(self, wanted: Service) -> Result<Self, IdentityError> {
-        if self.service == wanted {
-            Ok(self)
-        } else {
-            Err(IdentityError::Other { found: self.service, wanted })
-        }
+        if self.service == wanted { Ok(self) } else { Err(IdentityError::Other { found: self.service, wanted }) }
     }
 }
 

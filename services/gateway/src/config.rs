@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use coffre_tls::PublicTls;
 use coffre_types::Timestamp;
 use ipnet::IpNet;
 
@@ -30,6 +31,8 @@ pub struct Config {
     pub readiness: Readiness,
     /// Where requests are counted.
     pub metrics: Option<RestMetrics>,
+    /// What the port shows; without it, it speaks in the clear.
+    pub tls: Option<PublicTls>,
     /// How much and how long.
     pub limits: Limits,
 }
@@ -53,6 +56,7 @@ impl Default for Config {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             readiness: Readiness::ready(),
             metrics: None,
+            tls: None,
             limits: Limits::default(),
         }
     }

@@ -18,7 +18,9 @@ use coffre_channel::Channel;
 use coffre_error::{Reason, Refusal, code};
 use coffre_types::{Clock as _, SystemClock};
 use futures_util::FutureExt as _;
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use tower::{Service, ServiceExt as _};
@@ -74,7 +76,7 @@ impl Gateway {
         let context = Context::of(&HeaderMap::new(), Some(peer), &[]);
         let failure = Failure::unread(status);
         let body = failure.body();
-        let response = finished(failure.into_response(), context.request_id.clone(), parts.config.status_codes);
+        let response = finished(failure.into_response(), context.request_id.clone(), &parts.config);
         let route = parts.templates.find(&Method::TRACE, "");
         parts.answered(route, &response, &context, began);
         let status = response.status();
@@ -111,7 +113,7 @@ impl Gateway {
                 None => inner.answer(request, context.clone()).await,
             };
             let answered = if is_oauth { oauth::dressed(answered) } else { answered };
-            let mut response = finished(answered, context.request_id.clone(), parts.config.status_codes);
+            let mut response = finished(answered, context.request_id.clone(), &parts.config);
             if let Some(id) = context.receipt.id() {
                 response.headers_mut().insert(X_AUDIT_ID, id.clone());
             }
@@ -268,10 +270,13 @@ fn unaliased(path: &str, (alias, name): (&str, &str)) -> Option<String> {
     whole.then(|| format!("{name}{rest}"))
 }
 
+/// Browsers that came by TLS once come by nothing else for a year (RFC 6797).
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
 /// Gives an answer what every answer has.
-fn finished(mut response: Response, request_id: HeaderValue, status_codes: StatusCodes) -> Response {
+fn finished(mut response: Response, request_id: HeaderValue, config: &Config) -> Response {
     if let Some(reason) = response.extensions().get().map(|Refused { refusal, .. }| refusal.reason()) {
-        if status_codes == StatusCodes::Documented && reason == Reason::AuthzPermissionRequired {
+        if config.status_codes == StatusCodes::Documented && reason == Reason::AuthzPermissionRequired {
             *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
         }
         tracing::debug!(status = response.status().as_u16(), code = code(reason), "a request was refused");
@@ -280,6 +285,9 @@ fn finished(mut response: Response, request_id: HeaderValue, status_codes: Statu
     headers.insert(X_REQUEST_ID, request_id);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if config.tls.is_some() {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HSTS);
+    }
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }

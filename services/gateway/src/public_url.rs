@@ -21,9 +21,10 @@ impl PublicUrl {
 
     /// Tells on which address the gateway listens. It counts where no URL was set, and where it is an address: who listens everywhere is
     /// reached under one that nobody here knows.
-    pub(crate) fn listens_on(&self, address: SocketAddr) {
+    pub(crate) fn listens_on(&self, address: SocketAddr, tls: bool) {
         if !address.ip().is_unspecified() {
-            self.0.get_or_init(|| format!("http://{address}"));
+            let scheme = if tls { "https" } else { "http" };
+            self.0.get_or_init(|| format!("{scheme}://{address}"));
         }
     }
 
@@ -39,16 +40,17 @@ mod tests {
 
     #[test]
     fn what_was_set_counts_before_the_address() {
-        for (set, address, expected) in [
-            (Some("https://vault.example.org/"), "127.0.0.1:8080", Some("https://vault.example.org")),
-            (Some("https://example.org/coffre"), "0.0.0.0:8080", Some("https://example.org/coffre")),
-            (None, "127.0.0.1:8080", Some("http://127.0.0.1:8080")),
-            (None, "[::1]:8080", Some("http://[::1]:8080")),
-            (None, "0.0.0.0:8080", None),
-            (None, "[::]:8080", None),
+        for (set, address, tls, expected) in [
+            (Some("https://vault.example.org/"), "127.0.0.1:8080", false, Some("https://vault.example.org")),
+            (Some("https://example.org/coffre"), "0.0.0.0:8080", true, Some("https://example.org/coffre")),
+            (None, "127.0.0.1:8080", false, Some("http://127.0.0.1:8080")),
+            (None, "127.0.0.1:8080", true, Some("https://127.0.0.1:8080")),
+            (None, "[::1]:8080", false, Some("http://[::1]:8080")),
+            (None, "0.0.0.0:8080", true, None),
+            (None, "[::]:8080", false, None),
         ] {
             let url = set.map(PublicUrl::of).unwrap_or_default();
-            url.listens_on(address.parse().unwrap());
+            url.listens_on(address.parse().unwrap(), tls);
             assert_eq!(url.clone().get(), expected, "{set:?} {address}");
         }
     }

@@ -6,10 +6,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coffre_tls::{Acceptor, Alpn};
 use http::StatusCode;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot, watch};
 
@@ -24,8 +26,10 @@ use crate::wire::{Turn, Wire};
 /// # Errors
 /// Where the listener has no address, or the reports to the audit panicked; the listener's other faults are logged and outlived.
 pub async fn serve(listener: TcpListener, gateway: Gateway, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-    gateway.config().public_url.listens_on(listener.local_addr()?);
     let limits = gateway.config().limits.clone();
+    // Handshakes take no longer than headers may.
+    let door = gateway.config().tls.as_ref().map(|tls| tls.acceptor(Alpn::Rest).with_patience(limits.header_time));
+    gateway.config().public_url.listens_on(listener.local_addr()?, door.is_some());
     let places = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
     let (stop, stopping) = watch::channel(());
     let (quiet, quieted) = oneshot::channel::<()>();
@@ -55,9 +59,16 @@ pub async fn serve(listener: TcpListener, gateway: Gateway, shutdown: impl Futur
             tracing::debug!(address = %peer.address(), "a connection was closed: its address has too many");
             continue;
         };
-        let (gateway, builder, stopping) = (gateway.clone(), builder.clone(), stopping.clone());
+        let (gateway, builder, stopping, door) = (gateway.clone(), builder.clone(), stopping.clone(), door.clone());
         tokio::spawn(async move {
-            converse(&builder, stream, &gateway, &peer, stopping).await;
+            match door {
+                None => converse(&builder, stream, &gateway, &peer, stopping).await,
+                Some(door) => {
+                    if let Some(stream) = greet(&door, stream, &peer, stopping.clone()).await {
+                        converse(&builder, stream, &gateway, &peer, stopping).await;
+                    }
+                }
+            }
             drop((place, share));
         });
     }
@@ -101,9 +112,26 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
     builder
 }
 
+/// Makes a handshake, unless the port is about to close.
+async fn greet(
+    door: &Acceptor,
+    stream: TcpStream,
+    peer: &Peer,
+    mut stopping: watch::Receiver<()>,
+) -> Option<impl AsyncRead + AsyncWrite + Unpin + Send + use<>> {
+    let greeted = tokio::select! {
+        greeted = door.accept(stream) => greeted,
+        _ = stopping.changed() => return None,
+    };
+    greeted
+        .inspect_err(|fault| tracing::debug!(address = %peer.address(), %fault, "a handshake came to nothing"))
+        .ok()
+        .map(|accepted| accepted.stream)
+}
+
 async fn converse(
     builder: &Builder<TokioExecutor>,
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     gateway: &Gateway,
     peer: &Peer,
     mut stopping: watch::Receiver<()>,

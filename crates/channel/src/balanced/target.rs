@@ -19,7 +19,9 @@ pub struct Target {
 
 /// A text that names no place.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0:?} is no address of a service: it is written host:port, such as coffre-vault:50052; several with commas between")]
+#[error(
+    "{0:?} is no address of a service: it is written host:port, such as coffre-vault:50052; several with commas between"
+)]
 pub struct TargetError(String);
 
 impl Target {
@@ -83,9 +85,19 @@ mod tests {
         assert_eq!(names("coffre-vault:50052"), [("coffre-vault".to_owned(), 50052)]);
         assert_eq!(names("[::1]:1"), [("::1".to_owned(), 1)]);
         assert_eq!(names("127.0.0.2:1, b.example:2"), [("127.0.0.2".to_owned(), 1), ("b.example".to_owned(), 2)]);
-        for text in
-            ["", "vault", "vault:", ":1", "vault:0", "vault:65536", "http://vault:1", "::1:1", "[vault]:1", "a:1,", "a b:1"]
-        {
+        for text in [
+            "",
+            "vault",
+            "vault:",
+            ":1",
+            "vault:0",
+            "vault:65536",
+            "http://vault:1",
+            "::1:1",
+            "[vault]:1",
+            "a:1,",
+            "a b:1",
+        ] {
             assert!(Target::parse(Service::Vault, text).is_err(), "{text:?}");
         }
         assert_eq!(Target::parse(Service::Vault, "v:1").unwrap().to_string(), "vault (v:1)");

@@ -39,9 +39,7 @@ async fn fated(world: &World, fate: Fate, times: usize) -> (Channel, std::sync::
                 }
                 until_a_call(&mut stream).await;
                 let said = match fate {
-                    Fate::GoAway { last, code } => {
-                        frame(GOAWAY, 0, &[last.to_be_bytes(), code.to_be_bytes()].concat())
-                    }
+                    Fate::GoAway { last, code } => frame(GOAWAY, 0, &[last.to_be_bytes(), code.to_be_bytes()].concat()),
                     Fate::Reset { code } => frame(RST_STREAM, 1, &code.to_be_bytes()),
                     Fate::Close => Vec::new(),
                 };

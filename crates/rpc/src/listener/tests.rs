@@ -148,3 +148,41 @@ async fn stopping_cuts_off_what_does_not_end_in_time() {
     port.ended.await.unwrap().unwrap();
     assert!(open.await.unwrap().is_err());
 }
+
+#[tokio::test]
+async fn headers_beyond_the_bound_reach_nobody() {
+    let port = open(Bounds::default()).await;
+    let (mut client, _connection) = client(&port).await;
+    let request = |bytes: usize| {
+        http::Request::get("http://localhost/").header("x-long", "x".repeat(bytes)).body(Empty::<Bytes>::new()).unwrap()
+    };
+    client.send_request(request(8 * 1024)).await.unwrap();
+    let refused = client.send_request(request(64 * 1024)).await;
+    assert!(refused.map_or(true, |answer| answer.status() == http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+    assert_eq!(port.house.calls.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn who_opens_and_resets_calls_without_end_is_hung_up_on() {
+    let port = open(Bounds::default()).await;
+    let mut stream = TcpStream::connect(port.address).await.unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let mut flood = Vec::new();
+    for number in 0..2_000_u32 {
+        let id = (number * 2 + 1).to_be_bytes();
+        // HEADERS with END_HEADERS and END_STREAM: GET, http, /wait, by the static table and one literal (RFC 7541).
+        let block = [&[0x82, 0x86, 0x04, 0x05][..], b"/wait"].concat();
+        flood.extend([0, 0, u8::try_from(block.len()).unwrap(), 1, 5]);
+        flood.extend(id);
+        flood.extend(&block);
+        flood.extend([0, 0, 4, 3, 0]);
+        flood.extend(id);
+        flood.extend([0, 0, 0, 8]);
+    }
+    // It may end before all is written.
+    let _ = stream.write_all(&flood).await;
+    let mut read = Vec::new();
+    let _ = stream.read_to_end(&mut read).await;
+    let (mut other, _connection) = client(&port).await;
+    ask(&mut other, "/").await.unwrap();
+}

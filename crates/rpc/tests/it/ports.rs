@@ -102,12 +102,21 @@ async fn an_internal_call_is_for_those_whom_its_row_names() {
                 Ok(()) => assert!(may, "{caller}"),
                 Err(status) => {
                     assert!(!may, "{caller}: {status:?}");
-                    assert_eq!((status.code(), reason(&status)), (Code::PermissionDenied, Reason::AuthzPermissionRequired));
+                    assert_eq!(
+                        (status.code(), reason(&status)),
+                        (Code::PermissionDenied, Reason::AuthzPermissionRequired)
+                    );
                     assert!(status.message().contains(&format!("the service {caller} may not call")), "{status:?}");
                 }
             }
         }
-        let refused = if caller == Service::Vault { 0 } else if caller == Service::Locker { 1 } else { 2 };
+        let refused = if caller == Service::Vault {
+            0
+        } else if caller == Service::Locker {
+            1
+        } else {
+            2
+        };
         assert_eq!(net.world.counted_of("coffre_internal_refused_total", "caller", caller.as_str()), refused);
         // It has a handler, and no row.
         let status = client.look_up_user(LookUpUserRequest { user_id: 7 }).await.unwrap_err();
@@ -177,10 +186,7 @@ async fn nothing_internal_is_answered_without_a_certificate() {
     let tls = tonic::transport::ClientTlsConfig::new()
         .ca_certificate(tonic::transport::Certificate::from_pem(net.authority.pem()))
         .domain_name("vault.example.org");
-    net.authority.place(
-        &net.folder("own"),
-        &Wish { names: vec!["vault.example.org".into()], ..Wish::service("auth") },
-    );
+    net.authority.place(&net.folder("own"), &Wish { names: vec!["vault.example.org".into()], ..Wish::service("auth") });
     let named = net.internal("127.0.0.1", reload(&net, "own", Service::Auth)).await;
     let endpoint = tonic::transport::Endpoint::from_shared(format!("https://{named}")).unwrap();
     let mut client = CallerServiceClient::new(endpoint.tls_config(tls).unwrap().connect_lazy());
@@ -216,8 +222,7 @@ async fn certificates_and_authorities_are_exchanged_under_load_and_no_call_fails
         net.tls("gateway", Service::Gateway),
         net.tls("late", Service::Vault),
     ];
-    let addresses =
-        [net.internal("127.0.0.2", tls[0].clone()).await, net.internal("127.0.0.3", tls[1].clone()).await];
+    let addresses = [net.internal("127.0.0.2", tls[0].clone()).await, net.internal("127.0.0.3", tls[1].clone()).await];
     let channel = net.members(&addresses, tls[2].clone()).channel();
     // It has a connection of before, and will not have its certificate exchanged.
     let late = net.members(&addresses, tls[3].clone());
@@ -287,7 +292,9 @@ async fn certificates_and_authorities_are_exchanged_under_load_and_no_call_fails
     assert!(done >= 400, "{done}");
     // What the old authority vouched for is out, connections of before included.
     while ask_late().await.is_ok() {}
-    assert!(matches!(late.reach(), coffre_channel::Reach::OutOfReach(why) if why.contains("UnknownIssuer") || why.contains("alert")));
+    assert!(
+        matches!(late.reach(), coffre_channel::Reach::OutOfReach(why) if why.contains("UnknownIssuer") || why.contains("alert"))
+    );
 }
 
 #[tokio::test]

@@ -29,8 +29,8 @@ use coffre_proto::auth::v1::{
     ListApiKeysResponse,
 };
 use coffre_rpc::{
-    Access, Admission, CallContext, Front, FrontOptions, Guard, Internal, InternalOptions, InternalRpc, Layered, Limits,
-    Rpc, RpcMetrics, Served, Service, ServiceParts, StreamLimits, Streams, missing,
+    Access, Admission, CallContext, Front, FrontOptions, Guard, Internal, InternalOptions, InternalRpc, Layered,
+    Limits, Rpc, RpcMetrics, Served, Service, ServiceParts, StreamLimits, Streams, missing,
 };
 use coffre_secret::SecretBytes;
 use coffre_tls::{InternalTls, PublicTls};

@@ -27,20 +27,56 @@ fn what_cannot_be_used_is_refused_at_the_start_and_it_says_which_file_and_why() 
     };
     for (said, file, text) in [
         ("no key", "key.pem", refused(&|placed| fs::remove_file(&placed.key).unwrap())),
-        ("an open key", "chmod 600", refused(&|placed| fs::set_permissions(&placed.key, PermissionsExt::from_mode(0o644)).unwrap())),
+        (
+            "an open key",
+            "chmod 600",
+            refused(&|placed| fs::set_permissions(&placed.key, PermissionsExt::from_mode(0o644)).unwrap()),
+        ),
         ("half a pair", "does not belong to", refused(&|placed| fs::write(&placed.cert, &other).unwrap())),
         ("the other half", "does not belong to", refused(&|placed| write_private(&placed.key, &other_key))),
-        ("an empty certificate", "cert.pem holds no certificate", refused(&|placed| fs::write(&placed.cert, "").unwrap())),
-        ("half a certificate", "cert.pem holds no certificate", refused(&|placed| fs::write(&placed.cert, &other[..200]).unwrap())),
+        (
+            "an empty certificate",
+            "cert.pem holds no certificate",
+            refused(&|placed| fs::write(&placed.cert, "").unwrap()),
+        ),
+        (
+            "half a certificate",
+            "cert.pem holds no certificate",
+            refused(&|placed| fs::write(&placed.cert, &other[..200]).unwrap()),
+        ),
         ("a key that is none", "key.pem holds no private key", refused(&|placed| write_private(&placed.key, "secret"))),
-        ("authorities that are none", "ca.pem holds no certificate", refused(&|placed| fs::write(&placed.ca, "x").unwrap())),
+        (
+            "authorities that are none",
+            "ca.pem holds no certificate",
+            refused(&|placed| fs::write(&placed.ca, "x").unwrap()),
+        ),
         ("another authority", "not what the authorities in", refused(&|placed| placed.trust(&[&theirs]))),
-        ("expired", "expired at 2021-01-01T00:00:00.000Z", refused(&written(Wish { to_year: 2021, ..Wish::service("vault") }))),
-        ("not yet valid", "valid from 2100-01-01T00:00:00.000Z on", refused(&written(Wish { from_year: 2100, ..Wish::service("vault") }))),
+        (
+            "expired",
+            "expired at 2021-01-01T00:00:00.000Z",
+            refused(&written(Wish { to_year: 2021, ..Wish::service("vault") })),
+        ),
+        (
+            "not yet valid",
+            "valid from 2100-01-01T00:00:00.000Z on",
+            refused(&written(Wish { from_year: 2100, ..Wish::service("vault") })),
+        ),
         ("another service", "it is auth's, and vault's is asked for", refused(&written(Wish::service("auth")))),
-        ("for servers alone", "as server and as client", refused(&written(Wish { client: false, ..Wish::service("vault") }))),
-        ("for clients alone", "as server and as client", refused(&written(Wish { server: false, ..Wish::service("vault") }))),
-        ("a public certificate", "it names 0 identities", refused(&written(Wish { client: true, ..Wish::server(&["vault"]) }))),
+        (
+            "for servers alone",
+            "as server and as client",
+            refused(&written(Wish { client: false, ..Wish::service("vault") })),
+        ),
+        (
+            "for clients alone",
+            "as server and as client",
+            refused(&written(Wish { server: false, ..Wish::service("vault") })),
+        ),
+        (
+            "a public certificate",
+            "it names 0 identities",
+            refused(&written(Wish { client: true, ..Wish::server(&["vault"]) })),
+        ),
     ] {
         assert!(text.contains(file), "{said}: {text}");
         assert!(!text.contains("PRIVATE KEY-----\n"), "{said}: {text}");
@@ -114,7 +150,8 @@ async fn a_half_written_pair_changes_nothing_and_a_whole_one_does() {
 async fn an_authority_is_exchanged_with_both_trusted_in_between_and_the_old_one_is_then_refused() {
     let folders = Folders::new();
     let (old, new) = (Authority::new("old"), Authority::new("new"));
-    let [server, client, late] = [Service::Vault, Service::Gateway, Service::Locker].map(|who| folders.service(&old, who));
+    let [server, client, late] =
+        [Service::Vault, Service::Gateway, Service::Locker].map(|who| folders.service(&old, who));
     let both = |name: &str| Placed::in_folder(&folders.of(name)).trust(&[&old, &new]);
     let meets = async |client: &InternalTls| meet(client, Service::Vault, &server).await.0;
     for (name, tls) in [("vault", &server), ("gateway", &client), ("locker", &late)] {

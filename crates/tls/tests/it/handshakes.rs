@@ -51,7 +51,12 @@ async fn certificates_of_another_authority_are_refused_on_both_sides() {
 }
 
 /// Connects with what no service of ours would show.
-async fn show(folders: &Folders, authority: &Authority, wish: Option<&Wish>, server: &InternalTls) -> Result<(), String> {
+async fn show(
+    folders: &Folders,
+    authority: &Authority,
+    wish: Option<&Wish>,
+    server: &InternalTls,
+) -> Result<(), String> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
     let roots = std::sync::Arc::new(roots);
@@ -106,7 +111,10 @@ async fn what_a_client_must_show_is_one_certificate_of_one_service_that_is_valid
         (Some(Wish::uris(&[gateway, gateway])), "it names 2 identities"),
         (Some(Wish::uris(&[])), "it names 0 identities"),
         (Some(Wish::server(&["gateway"])), "extended key usage"),
-        (Some(Wish::uris(&["spiffe://elsewhere.internal/gateway"])), "it names \"spiffe://elsewhere.internal/gateway\""),
+        (
+            Some(Wish::uris(&["spiffe://elsewhere.internal/gateway"])),
+            "it names \"spiffe://elsewhere.internal/gateway\"",
+        ),
         (Some(Wish::service("billing")), "\"billing\" is no service"),
     ] {
         let refused = show(&folders, &authority, wish.as_ref(), &server).await.unwrap_err();

@@ -45,7 +45,11 @@ fn public(folder: &Path) -> Result<PublicTls, Error> {
 }
 
 /// Connects and lets both sides say something, which is where a refused client learns of it.
-async fn meet(client: &InternalTls, wanted: Service, server: &InternalTls) -> (Result<(), String>, Result<Accepted, String>) {
+async fn meet(
+    client: &InternalTls,
+    wanted: Service,
+    server: &InternalTls,
+) -> (Result<(), String>, Result<Accepted, String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let acceptor = server.acceptor();

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use coffre_proto::audit::internal::v1::ReportRefusalsRequest;
 use coffre_proto::vault::v1::{Credential, GetCredentialResponse, ListCredentialsRequest};
+use coffre_test_support::certificates::{Authority, Wish};
+use coffre_tls::{Files, PublicTls};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -286,4 +290,89 @@ async fn what_the_gateway_refuses_itself_is_reported_to_the_audit() {
     assert!(told.iter().all(|told| told.client_address == "127.0.0.1" && told.time_us > 0 && told.occurrences == 1));
     assert_eq!(told[0].request_id, "mine");
     assert_eq!(told[0].trace_id, 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736_u128.to_be_bytes());
+}
+
+/// Certificates of a public port, and a client that trusts them.
+fn with_tls(change: impl FnOnce(&mut Limits)) -> (Config, tempfile::TempDir, tonic::transport::Certificate) {
+    let (authority, folder) = (Authority::new("ours"), tempfile::tempdir().unwrap());
+    let placed = authority.place(folder.path(), &Wish::server(&["localhost"]));
+    let tls = PublicTls::load(Files { cert: placed.cert, key: placed.key }).unwrap();
+    (Config { tls: Some(tls), ..limits(change) }, folder, tonic::transport::Certificate::from_pem(authority.pem()))
+}
+
+/// Sends text over TLS and reads until the server closes the connection.
+async fn talk_tls(server: &Server, authority: &tonic::transport::Certificate, alpn: &[u8], text: &[u8]) -> String {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.as_ref()).unwrap()).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![alpn.to_vec()];
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    let mut stream = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(alpn));
+    stream.write_all(text).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn over_tls_requests_are_answered_and_browsers_told_to_stay_there() {
+    let upstream = Upstream::default();
+    let (config, _folder, authority) = with_tls(|_| {});
+    let server = start(&upstream, config).await;
+    let answer = talk_tls(&server, &authority, b"http/1.1", format!("{GET}\r\n").as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("strict-transport-security: max-age=31536000\r\n"), "{answer}");
+    assert_eq!(upstream.last().metadata.get("x-coffre-client-address").unwrap(), "127.0.0.1");
+    // What the parser refuses, and quotes in the request line, are as without TLS.
+    let answer = talk_tls(&server, &authority, b"http/1.1", b"garbage\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("request.malformed"), "{answer}");
+    let query = "GET /v2/credentialvault/credentials?consumed=\"false\" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let answer = talk_tls(&server, &authority, b"http/1.1", query.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    // HTTP/2 says SETTINGS first.
+    let answer = talk_tls(
+        &server,
+        &authority,
+        b"h2",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\0\x07\0\0\0\0\0",
+    )
+    .await;
+    assert_eq!(answer.as_bytes().get(3), Some(&4), "{answer:?}");
+}
+
+#[tokio::test]
+async fn in_the_clear_browsers_are_told_nothing_about_tls() {
+    let upstream = Upstream::default();
+    let server = start(&upstream, Config::default()).await;
+    let answer = talk(&server, format!("{GET}\r\n").as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && !answer.contains("strict-transport-security"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_handshake_that_stalls_or_is_none_ends_the_connection() {
+    let upstream = Upstream::default();
+    let (config, _folder, _) = with_tls(|limits| limits.header_time = Duration::from_millis(50));
+    let server = start(&upstream, config).await;
+    for said in [&b""[..], &[0x16, 3, 1, 2, 0, 1, 0], format!("{GET}\r\n").as_bytes()] {
+        let answer = talk(&server, said).await;
+        assert!(!answer.contains("HTTP/1.1"), "{answer}");
+    }
+    assert_eq!(upstream.calls(), 0);
+}
+
+#[tokio::test]
+async fn stopping_does_not_wait_for_handshakes() {
+    let upstream = Upstream::default();
+    let (config, _folder, _) = with_tls(|limits| limits.drain_time = Duration::from_secs(3600));
+    let server = start(&upstream, config).await;
+    let _silent = TcpStream::connect(server.address).await.unwrap();
+    server.stop.send(()).unwrap();
+    server.ended.await.unwrap().unwrap();
 }
