@@ -107,6 +107,11 @@ impl App {
         Ok(self.auth.rotate_keys_if_due().await?)
     }
 
+    /// Sends those away who follow what changes here, for a process that is about to stop: each begins anew, with another replica.
+    pub fn send_followers_away(&self) {
+        self.auth.hub.send_away();
+    }
+
     /// Returns how many passwords were hashed since the start, for metrics.
     #[must_use]
     pub fn hashes(&self) -> u64 {

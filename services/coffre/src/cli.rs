@@ -7,6 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
 use crate::operator::{AuditArgs, KeysArgs};
+use crate::set::Set;
 
 /// An open credential vault for automation.
 #[derive(Debug, Parser)]
@@ -31,17 +32,26 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, cl
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run everything in one process for trying it out: no set-up, loopback only, SQLite in ./coffre-data
-    Dev(Flags),
+    #[command(args_conflicts_with_subcommands = true)]
+    Dev {
+        #[command(subcommand)]
+        command: Option<DevCommand>,
+        #[command(flatten)]
+        flags: Flags,
+    },
     /// Run services on an initialised store
     Serve {
-        /// Which services
+        /// Which services: all of them in this process, or one by itself, with the others elsewhere
         #[arg(value_enum)]
         service: Service,
         #[command(flatten)]
         flags: Flags,
     },
     /// Make keys, schema and first administrator, once
+    #[command(args_conflicts_with_subcommands = true)]
     Init {
+        #[command(subcommand)]
+        command: Option<InitCommand>,
         /// New file for the vault's recovery key, for the owner's eyes alone, in place of the screen
         #[arg(long, value_name = "FILE")]
         recovery_key_out: Option<PathBuf>,
@@ -66,10 +76,63 @@ pub(crate) enum Command {
     Audit(AuditArgs),
 }
 
+/// For trying out.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DevCommand {
+    /// Make an authority, a certificate for each service and one for the public ports, for trying; they last 90 days
+    Certs {
+        /// New folder for them
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+        /// Name or address under which clients reach the public ports, beside those of this machine; several times for several
+        #[arg(long, value_name = "NAME")]
+        dns: Vec<String>,
+        /// Trust domain of the services, as tls.trust_domain has it
+        #[arg(long, value_name = "DOMAIN", default_value = "coffre.internal")]
+        trust_domain: String,
+    },
+}
+
+/// Parts of a new installation.
+#[derive(Debug, Subcommand)]
+pub(crate) enum InitCommand {
+    /// Make the key files alone, on this machine: a cluster gets them as a secret, and `coffre init` takes them from there
+    Keys {
+        /// New folder for them
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+    },
+}
+
+/// What runs in a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Service {
+    /// Users, roles, sessions, tokens
+    Auth,
+    /// Credentials and values
+    Vault,
+    /// Lockers
+    Locker,
+    /// The record of every call
+    Audit,
+    /// REST
+    Gateway,
     /// All services in this process
     All,
+}
+
+impl Service {
+    /// Returns the services that it names.
+    pub(crate) const fn set(self) -> Set {
+        match self {
+            Self::Auth => Set::of(coffre_tls::Service::Auth),
+            Self::Vault => Set::of(coffre_tls::Service::Vault),
+            Self::Locker => Set::of(coffre_tls::Service::Locker),
+            Self::Audit => Set::of(coffre_tls::Service::Audit),
+            Self::Gateway => Set::of(coffre_tls::Service::Gateway),
+            Self::All => Set::ALL,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -98,6 +161,9 @@ pub(crate) struct Flags {
     /// Address of the gRPC port
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) grpc_addr: Option<String>,
+    /// Address of the port for other services of ours
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) internal_addr: Option<String>,
     /// Address of the management port
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) management_addr: Option<String>,

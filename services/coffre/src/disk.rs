@@ -201,7 +201,10 @@ impl Watch {
             Ok::<_, prometheus::Error>(gauge)
         };
         let of_disk = folder.is_some();
-        let databases = stores.all().map(|(service, _)| Ok((service, gauge(DATABASE_BYTES, Some(service), true)?)));
+        let databases: Vec<_> = stores
+            .all()
+            .map(|(service, _)| Ok((service, gauge(DATABASE_BYTES, Some(service), true)?)))
+            .collect::<Result<_, prometheus::Error>>()?;
         let place = folder.map_or(Place::Limit, |folder| Place::Folder(folder.to_owned()));
         let mut watch = Self {
             stores: stores.clone(),
@@ -212,7 +215,7 @@ impl Watch {
             bytes: gauge(DISK_BYTES, None, of_disk)?,
             free: gauge(DISK_FREE, None, of_disk)?,
             used: gauge(DISK_USED, None, of_disk || limit.is_some())?,
-            databases: databases.into_iter().collect::<Result<_, prometheus::Error>>()?,
+            databases,
         };
         watch.component.set(State::Ready);
         watch.look();

@@ -8,17 +8,23 @@ use coffre_authn::Authenticator;
 use coffre_config::Settings;
 use coffre_gateway::{Readiness, VaultSeal};
 use coffre_rpc::Front;
-use coffre_telemetry::{Health, State};
+use coffre_telemetry::{Component, Health, State};
 use coffre_types::Timestamp;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::compose::Remote;
 use crate::say;
-use crate::stores::Stores;
+use crate::stores::{Store, Stores};
 
 /// The lag at which the audit counts as behind.
 const BEHIND: Duration = Duration::from_secs(10);
+
+/// How often the parts are looked at.
+const LOOKED_AT_EVERY: Duration = Duration::from_millis(200);
+/// For how many looks a service that was not heard yet may still be starting.
+const LOOKS_OF_A_START: u32 = 50;
 
 /// Asks the management port whether the process can serve.
 pub(crate) async fn check(settings: Settings) -> anyhow::Result<()> {
@@ -42,66 +48,145 @@ pub(crate) async fn check(settings: Settings) -> anyhow::Result<()> {
     say::line("ready").context("ready, and that cannot be printed")
 }
 
-/// Watches the parts of the process and tells probes about them until the stop.
+/// Watches the parts of the process and tells probes about them until the stop. What does not run here is not told of.
 pub(crate) struct Watch {
     pub(crate) health: Health,
     pub(crate) stores: Stores,
-    pub(crate) authenticator: Authenticator,
-    pub(crate) vault: Arc<coffre_vault::App>,
-    pub(crate) audit: coffre_audit::Keeping,
+    /// Where something is kept, callers are looked for.
+    pub(crate) authenticator: Option<Authenticator>,
+    pub(crate) vault: Option<Arc<coffre_vault::App>>,
+    pub(crate) audit: Option<coffre_audit::Keeping>,
+    /// The ways to services elsewhere.
+    pub(crate) remote: Vec<Remote>,
     pub(crate) readiness: Readiness,
-    pub(crate) front: Front,
+    pub(crate) front: Option<Front>,
+}
+
+/// The parts that are told of.
+struct Parts {
+    databases: Vec<(Component, &'static str, Store)>,
+    sessions: Option<(Component, Authenticator)>,
+    shares: Option<(Component, Arc<coffre_vault::App>)>,
+    seal: Option<(Component, Arc<coffre_vault::App>)>,
+    relay: Option<Component>,
+    proofs: Option<(Component, coffre_audit::Keeping)>,
+    remote: Vec<(Component, Remote)>,
+    /// Auth was heard once: before, nobody can be recognised; afterwards, what still works, works.
+    heard: bool,
+    /// How often it was looked at.
+    looks: u32,
 }
 
 impl Watch {
+    fn parts(&self) -> Parts {
+        let part = |name| self.health.component(name);
+        let of_vault = |name| self.vault.clone().map(|vault| (part(name), vault));
+        Parts {
+            databases: self.stores.all().map(|(name, store)| (part(name), name, store.clone())).collect(),
+            sessions: self.authenticator.clone().map(|authenticator| (part("sessions"), authenticator)),
+            shares: of_vault("shares"),
+            seal: of_vault("seal"),
+            relay: self.stores.own().map(|_| part("relay")),
+            proofs: self.audit.clone().map(|audit| (part("proofs"), audit)),
+            remote: self.remote.iter().map(|remote| (part(remote.component()), remote.clone())).collect(),
+            heard: false,
+            looks: 0,
+        }
+    }
+
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let databases = self.stores.all().map(|(name, store)| (name, self.health.component(name), store.clone()));
-        let [sessions, shares, audit, proofs, seal] =
-            ["sessions", "shares", "relay", "proofs", "seal"].map(|name| self.health.component(name));
-        if let Some(since) = self.vault.sealed_since() {
+        let mut parts = self.parts();
+        if let Some(since) = self.sealed_since() {
             tracing::warn!(
                 since = since.to_rfc3339_millis(),
                 "the vault is sealed from the start; `coffre keys status` says what opens it"
             );
         }
         loop {
-            for (name, component, store) in &databases {
-                component.set(database_state(name, store.database.is_up(), store.database.is_full()));
+            parts.look();
+            if self.vault.is_some() {
+                self.readiness.set_vault(match self.sealed_since() {
+                    Some(since) => VaultSeal::Sealed { since },
+                    None => VaultSeal::Open,
+                });
             }
-            sessions.set(match self.authenticator.is_fresh() {
-                true => State::Ready,
-                false => State::Degraded("changes of sessions and rights do not arrive".to_owned()),
-            });
-            shares.set(match self.vault.hears_locker() {
-                true => State::Ready,
-                false => State::Degraded("changes of lockers do not arrive; locker is asked at each call".to_owned()),
-            });
-            let behind = databases.iter().map(|(_, _, store)| store.outbox.lag().oldest()).max().unwrap_or_default();
-            audit.set(match behind > BEHIND {
-                true => State::Degraded(format!("the audit log is {} s behind; nothing is lost", behind.as_secs())),
-                false => State::Ready,
-            });
-            proofs.set(proofs_state(&self.audit.standing()));
-            let sealed_since = self.vault.sealed_since();
-            seal.set(seal_state(sealed_since));
-            self.readiness.set_vault(match sealed_since {
-                Some(since) => VaultSeal::Sealed { since },
-                None => VaultSeal::Open,
-            });
             let failures = self.health.failures();
             let ready = failures.is_empty() && !stop.is_cancelled();
             match ready || stop.is_cancelled() {
                 true => self.readiness.set(ready),
                 false => self.readiness.fail(format!("{}; the server then goes on by itself", failures.join("; "))),
             }
-            self.front.set_serving(ready).await;
+            self.set_serving(ready).await;
             tokio::select! {
-                () = tokio::time::sleep(Duration::from_millis(200)) => {}
+                () = tokio::time::sleep(LOOKED_AT_EVERY) => {}
                 () = stop.cancelled() => break,
             }
         }
+        self.health.stopping();
         self.readiness.set(false);
-        self.front.set_serving(false).await;
+        self.set_serving(false).await;
+    }
+
+    fn sealed_since(&self) -> Option<Timestamp> {
+        self.vault.as_ref().and_then(|vault| vault.sealed_since())
+    }
+
+    async fn set_serving(&self, serving: bool) {
+        if let Some(front) = &self.front {
+            front.set_serving(serving).await;
+        }
+    }
+}
+
+impl Parts {
+    fn look(&mut self) {
+        for (component, name, store) in &self.databases {
+            component.set(database_state(name, store.database.is_up(), store.database.is_full()));
+        }
+        if let Some((component, authenticator)) = &self.sessions {
+            let fresh = authenticator.is_fresh();
+            self.heard |= fresh;
+            self.looks = self.looks.saturating_add(1);
+            // It is told as a fault where it lasts: services start in any order.
+            if self.heard || self.looks > LOOKS_OF_A_START {
+                component.set(sessions_state(fresh, self.heard));
+            }
+        }
+        if let Some((component, vault)) = &self.shares {
+            component.set(match vault.hears_locker() {
+                true => State::Ready,
+                false => State::Degraded("changes of lockers do not arrive; locker is asked at each call".to_owned()),
+            });
+        }
+        if let Some(component) = &self.relay {
+            let lags = self.databases.iter().map(|(.., store)| store.outbox.lag().oldest());
+            let behind = lags.max().unwrap_or_default();
+            component.set(match behind > BEHIND {
+                true => State::Degraded(format!("the audit log is {} s behind; nothing is lost", behind.as_secs())),
+                false => State::Ready,
+            });
+        }
+        if let Some((component, audit)) = &self.proofs {
+            component.set(proofs_state(&audit.standing()));
+        }
+        if let Some((component, vault)) = &self.seal {
+            component.set(seal_state(vault.sealed_since()));
+        }
+        for (component, remote) in &self.remote {
+            component.set(remote.state());
+        }
+    }
+}
+
+/// Before auth was heard for the first time nobody can be recognised, and another replica serves better. Later no other replica would: what
+/// needs no caller goes on.
+fn sessions_state(fresh: bool, heard: bool) -> State {
+    match (fresh, heard) {
+        (true, _) => State::Ready,
+        (false, true) => State::Degraded("changes of sessions and rights do not arrive".to_owned()),
+        (false, false) => {
+            State::Failed("auth was not heard yet: start it, or mend the way to it (services.auth)".to_owned())
+        }
     }
 }
 
@@ -173,6 +258,14 @@ mod tests {
             assert!(why.contains(part), "{why}");
         }
         assert_eq!(database_state("vault", true, false), State::Ready);
+    }
+
+    #[test]
+    fn a_service_that_never_heard_auth_is_not_ready_and_one_that_did_is() {
+        let State::Failed(why) = sessions_state(false, false) else { panic!("ready") };
+        assert!(why.contains("services.auth"), "{why}");
+        assert_eq!(sessions_state(true, true), State::Ready);
+        assert!(matches!(sessions_state(false, true), State::Degraded(_)), "what still works, works");
     }
 
     #[test]

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use coffre_config::Settings;
 use coffre_secret::SecretText;
+use coffre_tls::Service;
 use coffre_types::{Clock, SystemClock};
 
 use crate::compose::{Form, auth_config};
 use crate::keys::{self, Keys};
 use crate::password::{self, FirstPassword};
+use crate::set::Set;
 use crate::stores::{self, Stores};
 use crate::{banner, lock, recorded, say, settings as read};
 
@@ -60,8 +62,8 @@ pub(crate) async fn command(settings: Settings, recovery_key_out: Option<&Path>)
         bail!("this store is initialised already; nothing was changed");
     }
     keys::make(&folder, false)?;
-    let keys = keys::load(&folder)?;
-    let opened = Stores::open(&url, &settings.environment, &keys.audit)?;
+    let keys = keys::load(&folder, Set::ALL)?;
+    let opened = Stores::open(Some(&url), &settings.environment, keys.audit.as_ref(), Set::ALL)?;
     migration.record(&opened).await?;
     // Before anything is made: a key that cannot be written would be lost.
     let file = match recovery_key_out {
@@ -99,6 +101,18 @@ pub(crate) async fn command(settings: Settings, recovery_key_out: Option<&Path>)
     .context("the store is initialised, and that cannot be printed")
 }
 
+/// `coffre init keys`: the key files of a new installation, made apart from it. A cluster takes them as a secret.
+pub(crate) fn make_keys(folder: &Path) -> anyhow::Result<()> {
+    let paths = keys::make_new(folder)?;
+    let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    say::line(format_args!(
+        "Made:\n  {}\nGive them to the services and to `coffre init` (COFFRE_KEYS_DIR), and keep a copy of auth.key, audit.key and checkpoint.key away from\n\
+         the database: what they protect is lost without them. express.key opens the vault: who has it and the database has every value.",
+        names.join("\n  ")
+    ))
+    .context("the keys are made, and that cannot be printed")
+}
+
 /// Writes the recovery key into its file.
 fn write_recovery_key(key: &SecretText, path: &Path, file: File) -> io::Result<()> {
     keys::write_for_people(key, path, file)
@@ -122,9 +136,9 @@ pub(crate) async fn migrate(settings: Settings) -> anyhow::Result<()> {
         None => None,
     };
     // A store that has begun has its keys, and its audit is told.
-    let keys =
-        settings.keys_dir.is_some().then(|| keys_folder(&settings).and_then(|folder| keys::load(&folder))).transpose();
-    let audit_key = keys.as_ref().ok().and_then(Option::as_ref).map(|keys| &keys.audit);
+    let of_audit = |folder: PathBuf| keys::load(&folder, Set::of(Service::Audit));
+    let keys = settings.keys_dir.is_some().then(|| keys_folder(&settings).and_then(of_audit)).transpose();
+    let audit_key = keys.as_ref().ok().and_then(Option::as_ref).and_then(|keys| keys.audit.as_ref());
     let migration = recorded::migrate(&settings, &url, audit_key).await?;
     if !migration.ran.is_empty() && audit_key.is_none() && stores::is_begun(&url).await? {
         say::wrong(
@@ -150,7 +164,8 @@ pub(crate) async fn if_new(
     form: Form,
     show_recovery_key: impl FnOnce(&SecretText) -> io::Result<()>,
 ) -> anyhow::Result<Option<FirstPassword>> {
-    if coffre_auth::is_initialised(&stores.auth.database).await? {
+    let (auth, vault) = (stores.of(Service::Auth)?, stores.of(Service::Vault)?);
+    if coffre_auth::is_initialised(&auth.database).await? {
         return Ok(None);
     }
     let Some(express) = &keys.express else { bail!("express.key is missing in the folder of the keys") };
@@ -160,7 +175,7 @@ pub(crate) async fn if_new(
         shown = true;
         Ok(())
     };
-    match coffre_vault::init(stores.vault.database.clone(), &stores.vault.outbox, express, show).await {
+    match coffre_vault::init(vault.database.clone(), &vault.outbox, express, show).await {
         Ok(_) => {}
         Err(coffre_vault::Error::Initialised) if !shown => {
             banner::vault_of_an_earlier_try().context("standard output cannot be written")?;
@@ -190,8 +205,8 @@ pub(crate) async fn if_new(
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let config = auth_config(settings, form);
-    let made =
-        coffre_auth::init(&config, &stores.auth.database, &stores.auth.outbox, &clock, &keys.auth, administrator).await;
+    let auth_key = keys.need(&keys.auth, "auth.key")?;
+    let made = coffre_auth::init(&config, &auth.database, &auth.outbox, &clock, auth_key, administrator).await;
     match made {
         Ok(_) => Ok(Some(first)),
         // Another process was quicker.
@@ -207,9 +222,10 @@ pub(crate) async fn if_new(
     }
 }
 
-/// Refuses a store that was never initialised.
+/// Refuses a store that was never initialised, where the one is here that says so. Vault says it of its own.
 pub(crate) async fn require(stores: &Stores) -> anyhow::Result<()> {
-    if !coffre_auth::is_initialised(&stores.auth.database).await? {
+    let Some(auth) = stores.find(Service::Auth) else { return Ok(()) };
+    if !coffre_auth::is_initialised(&auth.database).await? {
         bail!("this store is not initialised: run `coffre init` first");
     }
     Ok(())

@@ -14,17 +14,31 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use coffre_secret::{SecretBytes, SecretText};
+use coffre_tls::Service;
+
+use crate::set::Set;
 
 /// The length of a key in bytes.
 const KEY_BYTES: usize = 32;
 
-/// The keys of one installation.
+/// The keys of the services of a process: each gets those it needs, and no other.
+#[derive(Default)]
 pub(crate) struct Keys {
     /// Where they were read.
     pub(crate) folder: PathBuf,
-    pub(crate) auth: SecretBytes,
+    /// Of auth.
+    pub(crate) auth: Option<SecretBytes>,
+    /// Of vault; in the mode Manual it may be away.
     pub(crate) express: Option<SecretBytes>,
-    pub(crate) audit: SecretBytes,
+    /// Of every service that keeps something.
+    pub(crate) audit: Option<SecretBytes>,
+}
+
+impl Keys {
+    /// Returns a key that was read.
+    pub(crate) fn need<'k>(&self, key: &'k Option<SecretBytes>, name: &str) -> anyhow::Result<&'k SecretBytes> {
+        key.as_ref().with_context(|| format!("the key {name} was not read from {}", self.folder.display()))
+    }
 }
 
 const FILES: [&str; 4] = ["auth.key", EXPRESS, "audit.key", CHECKPOINT];
@@ -47,6 +61,10 @@ pub(crate) fn make(folder: &Path, begun: bool) -> anyhow::Result<()> {
         }
         return Ok(());
     }
+    // Where all are there, nothing is made: a mounted secret cannot be changed, and need not be.
+    if FILES.iter().all(|name| folder.join(name).exists()) {
+        return Ok(());
+    }
     private_folder(folder)?;
     for name in FILES {
         let path = folder.join(name);
@@ -59,6 +77,19 @@ pub(crate) fn make(folder: &Path, begun: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Makes the files of a new installation in a folder that holds none yet, and returns their paths.
+pub(crate) fn make_new(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let paths = FILES.map(|name| folder.join(name)).to_vec();
+    if let Some(there) = paths.iter().find(|path| path.exists()) {
+        bail!(
+            "{} is there already, and is not replaced: it may be the key of something; name another folder",
+            there.display()
+        );
+    }
+    make(folder, false)?;
+    Ok(paths)
+}
+
 fn make_one(path: &Path) -> anyhow::Result<()> {
     let mut bytes = vec![0_u8; KEY_BYTES];
     aws_lc_rs::rand::fill(&mut bytes).context("the system gave no random bytes")?;
@@ -69,10 +100,17 @@ fn make_one(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads the key that signs the audit's checkpoints. A log that was never signed gets one; one that was needs the key that signed it.
-pub(crate) fn checkpoint(folder: &Path, is_signed: bool) -> anyhow::Result<SecretBytes> {
+/// Reads the key that signs the audit's checkpoints. A log that was never signed gets one, but not where every replica would make its own;
+/// one that was needs the key that signed it.
+pub(crate) fn checkpoint(folder: &Path, is_signed: bool, set: Set) -> anyhow::Result<SecretBytes> {
     let path = folder.join(CHECKPOINT);
     if !path.try_exists().context("the folder of the keys cannot be read")? {
+        if set.is_split() && !is_signed {
+            bail!(
+                "{CHECKPOINT} is missing in {}: `coffre init keys` makes it, and every replica of audit needs the same",
+                folder.display()
+            );
+        }
         if is_signed {
             bail!(
                 "{CHECKPOINT} is missing in {}, and the audit log was signed with it: put back the file that was there",
@@ -85,11 +123,13 @@ pub(crate) fn checkpoint(folder: &Path, is_signed: bool) -> anyhow::Result<Secre
     read(&path)
 }
 
-/// Reads the keys.
-pub(crate) fn load(folder: &Path) -> anyhow::Result<Keys> {
-    let read_file = |name| read(&folder.join(name));
-    let (auth, audit) = (read_file("auth.key")?, read_file("audit.key")?);
-    Ok(Keys { folder: folder.to_owned(), auth, express: express(folder)?, audit })
+/// Reads the keys that some services need. [`checkpoint`] is read by itself.
+pub(crate) fn load(folder: &Path, set: Set) -> anyhow::Result<Keys> {
+    let read_file = |name, wanted: bool| wanted.then(|| read(&folder.join(name))).transpose();
+    let auth = read_file("auth.key", set.has(Service::Auth))?;
+    let audit = read_file("audit.key", set.keeps())?;
+    let express = if set.has(Service::Vault) { express(folder)? } else { None };
+    Ok(Keys { folder: folder.to_owned(), auth, express, audit })
 }
 
 /// Reads the express key as it is now; none where its file is away.
@@ -173,11 +213,60 @@ mod tests {
     fn made_once_and_kept() {
         let folder = tempfile::tempdir().unwrap();
         make(folder.path(), false).unwrap();
-        let first = load(folder.path()).unwrap();
+        let first = load(folder.path(), Set::ALL).unwrap();
         make(folder.path(), false).unwrap();
-        let second = load(folder.path()).unwrap();
-        assert_eq!(first.auth.expose(), second.auth.expose());
-        assert_ne!(first.auth.expose(), first.audit.expose());
+        let second = load(folder.path(), Set::ALL).unwrap();
+        let bytes = |key: &Option<SecretBytes>| key.as_ref().unwrap().expose().to_vec();
+        assert_eq!(bytes(&first.auth), bytes(&second.auth));
+        assert_ne!(bytes(&first.auth), bytes(&first.audit));
+    }
+
+    #[test]
+    fn each_service_gets_the_keys_it_needs_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        make(folder.path(), false).unwrap();
+        for (service, file, expected) in [
+            (Service::Auth, "express.key", (true, false, true)),
+            (Service::Vault, "auth.key", (false, true, true)),
+            (Service::Locker, "auth.key", (false, false, true)),
+            (Service::Audit, "auth.key", (false, false, true)),
+            (Service::Gateway, "audit.key", (false, false, false)),
+        ] {
+            // What it does not need may be away, and may be anything.
+            let aside = folder.path().join("aside");
+            fs::rename(folder.path().join(file), &aside).unwrap();
+            let keys = load(folder.path(), Set::of(service)).unwrap();
+            fs::rename(&aside, folder.path().join(file)).unwrap();
+            assert_eq!((keys.auth.is_some(), keys.express.is_some(), keys.audit.is_some()), expected, "{service:?}");
+        }
+    }
+
+    #[test]
+    fn a_replica_of_audit_makes_no_key_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = checkpoint(folder.path(), false, Set::of(Service::Audit)).err().unwrap().to_string();
+        assert!(refused.contains("coffre init keys") && !folder.path().join(CHECKPOINT).exists(), "{refused}");
+    }
+
+    #[test]
+    fn keys_that_are_mounted_are_taken_as_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        make(folder.path(), false).unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        make(folder.path(), false).unwrap();
+        let mode = fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o755, "nothing was changed");
+    }
+
+    #[test]
+    fn new_keys_take_nobodys_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = make_new(&folder.path().join("keys")).unwrap();
+        assert_eq!(made.len(), FILES.len());
+        assert!(made.iter().all(|path| read(path).is_ok()));
+        fs::remove_file(&made[0]).unwrap();
+        let refused = make_new(&folder.path().join("keys")).unwrap_err().to_string();
+        assert!(refused.contains("is there already") && !made[0].exists(), "{refused}");
     }
 
     #[test]
@@ -193,11 +282,11 @@ mod tests {
     #[test]
     fn a_log_that_was_never_signed_gets_a_key_and_one_that_was_keeps_its_own() {
         let folder = tempfile::tempdir().unwrap();
-        let refused = checkpoint(folder.path(), true).err().unwrap().to_string();
+        let refused = checkpoint(folder.path(), true, Set::ALL).err().unwrap().to_string();
         assert!(refused.contains("checkpoint.key") && refused.contains("put back"), "{refused}");
-        let made = checkpoint(folder.path(), false).unwrap();
-        assert_eq!(checkpoint(folder.path(), true).unwrap().expose(), made.expose());
-        assert_eq!(checkpoint(folder.path(), false).unwrap().expose(), made.expose());
+        let made = checkpoint(folder.path(), false, Set::ALL).unwrap();
+        assert_eq!(checkpoint(folder.path(), true, Set::ALL).unwrap().expose(), made.expose());
+        assert_eq!(checkpoint(folder.path(), false, Set::ALL).unwrap().expose(), made.expose());
         fs::remove_file(folder.path().join(CHECKPOINT)).unwrap();
         make(folder.path(), false).unwrap();
         fs::remove_file(folder.path().join(CHECKPOINT)).unwrap();
@@ -209,19 +298,19 @@ mod tests {
     fn whether_a_vault_needs_its_key_file_is_not_said_here() {
         let folder = tempfile::tempdir().unwrap();
         make(folder.path(), false).unwrap();
-        assert!(load(folder.path()).unwrap().express.is_some());
+        assert!(load(folder.path(), Set::ALL).unwrap().express.is_some());
         fs::remove_file(folder.path().join(EXPRESS)).unwrap();
         make(folder.path(), true).unwrap();
-        assert!(load(folder.path()).unwrap().express.is_none());
+        assert!(load(folder.path(), Set::ALL).unwrap().express.is_none());
         fs::write(folder.path().join(EXPRESS), b"").unwrap();
         fs::set_permissions(folder.path().join(EXPRESS), Permissions::from_mode(0o600)).unwrap();
-        assert!(load(folder.path()).err().unwrap().to_string().contains("exactly 32 bytes"));
+        assert!(load(folder.path(), Set::ALL).err().unwrap().to_string().contains("exactly 32 bytes"));
     }
 
     #[test]
     fn without_keys_it_says_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
-        let refused = load(folder.path()).err().unwrap().to_string();
+        let refused = load(folder.path(), Set::ALL).err().unwrap().to_string();
         assert!(refused.contains("run `coffre init` first") && refused.contains("COFFRE_KEYS_DIR"), "{refused}");
     }
 
@@ -230,7 +319,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         make(folder.path(), false).unwrap();
         fs::set_permissions(folder.path().join("auth.key"), Permissions::from_mode(0o644)).unwrap();
-        assert!(load(folder.path()).err().unwrap().to_string().contains("chmod 600"));
+        assert!(load(folder.path(), Set::ALL).err().unwrap().to_string().contains("chmod 600"));
     }
 
     #[test]
@@ -259,10 +348,10 @@ mod tests {
         fs::remove_file(&path).unwrap();
         let pipe = rustix::fs::FileType::Fifo;
         rustix::fs::mknodat(rustix::fs::CWD, &path, pipe, rustix::fs::Mode::RUSR, 0).unwrap();
-        assert!(load(folder.path()).err().unwrap().to_string().contains("express.key is no file"));
+        assert!(load(folder.path(), Set::ALL).err().unwrap().to_string().contains("express.key is no file"));
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        assert!(load(folder.path()).err().unwrap().to_string().contains("express.key is no file"));
+        assert!(load(folder.path(), Set::ALL).err().unwrap().to_string().contains("express.key is no file"));
     }
 
     #[test]
@@ -270,6 +359,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         make(folder.path(), false).unwrap();
         fs::write(folder.path().join("audit.key"), b"short").unwrap();
-        assert!(load(folder.path()).err().unwrap().to_string().contains("exactly 32 bytes"));
+        assert!(load(folder.path(), Set::ALL).err().unwrap().to_string().contains("exactly 32 bytes"));
     }
 }

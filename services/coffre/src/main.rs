@@ -3,7 +3,9 @@
 //! - `cli` names the commands, `settings` reads what they are told.
 //! - `keys`, `lock` and `stores` hold what an installation has on disk.
 //! - `disk` watches the room that is left.
+//! - `set` says which services a process runs; `exposure` refuses settings that are unsafe for them; `certificates` protect their calls.
 //! - `compose` wires the services of a process; `run` serves them until the stop; `init` makes a new installation.
+//! - `certs` makes certificates for trying.
 //! - `recorded` tells the audit what the process does by itself.
 //! - `operator` holds the commands that call a running server.
 //! - `say` is the one way to print.
@@ -11,9 +13,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod banner;
+mod certificates;
+mod certs;
 mod cli;
 mod compose;
 mod disk;
+mod exposure;
 mod health;
 mod init;
 mod keys;
@@ -26,13 +31,14 @@ mod recorded;
 mod rpcs;
 mod run;
 mod say;
+mod set;
 mod settings;
 mod stop;
 mod stores;
 
 use std::process::ExitCode;
 
-use cli::{Command, ConfigAction, Service};
+use cli::{Command, ConfigAction, DevCommand, InitCommand};
 use zeroizing_alloc::ZeroAlloc;
 
 /// Wipes all memory that is given back. Keys and values wipe themselves, but on their way they are in buffers of others: bodies of requests,
@@ -57,9 +63,15 @@ fn main() -> ExitCode {
                 Err(error) => refuse(&error, BAD_CONFIGURATION),
             };
         }
-        Command::Dev(flags) => with_settings(flags, run::dev),
-        Command::Serve { service: Service::All, flags } => with_settings(flags, run::serve_all),
-        Command::Init { recovery_key_out, flags } => {
+        Command::Dev { command: Some(DevCommand::Certs { out, dns, trust_domain }), .. } => {
+            done(certs::command(&out, &dns, &trust_domain))
+        }
+        Command::Dev { command: None, flags } => with_settings(flags, run::dev),
+        Command::Serve { service, flags } => {
+            with_settings(flags, async move |settings| run::serve_set(settings, service.set()).await)
+        }
+        Command::Init { command: Some(InitCommand::Keys { out }), .. } => done(init::make_keys(&out)),
+        Command::Init { command: None, recovery_key_out, flags } => {
             with_settings(flags, async move |settings| init::command(settings, recovery_key_out.as_deref()).await)
         }
         Command::Migrate(flags) => with_settings(flags, init::migrate),
@@ -83,6 +95,10 @@ fn with_settings(
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| refuse(&error.into(), 1))?;
     runtime.block_on(command(settings)).map_err(|error| refuse(&error, 1))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn done(result: anyhow::Result<()>) -> Result<ExitCode, ExitCode> {
+    result.map(|()| ExitCode::SUCCESS).map_err(|error| refuse(&error, 1))
 }
 
 fn told(text: &str) -> ExitCode {

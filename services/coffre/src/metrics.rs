@@ -7,13 +7,16 @@ use std::time::Duration;
 use coffre_audit::Standing;
 use coffre_audit_client::Lag;
 use coffre_authn::Authenticator;
+use coffre_tls::Service;
 use coffre_types::{Clock as _, SystemClock, Timestamp};
+use coffre_vault::PeerCounts;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, IntGauge, Opts, Registry};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::set::Set;
 use crate::stores::{Store, Stores};
 
 type Look = fn(&Store) -> f64;
@@ -45,6 +48,36 @@ const STREAM_AGE: (&str, &str) = (
 const SEALED: (&str, &str) = ("coffre_vault_sealed", "1 while the vault is sealed, 0 while it is open.");
 const SEALED_SINCE: (&str, &str) =
     ("coffre_vault_sealed_since_seconds", "Since when the vault is sealed, in seconds since 1970; 0 while it is open.");
+const CERTIFICATE_EXPIRY: (&str, &str) = (
+    "coffre_certificate_expiry_seconds",
+    "When the certificate expires that is in use, in seconds since 1970, by use: `public`, `internal`.",
+);
+
+type LookAtPeers = fn(&PeerCounts) -> u64;
+
+/// Name, help, and how it is read from what replicas of vault gave each other.
+const ROOT_KEY: [(&str, &str, LookAtPeers); 4] = [
+    (
+        "coffre_vault_root_key_given",
+        "How often this replica gave the root key to another one, since the start.",
+        PeerCounts::given,
+    ),
+    (
+        "coffre_vault_root_key_taken",
+        "How often this replica was opened with the root key of another one, since the start.",
+        PeerCounts::taken,
+    ),
+    (
+        "coffre_vault_root_key_refused",
+        "How often somebody asked for the root key who is no replica of this vault, or the stored keys were not its own, since the start.",
+        PeerCounts::refused,
+    ),
+    (
+        "coffre_vault_root_key_unusable",
+        "How often another replica gave what is not the root key, since the start.",
+        PeerCounts::unusable,
+    ),
+];
 const RESERVATIONS: (&str, &str) =
     ("coffre_reservations_waiting", "Places in lockers that are reserved for credentials which are about to enter.");
 const DELETIONS: (&str, &str) =
@@ -123,29 +156,58 @@ pub(crate) fn register(registry: &Registry, stores: &Stores) -> Result<(), prome
     registry.register(Box::new(readings))
 }
 
-/// Adds the ages of the change streams: auth's, which every service hears, and locker's, which vault hears.
+/// Adds the ages of the change streams: auth's, which every service hears that keeps something, and locker's, which vault hears.
 pub(crate) fn register_streams(
     registry: &Registry,
+    set: Set,
     authenticator: &Authenticator,
-    vault: &Arc<coffre_vault::App>,
+    vault: Option<&Arc<coffre_vault::App>>,
 ) -> Result<(), prometheus::Error> {
     let (name, help) = STREAM_AGE;
     let of = |service: &str, provider: &str| {
         Opts::new(name, help).const_label("service", service).const_label("provider", provider)
     };
     let mut readings = Readings::default();
-    for service in ["auth", "vault", "locker", "audit"] {
+    for service in set.keepers() {
         let authenticator = authenticator.clone();
-        readings.add(of(service, "auth"), move || authenticator.age().as_secs_f64())?;
+        readings.add(of(service.as_str(), "auth"), move || authenticator.age().as_secs_f64())?;
     }
-    let vault = vault.clone();
-    readings.add(of("vault", "locker"), move || vault.locker_age().as_secs_f64())?;
+    if let Some(vault) = vault.cloned() {
+        readings.add(of("vault", "locker"), move || vault.locker_age().as_secs_f64())?;
+    }
     registry.register(Box::new(readings))
 }
 
-/// Adds whether the vault is sealed, and since when.
+/// Tells when a certificate expires.
+pub(crate) type Expiry = Box<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Adds when each certificate expires, by its use.
+pub(crate) fn register_certificates(
+    registry: &Registry,
+    certificates: Vec<(&'static str, Expiry)>,
+) -> Result<(), prometheus::Error> {
+    if certificates.is_empty() {
+        return Ok(());
+    }
+    let (name, help) = CERTIFICATE_EXPIRY;
+    let mut readings = Readings::default();
+    for (use_, expires_at) in certificates {
+        let opts = Opts::new(name, help).const_label("use", use_);
+        readings.add(opts, move || as_f64(expires_at().micros() / 1_000_000))?;
+    }
+    registry.register(Box::new(readings))
+}
+
+/// Adds whether the vault is sealed, and since when, and what its replicas gave each other.
 pub(crate) fn register_vault(registry: &Registry, vault: &Arc<coffre_vault::App>) -> Result<(), prometheus::Error> {
     let vault = vault.clone();
+    let mut readings = Readings::default();
+    for (name, help, read) in ROOT_KEY {
+        let counts = vault.peer_counts().clone();
+        let opts = Opts::new(name, help).const_label("service", "vault");
+        readings.add(opts, move || as_f64(i64::try_from(read(&counts)).unwrap_or(i64::MAX)))?;
+    }
+    registry.register(Box::new(readings))?;
     register_seal(registry, move || vault.sealed_since())
 }
 
@@ -174,28 +236,44 @@ pub(crate) fn register_audit(registry: &Registry, keeping: &coffre_audit::Keepin
 
 /// What other services take part in, and what is not finished yet.
 pub(crate) struct Pending {
+    auth: Option<OfAuth>,
+    locker: Option<OfLocker>,
+}
+
+struct OfAuth {
+    store: Store,
+    deletions: IntGauge,
+}
+
+struct OfLocker {
+    store: Store,
+    deletions: IntGauge,
     reservations: IntGauge,
-    users_and_roles: IntGauge,
-    lockers: IntGauge,
 }
 
 impl Pending {
-    /// Adds its gauges.
-    pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let gauge = |(name, help): (&str, &str), service: &str| {
-            let gauge = IntGauge::with_opts(Opts::new(name, help).const_label("service", service))?;
+    /// Adds the gauges of the services that are here.
+    pub(crate) fn register(registry: &Registry, stores: &Stores) -> Result<Self, prometheus::Error> {
+        let gauge = |(name, help): (&str, &str), service: Service| {
+            let gauge = IntGauge::with_opts(Opts::new(name, help).const_label("service", service.as_str()))?;
             registry.register(Box::new(gauge.clone()))?;
             Ok::<_, prometheus::Error>(gauge)
         };
+        let of_auth = |store: &Store| {
+            Ok::<_, prometheus::Error>(OfAuth { store: store.clone(), deletions: gauge(DELETIONS, Service::Auth)? })
+        };
+        let of_locker = |store: &Store| {
+            let (deletions, reservations) = (gauge(DELETIONS, Service::Locker)?, gauge(RESERVATIONS, Service::Locker)?);
+            Ok::<_, prometheus::Error>(OfLocker { store: store.clone(), deletions, reservations })
+        };
         Ok(Self {
-            reservations: gauge(RESERVATIONS, "locker")?,
-            users_and_roles: gauge(DELETIONS, "auth")?,
-            lockers: gauge(DELETIONS, "locker")?,
+            auth: stores.find(Service::Auth).map(of_auth).transpose()?,
+            locker: stores.find(Service::Locker).map(of_locker).transpose()?,
         })
     }
 
     /// Counts every few seconds until the stop. While a database does not answer its last counts stay: `coffre_database_up` says so.
-    pub(crate) async fn count(self, stores: Stores, stop: CancellationToken) {
+    pub(crate) async fn count(self, stop: CancellationToken) {
         let mut tick = interval(COUNTED_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -203,12 +281,16 @@ impl Pending {
                 _ = tick.tick() => {}
                 () = stop.cancelled() => return,
             }
-            if let Ok(deletions) = coffre_auth::deletions_pending(&stores.auth.database).await {
-                self.users_and_roles.set(deletions);
+            if let Some(auth) = &self.auth
+                && let Ok(deletions) = coffre_auth::deletions_pending(&auth.store.database).await
+            {
+                auth.deletions.set(deletions);
             }
-            if let Ok(pending) = coffre_locker::pending(&stores.locker.database).await {
-                self.reservations.set(pending.reservations);
-                self.lockers.set(pending.deletions);
+            if let Some(locker) = &self.locker
+                && let Ok(pending) = coffre_locker::pending(&locker.store.database).await
+            {
+                locker.reservations.set(pending.reservations);
+                locker.deletions.set(pending.deletions);
             }
         }
     }
@@ -224,12 +306,14 @@ mod tests {
     fn the_page_has_a_line_for_each() {
         let page = include_str!("../../../docs/metrics.md");
         let log = LOG.iter().map(|(name, help, _)| (*name, *help));
-        let named = GAUGES.iter().map(|(name, help, _)| (*name, *help)).chain(log).chain([
+        let peers = ROOT_KEY.iter().map(|(name, help, _)| (*name, *help));
+        let named = GAUGES.iter().map(|(name, help, _)| (*name, *help)).chain(log).chain(peers).chain([
             STREAM_AGE,
             SEALED,
             SEALED_SINCE,
             RESERVATIONS,
             DELETIONS,
+            CERTIFICATE_EXPIRY,
         ]);
         for (name, help) in named {
             assert!(
@@ -289,8 +373,6 @@ mod tests {
             readings.add(Opts::new(STREAM_AGE.0, STREAM_AGE.1).const_label("service", service), read).expect("a gauge");
         }
         registry.register(Box::new(readings)).expect("once");
-        let pending = Pending::register(&registry).expect("once");
-        pending.reservations.set(7);
         now.store(3, std::sync::atomic::Ordering::Relaxed);
         let mut text = Vec::new();
         TextEncoder::new().encode(&registry.gather(), &mut text).expect("text");
@@ -298,8 +380,6 @@ mod tests {
         for line in [
             "coffre_change_stream_age_seconds{service=\"auth\"} 3",
             "coffre_change_stream_age_seconds{service=\"vault\"} 3",
-            "coffre_reservations_waiting{service=\"locker\"} 7",
-            "coffre_deletions_pending{service=\"auth\"} 0",
         ] {
             assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
         }

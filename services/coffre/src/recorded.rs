@@ -7,8 +7,10 @@ use coffre_audit_client::{ActivityType, CallRecord, Outbox, Outcome};
 use coffre_config::Settings;
 use coffre_db::DatabaseUrl;
 use coffre_secret::SecretBytes;
+use coffre_tls::Service;
 
 use crate::compose::Form;
+use crate::set::Set;
 use crate::stores::{self, Stores};
 
 /// What a migration did.
@@ -45,7 +47,7 @@ impl Migration {
     /// Records what could not be recorded before there were keys.
     pub(crate) async fn record(self, stores: &Stores) -> anyhow::Result<()> {
         if !self.recorded {
-            let outbox = &stores.audit.outbox;
+            let outbox = &stores.of(Service::Audit)?.outbox;
             tell(outbox, &started(&self.ran)).await?;
             tell(outbox, &finished(&self.ran, true)).await?;
         }
@@ -55,15 +57,21 @@ impl Migration {
 
 /// Records that the process serves from now on. That it cannot be recorded is told in the log, and keeps nobody from serving: calls are
 /// recorded or refused one by one.
-pub(crate) async fn start(stores: &Stores, form: Form) {
-    let words = [("form", form_word(form).to_owned()), ("version", env!("CARGO_PKG_VERSION").to_owned())];
+pub(crate) async fn start(stores: &Stores, form: Form, set: Set) {
+    let words = [
+        ("form", form_word(form).to_owned()),
+        ("services", set.names()),
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+    ];
     let told = Told {
         event: "process.started",
         activity: ActivityType::AuditUnsetActivityType,
         details: words.to_vec(),
         good: true,
     };
-    if let Err(error) = tell(&stores.audit.outbox, &told).await {
+    // The gateway keeps nothing: that it starts and stops stands in its log.
+    let Some(own) = stores.own() else { return };
+    if let Err(error) = tell(&own.outbox, &told).await {
         tracing::error!(%error, "the start could not be recorded");
     }
 }
@@ -76,7 +84,8 @@ pub(crate) async fn stop(stores: &Stores) {
         details: vec![("version", env!("CARGO_PKG_VERSION").to_owned())],
         good: true,
     };
-    if let Err(error) = tell(&stores.audit.outbox, &told).await {
+    let Some(own) = stores.own() else { return };
+    if let Err(error) = tell(&own.outbox, &told).await {
         tracing::error!(%error, "the stop could not be recorded");
     }
 }

@@ -22,6 +22,7 @@ fn gather(flags: Flags) -> anyhow::Result<Sources> {
     sources.flag("keys_dir", flags.keys_dir);
     sources.flag("http_addr", flags.http_addr);
     sources.flag("grpc_addr", flags.grpc_addr);
+    sources.flag("internal_addr", flags.internal_addr);
     sources.flag("management_addr", flags.management_addr);
     sources.flag("database_url_file", flags.database_url_file);
     sources.flag("admin_username", flags.admin_username);

@@ -6,8 +6,11 @@ use anyhow::{Context as _, bail};
 use coffre_audit_client::{Outbox, Site};
 use coffre_db::{Database, DatabaseUrl, NoJournal, Options, SchemaState};
 use coffre_secret::SecretBytes;
+use coffre_tls::Service;
 use coffre_types::SystemClock;
 use diesel_migrations::EmbeddedMigrations;
+
+use crate::set::Set;
 
 /// The services that keep something, with their migrations for SQLite and for PostgreSQL.
 fn services() -> [(&'static str, (EmbeddedMigrations, EmbeddedMigrations)); 4] {
@@ -53,8 +56,9 @@ pub(crate) async fn is_begun(url: &DatabaseUrl) -> anyhow::Result<bool> {
 }
 
 /// Refuses a schema that lacks migrations. One that is ahead is fine: migrations only expand.
-pub(crate) fn check_schema(url: &DatabaseUrl) -> anyhow::Result<()> {
-    for (service, (sqlite, postgres)) in services() {
+pub(crate) fn check_schema(url: &DatabaseUrl, set: Set) -> anyhow::Result<()> {
+    let own = |service: &str| set.keepers().any(|keeper| keeper.as_str() == service);
+    for (service, (sqlite, postgres)) in services().into_iter().filter(|(service, _)| own(service)) {
         let state = coffre_db::schema_state(&Options::new(url.clone(), service), sqlite, postgres)
             .with_context(|| format!("the schema of {service} cannot be read"))?;
         match state {
@@ -77,25 +81,45 @@ pub(crate) struct Store {
     pub(crate) outbox: Outbox,
 }
 
-/// The databases of one process.
+/// The databases of one process: one for each of its services that keeps something.
 #[derive(Clone)]
-pub(crate) struct Stores {
-    pub(crate) auth: Store,
-    pub(crate) vault: Store,
-    pub(crate) locker: Store,
-    pub(crate) audit: Store,
-}
+pub(crate) struct Stores(Arc<[(Service, Store)]>);
 
 impl Stores {
-    /// Opens them.
-    pub(crate) fn open(url: &DatabaseUrl, environment: &str, audit_key: &SecretBytes) -> anyhow::Result<Self> {
-        let open = |service| open(url, environment, audit_key, service);
-        Ok(Self { auth: open("auth")?, vault: open("vault")?, locker: open("locker")?, audit: open("audit")? })
+    /// Opens those of some services.
+    pub(crate) fn open(
+        url: Option<&DatabaseUrl>,
+        environment: &str,
+        audit_key: Option<&SecretBytes>,
+        set: Set,
+    ) -> anyhow::Result<Self> {
+        let opened = set.keepers().map(|service| {
+            let (Some(url), Some(key)) = (url, audit_key) else {
+                bail!("{} needs a database and audit.key", service.as_str())
+            };
+            Ok((service, open(url, environment, key, service.as_str())?))
+        });
+        Ok(Self(opened.collect::<anyhow::Result<_>>()?))
+    }
+
+    /// Returns the one of a service of this process.
+    pub(crate) fn of(&self, service: Service) -> anyhow::Result<&Store> {
+        self.find(service).with_context(|| format!("the database of {} is not open in this process", service.as_str()))
+    }
+
+    /// Returns the one of a service, if it runs here.
+    pub(crate) fn find(&self, service: Service) -> Option<&Store> {
+        self.0.iter().find(|(known, _)| *known == service).map(|(_, store)| store)
     }
 
     /// Returns each with its service's name.
-    pub(crate) fn all(&self) -> [(&'static str, &Store); 4] {
-        [("auth", &self.auth), ("vault", &self.vault), ("locker", &self.locker), ("audit", &self.audit)]
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, &Store)> {
+        self.0.iter().map(|(service, store)| (service.as_str(), store))
+    }
+
+    /// Returns where the process records what it does by itself: with the audit where it runs here, else with the first of its services.
+    pub(crate) fn own(&self) -> Option<&Store> {
+        self.find(Service::Audit).or_else(|| self.0.first().map(|(_, store)| store))
     }
 
     /// Ends the threads, after what is queued.

@@ -57,6 +57,11 @@ impl App {
     pub fn lockers(&self) -> &Arc<Lockers> {
         &self.lockers
     }
+
+    /// Sends those away who follow what changes here, for a process that is about to stop: each begins anew, with another replica.
+    pub fn send_followers_away(&self) {
+        self.lockers.hub.send_away();
+    }
 }
 
 /// Tells other services what changes, and keeps the house.
