@@ -135,12 +135,14 @@ impl Listening {
         });
         match &self.door {
             None => self.talk(stream, Arrived { address, identity: None }, changes, service, stop).await,
-            Some(door) => match door.accept(stream).await {
-                Ok(accepted) => {
+            // Nobody waits for a handshake when the port closes.
+            Some(door) => match stop.run_until_cancelled(door.accept(stream)).await {
+                None => {}
+                Some(Ok(accepted)) => {
                     let from = Arrived { address, identity: accepted.identity };
                     self.talk(accepted.stream, from, changes, service, stop).await;
                 }
-                Err(fault) => {
+                Some(Err(fault)) => {
                     if let Some(series) = &self.metrics {
                         series.refused.inc();
                     }
@@ -221,10 +223,10 @@ async fn next(
 }
 
 async fn changed(changes: Option<watch::Receiver<u64>>) {
-    if let Some(mut changes) = changes {
-        if changes.changed().await.is_ok() {
-            return;
-        }
+    if let Some(mut changes) = changes
+        && changes.changed().await.is_ok()
+    {
+        return;
     }
     pending().await
 }

@@ -35,12 +35,12 @@ impl Body for Arriving {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if polled.is_pending() {
-            if let Some(deadline) = self.deadline.as_mut() {
-                ready!(deadline.as_mut().poll(cx));
-                self.place = None;
-                return Poll::Ready(Some(Err(late(self.service).into())));
-            }
+        if polled.is_pending()
+            && let Some(deadline) = self.deadline.as_mut()
+        {
+            ready!(deadline.as_mut().poll(cx));
+            self.place = None;
+            return Poll::Ready(Some(Err(late(self.service).into())));
         }
         let frame = ready!(polled);
         if !matches!(frame, Some(Ok(_))) {
