@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod command;
+mod deploy;
 mod go;
 mod grpcurl;
 mod lint;
@@ -40,6 +41,11 @@ enum Task {
     Proto {
         #[command(subcommand)]
         task: ProtoTask,
+    },
+    /// Checks what lies in `deploy/`, and runs the program in the root folder of its container.
+    Deploy {
+        #[command(subcommand)]
+        task: deploy::Task,
     },
     /// Runs the load program of `benchmarks/` on a release build.
     Bench {
@@ -80,6 +86,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Lint(arguments) => lint::run(&workspace, &arguments),
         Task::Proto { task: ProtoTask::Check } => proto::check(&workspace),
         Task::Proto { task: ProtoTask::Baseline } => proto::write_baseline(&workspace),
+        Task::Deploy { task } => deploy::run(&workspace, &task),
         Task::Bench { arguments } => {
             let fixed = ["run", "--release", "--locked", "-p", "coffre-benchmarks", "--"];
             command::pass_through(cargo(&workspace).args(fixed).args(arguments))

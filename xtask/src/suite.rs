@@ -11,6 +11,7 @@
 //! | `COFFRE_TEST_OAUTH_CLIENT` | the client of `tests/e2e/clients/go` |
 //! | `COFFRE_TEST_OPEN_VALUE` | the program of `crates/crypto/tests/independent` |
 //! | `COFFRE_TEST_CHECK_AUDIT` | the program of `crates/audit-proof/tests/independent` |
+//! | `COFFRE_TEST_MANIFESTS` | the program of `xtask/manifests` |
 
 use std::env;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -101,6 +102,13 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCo
     }
     if selected("coffre-audit-proof") {
         environment.push(("COFFRE_TEST_CHECK_AUDIT", go::provide_check_audit(workspace)?.display().to_string()));
+    }
+    if selected("xtask") {
+        match go::provide_manifests(workspace) {
+            Ok(program) => environment.push(("COFFRE_TEST_MANIFESTS", program.display().to_string())),
+            // `deploy check` fails where this is missing; the tests of everything else go on.
+            Err(error) => eprintln!("==> the schemas of deploy/ are not tested: {error:#}"),
+        }
     }
     // Kept until the end of this function: dropping it stops the server.
     let mut server = None;
