@@ -38,7 +38,7 @@ pub(crate) struct Connection {
     /// Name of the user whose password is asked for, whatever token there is
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) user: Option<String>,
-    /// PEM file of the authorities that vouch for an https:// address
+    /// PEM file of the authorities that vouch for an https:// address; without it, those that this machine trusts
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
     /// Print JSON: one object, or one a line while something goes on

@@ -153,8 +153,21 @@ fn renewal(expire_time: Option<prost_types::Timestamp>) -> Instant {
     Instant::now() + half.unwrap_or(RENEWED_AFTER).clamp(RENEWED_AFTER, Duration::from_secs(600))
 }
 
+/// Where machines keep the authorities that everybody trusts: Debian, Red Hat, SUSE, Alpine.
+const AUTHORITIES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
 /// Leads to the server. Keys and passwords do not leave the machine in the clear.
 fn channel(address: &str, ca_file: Option<&Path>) -> Result<Channel, Fault> {
+    channel_trusting(address, ca_file.or_else(|| AUTHORITIES.into_iter().map(Path::new).find(|path| path.exists())))
+}
+
+/// The same, trusting the authorities of a file and no others.
+fn channel_trusting(address: &str, ca_file: Option<&Path>) -> Result<Channel, Fault> {
     let full = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
     let wrong = |why: &str| Fault::failed(format!("the address {address}: {why} (COFFRE_ADDR, --addr)"));
     let uri: Uri = full.parse().map_err(|_| wrong("is no address; it is written http://127.0.0.1:50051"))?;
@@ -169,7 +182,7 @@ fn channel(address: &str, ca_file: Option<&Path>) -> Result<Channel, Fault> {
         Some("https") => {
             let Some(path) = ca_file else {
                 return Err(wrong(
-                    "needs the authorities that vouch for it: name them with --ca-file, such as /etc/ssl/certs/ca-certificates.crt",
+                    "needs the authorities that vouch for it, and this machine has none: name them with --ca-file",
                 ));
             };
             let pem = std::fs::read(path)
@@ -235,7 +248,7 @@ mod tests {
             ("ftp://127.0.0.1", "https://"),
             ("https://vault.example.org", "--ca-file"),
         ] {
-            let refused = channel(address, None).err().unwrap().to_string();
+            let refused = channel_trusting(address, None).err().unwrap().to_string();
             assert!(refused.contains(said) && refused.contains("COFFRE_ADDR"), "{address}: {refused}");
         }
         let absent = channel("https://vault.example.org", Some(Path::new("/nowhere/ca.pem"))).err().unwrap();
