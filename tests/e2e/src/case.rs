@@ -8,6 +8,7 @@ use crate::api::{Api, Client, NewApiAccess, NewRole, NewUser, Protocol, Session}
 use crate::canary;
 use crate::model::{ApiAccess, Credential, Filter, Query, TokenGrant};
 use crate::server::{Engine, Server};
+use crate::split;
 
 /// Cases that are under way; the search for secrets waits for them.
 pub static RUNNING: AtomicUsize = AtomicUsize::new(0);
@@ -62,8 +63,19 @@ pub fn run(engine: Engine, protocol: Protocol, case: impl AsyncFn(&Case<'_>)) {
     if !engine.is_wanted() {
         return;
     }
+    run_on(|| Server::shared(engine), protocol, case);
+}
+
+/// Runs a case on the shared installation whose services are processes of their own.
+pub fn run_split(protocol: Protocol, case: impl AsyncFn(&Case<'_>)) {
+    if Engine::Postgres.is_wanted() {
+        run_on(split::shared, protocol, case);
+    }
+}
+
+fn run_on(server: impl FnOnce() -> &'static Server, protocol: Protocol, case: impl AsyncFn(&Case<'_>)) {
     let _running = Running::start();
-    let server = Server::shared(engine);
+    let server = server();
     block_on(async {
         let context = Case::on(server, protocol).await;
         case(&context).await;

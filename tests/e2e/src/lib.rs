@@ -6,7 +6,10 @@
 //! | module | for |
 //! |---|---|
 //! | [`keeper`] | ends processes and removes folders when the tests are gone, however they went |
-//! | [`server`] | starts, stops and kills `coffre` |
+//! | [`process`] | one process of `coffre`: started, stopped, killed |
+//! | [`server`] | an installation and its server |
+//! | [`split`] | every service in a process of its own |
+//! | [`ports`] | gRPC calls find the port of their service |
 //! | [`postgres`] | databases of their own on the PostgreSQL that the tests were given |
 //! | [`http`], [`raw`] | a REST client that changes no path, and bytes on a socket |
 //! | [`operation`] | every call, and what the audit says about it |
@@ -41,10 +44,13 @@ pub mod ledger;
 pub mod load;
 pub mod model;
 pub mod operation;
+pub mod ports;
 pub mod postgres;
+pub mod process;
 pub mod raw;
 pub mod server;
 pub mod settled;
 pub mod sharing;
+pub mod split;
 pub mod tables;
 pub mod tools;

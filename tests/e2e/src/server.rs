@@ -1,22 +1,23 @@
 //! The real program as a process: `coffre dev` on SQLite, `coffre serve all` on PostgreSQL.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::net::{SocketAddr, TcpListener};
+use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::{canary, keeper, raw};
 use coffre_test_support::TestDb;
-use rustix::process::{Pid, Signal, kill_process};
+
+use crate::process::Process;
+use crate::split::Part;
+use crate::{canary, keeper, raw};
 
 /// How long a start may take in a debug build on a busy machine.
-const START_WITHIN: Duration = Duration::from_secs(60);
-/// How long a clean stop may take.
-const STOP_WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const START_WITHIN: Duration = Duration::from_secs(60);
 
 /// The database under the services.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -207,36 +208,19 @@ impl Home {
     /// What it said where it ended before it was ready.
     pub fn try_start(&self) -> Result<Server, String> {
         let [http, grpc, management] = free_addresses();
-        let run = uuid::Uuid::new_v4().simple().to_string();
-        let log = self.folder.join(format!("{run}.log"));
-        let out = self.folder.join(format!("{run}.out"));
         let arguments: &[&str] = match self.engine {
             Engine::Sqlite => &["dev"],
             Engine::Postgres => &["serve", "all"],
         };
         let begun = Instant::now();
-        let child = self
-            .command(arguments)
+        let mut command = self.command(arguments);
+        command
             .env("COFFRE_HTTP_ADDR", http.to_string())
             .env("COFFRE_GRPC_ADDR", grpc.to_string())
-            .env("COFFRE_MANAGEMENT_ADDR", management.to_string())
-            .stdout(File::create(&out).unwrap())
-            .stderr(File::create(&log).unwrap())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", binary().display()));
-        keeper::started(child.id());
-        let pid = child.id();
-        let server = Server {
-            home: self.clone(),
-            http,
-            grpc,
-            management,
-            pid,
-            log,
-            out,
-            child: Mutex::new(Some(child)),
-            admin_token: tokio::sync::Mutex::new(None),
-        };
+            .env("COFFRE_MANAGEMENT_ADDR", management.to_string());
+        let process = Arc::new(Process::start(command, &self.folder));
+        let admin_token = tokio::sync::Mutex::new(None);
+        let server = Server { home: self.clone(), http, grpc, management, parts: Vec::new(), process, admin_token };
         while raw::status_of(http, "/readyz") != Some(200) {
             if let Some(status) = server.ended() {
                 return Err(format!("{status}\n{}", server.said()));
@@ -252,26 +236,34 @@ impl Home {
     }
 }
 
-/// Three free ports of this machine.
-fn free_addresses() -> [SocketAddr; 3] {
-    let listeners = [(); 3].map(|()| TcpListener::bind(("127.0.0.1", 0)).unwrap());
+/// Free ports of this machine.
+pub(crate) fn free_addresses<const N: usize>() -> [SocketAddr; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind(("127.0.0.1", 0)).unwrap());
     listeners.map(|listener| listener.local_addr().unwrap())
 }
 
-/// A running server.
+/// A running server: one process, or one for each service.
 #[derive(Debug)]
 pub struct Server {
     pub home: Home,
     pub http: SocketAddr,
+    /// The gRPC port; of auth, where each service has its own.
     pub grpc: SocketAddr,
+    /// The management port; of the gateway, where each service has its own.
     pub management: SocketAddr,
-    pub pid: u32,
-    /// What it writes to standard error.
-    pub log: PathBuf,
-    /// What it writes to standard output.
-    pub out: PathBuf,
-    child: Mutex<Option<Child>>,
+    /// The services, where each runs in a process of its own.
+    pub parts: Vec<Part>,
+    /// The process, or that of the gateway.
+    process: Arc<Process>,
     pub(crate) admin_token: tokio::sync::Mutex<Option<(Instant, i64, String)>>,
+}
+
+impl Deref for Server {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
 }
 
 impl Server {
@@ -286,61 +278,28 @@ impl Server {
         place.get_or_init(|| Home::new(engine).start())
     }
 
+    /// The server that processes of their own make together.
+    pub(crate) fn of_parts(home: Home, parts: Vec<Part>) -> Self {
+        let of = |service: &str| parts.iter().find(|part| part.service == service).unwrap();
+        let (gateway, auth) = (of("gateway"), of("auth"));
+        Self {
+            home,
+            http: gateway.http.unwrap(),
+            grpc: auth.grpc.unwrap(),
+            management: gateway.management,
+            process: gateway.process(),
+            admin_token: tokio::sync::Mutex::new(None),
+            parts,
+        }
+    }
+
+    /// The process of a service, where each has its own.
+    pub fn part(&self, service: &str) -> &Part {
+        self.parts.iter().find(|part| part.service == service).unwrap_or_else(|| panic!("no {service} of its own"))
+    }
+
     /// The base of its REST paths.
     pub fn url(&self) -> String {
         format!("http://{}", self.http)
-    }
-
-    /// How it ended, if it did.
-    pub fn ended(&self) -> Option<ExitStatus> {
-        let mut child = self.child.lock().unwrap();
-        let status = child.as_mut().and_then(|child| child.try_wait().unwrap());
-        if status.is_some() {
-            *child = None;
-            keeper::ended(self.pid);
-        }
-        status
-    }
-
-    /// What it wrote so far.
-    pub fn said(&self) -> String {
-        [&self.out, &self.log].map(|path| fs::read_to_string(path).unwrap_or_default()).concat()
-    }
-
-    /// Sends a signal.
-    pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_raw(i32::try_from(self.pid).unwrap()).unwrap(), signal).unwrap();
-    }
-
-    /// Ends it at once, as a crash does.
-    pub fn kill(&self) {
-        if let Some(mut child) = self.child.lock().unwrap().take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            keeper::ended(self.pid);
-        }
-    }
-
-    /// Asks it to stop and waits.
-    pub fn stop(&self) -> ExitStatus {
-        self.signal(Signal::TERM);
-        let begun = Instant::now();
-        loop {
-            if let Some(status) = self.ended() {
-                return status;
-            }
-            assert!(
-                begun.elapsed() < STOP_WITHIN,
-                "it has not stopped {STOP_WITHIN:?} after SIGTERM:\n{}",
-                self.said()
-            );
-            sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
     }
 }

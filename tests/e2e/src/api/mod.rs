@@ -22,7 +22,6 @@ use http::Method;
 use prost::Message;
 use serde_json::Value as Json;
 use tonic::metadata::MetadataValue;
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
@@ -30,6 +29,7 @@ use crate::http::{Http, HttpAnswer};
 use crate::ledger::{Expectation, Ledger};
 use crate::model::Refused;
 use crate::operation::Operation;
+use crate::ports::Ports;
 use crate::server::Server;
 
 pub use self::api_access::{ApiAccessChange, NewApiAccess};
@@ -67,7 +67,7 @@ impl Protocol {
 pub struct Api {
     pub protocol: Protocol,
     pub http: Http,
-    pub channel: Channel,
+    pub channel: Ports,
     pub ledger: Arc<Ledger>,
 }
 
@@ -78,11 +78,7 @@ impl Api {
 
     /// Comes from another address of this machine.
     pub fn from_address(server: &Server, protocol: Protocol, from: Option<IpAddr>) -> Self {
-        let channel = Endpoint::from_shared(format!("http://{}", server.grpc))
-            .unwrap()
-            .local_address(from)
-            .tcp_nodelay(true)
-            .connect_lazy();
+        let channel = Ports::of(server, from);
         Self { protocol, http: Http::from_address(server.http, from), channel, ledger: Arc::default() }
     }
 

@@ -1,12 +1,22 @@
 //! From functions to tests.
 
-/// Makes of each case four tests.
+/// Makes of each case six tests: on SQLite and PostgreSQL in one process, and on PostgreSQL with every service in a process of its own.
 macro_rules! case_list {
     ($($area:ident { $($name:ident,)+ })+) => {
         mod sqlite_rest { case_list!(@ Sqlite Rest $($area { $($name,)+ })+); }
         mod sqlite_grpc { case_list!(@ Sqlite Grpc $($area { $($name,)+ })+); }
         mod postgres_rest { case_list!(@ Postgres Rest $($area { $($name,)+ })+); }
         mod postgres_grpc { case_list!(@ Postgres Grpc $($area { $($name,)+ })+); }
+        mod split_rest { case_list!(@split Rest $($area { $($name,)+ })+); }
+        mod split_grpc { case_list!(@split Grpc $($area { $($name,)+ })+); }
+    };
+    (@split $protocol:ident $($area:ident { $($name:ident,)+ })+) => {
+        $(mod $area {
+            $(#[test]
+            fn $name() {
+                coffre_e2e::case::run_split(coffre_e2e::api::Protocol::$protocol, crate::cases::$area::$name);
+            })+
+        })+
     };
     (@ $engine:ident $protocol:ident $($area:ident { $($name:ident,)+ })+) => {
         $(mod $area {

@@ -1,6 +1,7 @@
 //! The program as its users meet it. See the library for the harness.
 //!
-//! The cases of [`cases`] run four times, over REST and gRPC, on SQLite and PostgreSQL, on one server per engine; when a case ends, every call
+//! The cases of [`cases`] run six times, over REST and gRPC, on SQLite, on PostgreSQL, and on PostgreSQL with every service in a process of its
+//! own, each time on one server that they share; when a case ends, every call
 //! that it made is looked up in the audit. The other modules are about one protocol, or need servers of their own.
 //!
 //! `zz_afterwards` is named so that it starts last: it searches what all others left behind.
@@ -30,6 +31,7 @@ mod readme;
 mod replicas;
 mod rest_shapes;
 mod sign_in_limits;
+mod split;
 mod traces;
 mod zy_minute;
 mod zz_afterwards;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use coffre_e2e::api::{Api, NewAttribute, NewValue, Protocol, UserChange};
@@ -11,10 +12,16 @@ use coffre_e2e::http::Http;
 use coffre_e2e::server::{Engine, Home};
 use serde_json::json;
 
-/// Ends what should have ended by itself, and returns what it said.
+/// Runs `coffre` until it ends by itself, and returns its exit code and what it said.
 fn output_of(home: &Home, arguments: &[&str], settings: &[(&str, &str)]) -> (Option<i32>, String) {
     let mut command = if arguments[0] == "dev" { home.command(arguments) } else { home.operator(arguments) };
-    command.envs(settings.iter().copied()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    command.envs(settings.iter().copied());
+    said(command)
+}
+
+/// Ends a command that should have ended by itself, and returns its exit code and what it said.
+pub(crate) fn said(mut command: Command) -> (Option<i32>, String) {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let begun = Instant::now();
     while child.try_wait().unwrap().is_none() {
