@@ -98,8 +98,9 @@ impl Asking {
         }
     }
 
+    /// Says once in a seal that a person is needed. A process that has no others says so elsewhere.
     fn tell_once(&self) {
-        if !self.told.swap(true, Ordering::Relaxed) {
+        if !self.peers.replicas().is_empty() && !self.told.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "no other replica gives the root key: somebody has to apply the master key at one of them; the others ask that one then"
             );

@@ -5,14 +5,19 @@ use std::time::Duration;
 use aws_lc_rs::rsa::{OAEP_SHA256_MGF1SHA256, OaepPublicEncryptingKey, PublicEncryptingKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use coffre_audit_client::Outcome;
 use coffre_db::Sql;
 use coffre_secret::{SecretBytes, SecretText};
 use coffre_test_support::on_each_engine;
 use coffre_vault::domain::error::VaultError;
+use coffre_vault::domain::keys::Mode;
+use coffre_vault::vault::Call;
 use coffre_vault::{Error, transport};
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{STANDARD, World, create, express_key, member, open, patch_of, update_of};
+use crate::modes::{MASTER, OTHER, admin, change};
+use crate::peers::detail;
+use crate::world::{STANDARD, World, create, event, express_key, member, open, patch_of, update_of};
 
 /// Encrypts as a client does, from the documented form of the key alone.
 fn encrypt(public_key: &str, plaintext: &[u8]) -> String {
@@ -42,6 +47,34 @@ async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
 }
 
 on_each_engine! {
+    async fn the_audit_says_which_key_was_shown_for_a_change(db: TestDb) {
+        let world = World::new(&db).await;
+        let shown = |call: &Call| detail(&event(call, Outcome::Successful), "key");
+        let set = async |mode: Mode, private: &str, current: &str, recovery: &str| {
+            let call = world.call(&admin());
+            world.vault.set_mode(call.clone(), change(mode, private, current, recovery)).await.unwrap();
+            shown(&call)
+        };
+        let replace = async |current: &str| {
+            let call = world.call(&admin());
+            let new = world.vault.replace_recovery_key(call.clone(), SecretText::new(current.to_owned())).await.unwrap();
+            (shown(&call), new.into_exposed())
+        };
+        assert_eq!(set(Mode::Express, "", "", "").await, "express", "nothing changed, and the key file is the right one");
+        assert_eq!(set(Mode::Manual, MASTER, "", "").await, "none", "from Express nobody has to show one");
+        assert_eq!(set(Mode::Manual, OTHER, MASTER, "").await, "manual");
+        assert_eq!(set(Mode::Manual, MASTER, "", &world.recovery).await, "recovery");
+        let (by, recovery) = replace(MASTER).await;
+        assert_eq!((by.as_str(), replace(&recovery).await.0.as_str()), ("manual", "recovery"));
+        assert_eq!(set(Mode::Express, MASTER, "", "").await, "manual");
+        world.sql(Sql::new("DELETE FROM key_slots WHERE kind = ").bind(3_i64)).await;
+        assert_eq!(replace("").await.0, "express");
+        world.vault.seal(world.call(&admin())).await.unwrap();
+        let call = world.call(&admin());
+        world.vault.unseal(call.clone()).await.unwrap();
+        assert_eq!(shown(&call), "express");
+    }
+
     async fn initialisation_happens_once(db: TestDb) {
         let (clock, database, outbox) = open(&db);
         let early = World::start(clock.clone(), database.clone(), outbox.clone(), express_key()).await;

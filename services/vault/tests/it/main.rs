@@ -18,6 +18,7 @@ mod modes;
 mod peers;
 mod peers_attacked;
 mod races;
+mod replicas;
 mod rotation;
 mod seals;
 mod sharing;
