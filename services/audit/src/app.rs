@@ -20,7 +20,6 @@ use futures_util::future::{BoxFuture, join_all};
 use tokio::sync::Notify;
 use tonic::service::Routes;
 
-use crate::{INTERNAL_RPCS, RPCS};
 use crate::api::{Entries, Intake, Proofs, Reading};
 use crate::domain::checkpoint::Signer;
 use crate::domain::cut::Cutter;
@@ -30,6 +29,7 @@ use crate::domain::proofs::Prover;
 use crate::keeping::Keeping;
 use crate::store::{POSTGRES, SQLITE, Store};
 use crate::witness::WitnessFile;
+use crate::{INTERNAL_RPCS, RPCS};
 
 /// The longest message that a relay sends: a request of segments is at most 2 MiB, but for a single larger one.
 const MAX_INTAKE_BYTES: usize = 8 * 1024 * 1024;
