@@ -1,6 +1,7 @@
 //! The loop of a gRPC port: connections, their bounds, and the end.
 //!
-//! - At most so many connections are open at once; further ones wait in the machine's queue.
+//! - At most so many connections are open at once; further ones wait in the machine's queue. One address has a quarter of them at most, but
+//!   for this machine; further ones are closed.
 //! - Who says nothing, or makes no handshake, is dropped after ten seconds.
 //! - A connection takes new calls for five minutes, so that replicas that came later get their share, and none goes on under certificates
 //!   that were exchanged. Its calls end in peace: the other side is told which it has to send elsewhere.
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coffre_channel::{Heard, Request, Response};
+use coffre_shares::Shares;
 use coffre_tls::{Acceptor, Identity};
 use hyper::body::Incoming;
 use hyper::server::conn::http2::Builder;
@@ -93,6 +95,7 @@ impl Listening {
         stop: CancellationToken,
     ) -> io::Result<()> {
         let places = Arc::new(Semaphore::new(self.bounds.connections.clamp(1, Semaphore::MAX_PERMITS)));
+        let shares = Shares::new((self.bounds.connections / 4).max(1));
         let (port, tasks, cut) = (Arc::new(self), TaskTracker::new(), CancellationToken::new());
         while let Some(accepted) = stop.run_until_cancelled(next(&listener, &places)).await {
             let (stream, address, place) = match accepted {
@@ -104,11 +107,15 @@ impl Listening {
                     continue;
                 }
             };
+            let Some(share) = shares.take(address.ip()) else {
+                tracing::debug!(listener = port.name, %address, "a connection was closed: its address has too many");
+                continue;
+            };
             let talking = port.clone().take(stream, address, service.clone(), stop.clone());
             let cut = cut.clone();
             tasks.spawn(async move {
                 cut.run_until_cancelled(talking).await;
-                drop(place);
+                drop((place, share));
             });
         }
         drop(listener);

@@ -37,7 +37,6 @@ mod request_line;
 mod router;
 mod routes;
 mod serve;
-mod shares;
 mod wire;
 
 #[cfg(test)]

@@ -9,8 +9,9 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use coffre_shares::host;
+
 use crate::config::Limits;
-use crate::shares::host;
 
 const SHARDS: usize = 64;
 

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coffre_shares::Shares;
 use coffre_tls::{Acceptor, Alpn};
 use http::StatusCode;
 use hyper::service::service_fn;
@@ -18,7 +19,6 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use crate::caller::Peer;
 use crate::config::Limits;
 use crate::edge::Gateway;
-use crate::shares::Shares;
 use crate::wire::{Turn, Wire};
 
 /// Answers requests until `shutdown` ends, then lets the open ones finish within the drain time.

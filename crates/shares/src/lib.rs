@@ -1,27 +1,31 @@
 //! How many connections each address has: no single one may take the place of all others.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The connections of every address. Clones share them.
 #[derive(Clone)]
-pub(crate) struct Shares {
+pub struct Shares {
     open: Arc<Mutex<HashMap<IpAddr, usize>>>,
     most: usize,
 }
 
 /// A connection's place in the share of its address; `None` for addresses that are not counted.
-pub(crate) struct Share(Option<(Shares, IpAddr)>);
+pub struct Share(Option<(Shares, IpAddr)>);
 
 impl Shares {
     /// Gives each address so many connections.
-    pub(crate) fn new(most: usize) -> Self {
+    #[must_use]
+    pub fn new(most: usize) -> Self {
         Self { open: Arc::default(), most }
     }
 
     /// Takes a place; `None` where the address has none left. Addresses of this machine are not counted: behind them is everybody.
-    pub(crate) fn take(&self, address: IpAddr) -> Option<Share> {
+    #[must_use]
+    pub fn take(&self, address: IpAddr) -> Option<Share> {
         if address.to_canonical().is_loopback() {
             return Some(Share(None));
         }
@@ -36,7 +40,8 @@ impl Shares {
     }
 
     /// A place that is not counted.
-    pub(crate) fn free() -> Share {
+    #[must_use]
+    pub fn free() -> Share {
         Share(None)
     }
 }
@@ -55,7 +60,8 @@ impl Drop for Share {
 }
 
 /// One host is one address in IPv4 and a /64 in IPv6.
-pub(crate) fn host(address: IpAddr) -> IpAddr {
+#[must_use]
+pub fn host(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() & (u128::MAX << 64)).into()),
         address => address,
