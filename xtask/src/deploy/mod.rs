@@ -9,6 +9,7 @@ mod images;
 mod object;
 mod policy;
 mod root;
+mod run;
 mod tool;
 
 use std::path::PathBuf;
@@ -56,6 +57,12 @@ pub(crate) enum Task {
         #[arg(long, value_name = "FILE")]
         binary: Option<PathBuf>,
     },
+    /// Runs both Jobs and all services there as the manifests of the overlay `dev` say, with a PostgreSQL, and stops them.
+    Run {
+        /// The program; `target/debug/coffre` where it is not said.
+        #[arg(long, value_name = "FILE")]
+        binary: Option<PathBuf>,
+    },
 }
 
 /// Runs one of the tasks.
@@ -63,11 +70,13 @@ pub(crate) fn run(workspace: &Workspace, task: &Task) -> Result<ExitCode> {
     match task {
         Task::Check { release } => check(workspace, *release),
         Task::Pin { name, digest } => images::pin(workspace, name, digest),
-        Task::Root { binary } => {
-            let binary = binary.clone().unwrap_or_else(|| workspace.target.join("debug/coffre"));
-            root::run(workspace, &binary)
-        }
+        Task::Root { binary } => root::run(workspace, &program(workspace, binary.as_ref())),
+        Task::Run { binary } => run::run(workspace, &program(workspace, binary.as_ref())),
     }
+}
+
+fn program(workspace: &Workspace, given: Option<&PathBuf>) -> PathBuf {
+    given.cloned().unwrap_or_else(|| workspace.target.join("debug/coffre"))
 }
 
 /// Folders that would be fetched from somewhere: whoever applies them would get what lies there on that day.

@@ -35,13 +35,13 @@ const USER: u32 = 65532;
 
 /// What the last stage of the container file does.
 #[derive(Debug, PartialEq)]
-struct Image {
+pub(super) struct Image {
     /// What is copied: from where in the building stage, to where.
     copies: Vec<(String, String)>,
-    environment: Vec<(String, String)>,
+    pub(super) environment: Vec<(String, String)>,
     folder: String,
-    user: String,
-    program: String,
+    pub(super) user: String,
+    pub(super) program: String,
 }
 
 /// Run within namespaces of its own. `$1` is the root folder, `$2` its user, `$3` the program, `$4` the working folder; the environment is the
@@ -91,6 +91,14 @@ echo "it ended with 0"
 
 /// Puts the folder together and runs the program in it.
 pub(super) fn run(workspace: &Workspace, binary: &Path) -> Result<ExitCode> {
+    let (image, root) = prepare(workspace, binary)?;
+    step("running the program there", || execute(&image, &root))?;
+    println!("the program runs on what its image has, as {}, and writes nothing but its volumes", image.user);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Puts the folder together.
+pub(super) fn prepare(workspace: &Workspace, binary: &Path) -> Result<(Image, PathBuf)> {
     if !is_program(binary) {
         bail!(
             "{} is no program: build it (`cargo build --package coffre`), or name one with --binary",
@@ -107,9 +115,7 @@ pub(super) fn run(workspace: &Workspace, binary: &Path) -> Result<ExitCode> {
     let packages = step("fetching the packages of the base image from Debian", || fetch(workspace))?;
     let root = workspace.tools().join("root");
     step("putting the root folder together", || assemble(&image, &packages, binary, &root))?;
-    step("running the program there", || execute(&image, &root))?;
-    println!("the program runs on what its image has, as {}, and writes nothing but its volumes", image.user);
-    Ok(ExitCode::SUCCESS)
+    Ok((image, root))
 }
 
 impl Image {
