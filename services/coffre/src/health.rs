@@ -70,7 +70,10 @@ struct Parts {
     seal: Option<(Component, Arc<coffre_vault::App>)>,
     relay: Option<Component>,
     proofs: Option<(Component, coffre_audit::Keeping)>,
-    remote: Vec<(Component, Remote)>,
+    /// Each with whether it was reached once.
+    remote: Vec<(Component, Remote, bool)>,
+    /// Nobody waits for this process before it is ready, so it may wait for others: true of a gateway by itself.
+    may_wait: bool,
     /// Auth was heard once: before, nobody can be recognised; afterwards, what still works, works.
     heard: bool,
     /// How often it was looked at.
@@ -88,7 +91,8 @@ impl Watch {
             seal: of_vault("seal"),
             relay: self.stores.own().map(|_| part("relay")),
             proofs: self.audit.clone().map(|audit| (part("proofs"), audit)),
-            remote: self.remote.iter().map(|remote| (part(remote.component()), remote.clone())).collect(),
+            remote: self.remote.iter().map(|remote| (part(remote.component()), remote.clone(), false)).collect(),
+            may_wait: self.stores.own().is_none(),
             heard: false,
             looks: 0,
         }
@@ -140,13 +144,13 @@ impl Watch {
 
 impl Parts {
     fn look(&mut self) {
+        self.looks = self.looks.saturating_add(1);
         for (component, name, store) in &self.databases {
             component.set(database_state(name, store.database.is_up(), store.database.is_full()));
         }
         if let Some((component, authenticator)) = &self.sessions {
             let fresh = authenticator.is_fresh();
             self.heard |= fresh;
-            self.looks = self.looks.saturating_add(1);
             // It is told as a fault where it lasts: services start in any order.
             if self.heard || self.looks > LOOKS_OF_A_START {
                 component.set(sessions_state(fresh, self.heard));
@@ -172,8 +176,13 @@ impl Parts {
         if let Some((component, vault)) = &self.seal {
             component.set(seal_state(vault.sealed_since()));
         }
-        for (component, remote) in &self.remote {
-            component.set(remote.state());
+        let starting = self.may_wait && self.looks <= LOOKS_OF_A_START;
+        for (component, remote, reached) in &mut self.remote {
+            *reached |= remote.is_reached();
+            // Whoever sends calls here at once does not meet ways that are not laid yet. A service that is away for longer keeps nobody waiting.
+            if *reached || !starting {
+                component.set(remote.state());
+            }
         }
     }
 }

@@ -73,6 +73,13 @@ impl Part {
         self.ready().unwrap_or_else(|said| panic!("{} did not start again: {said}", self.service));
     }
 
+    /// What its readiness says of its components.
+    pub fn told(&self) -> String {
+        let request = "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        let answer = raw::exchange(self.management, request.as_bytes(), Duration::from_secs(2));
+        answer.map(|answer| String::from_utf8_lossy(&answer.body).into_owned()).unwrap_or_default()
+    }
+
     /// Waits until it is ready.
     ///
     /// # Errors
@@ -222,6 +229,14 @@ impl Ground {
         }
         for part in &parts {
             part.ready()?;
+        }
+        // They started at the same time, in any order: each has found the others now.
+        let begun = Instant::now();
+        for part in &parts {
+            while part.told().contains("degraded") {
+                assert!(begun.elapsed() < START_WITHIN, "{}: {}", part.service, part.told());
+                sleep(Duration::from_millis(10));
+            }
         }
         Ok(Server::of_parts(self.home.clone(), parts))
     }

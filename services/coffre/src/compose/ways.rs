@@ -92,6 +92,11 @@ impl Remote {
         }
     }
 
+    /// Says whether a replica of it is connected.
+    pub(crate) fn is_reached(&self) -> bool {
+        matches!(self.members.reach(), Reach::Reached)
+    }
+
     /// Says whether it is within reach. Where it is not, what still works, works.
     pub(crate) fn state(&self) -> State {
         match self.members.reach() {

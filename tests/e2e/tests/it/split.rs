@@ -1,6 +1,8 @@
 //! Every service in a process of its own (architecture.md 1; security.md 4). The shared cases run against this form, too; here is what only it can
 //! do: services that are away, gateways that come and go, and settings that are refused.
 
+mod calls;
+mod peers;
 mod refused;
 mod rolling;
 
@@ -8,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use coffre_e2e::api::{NewAttribute, NewValue, Protocol};
+use coffre_e2e::api::{NewAttribute, NewValue, Protocol, Session};
 use coffre_e2e::case::{Case, run_apart, run_split};
 use coffre_e2e::http::Http;
 use coffre_e2e::model::{Filter, Query};
@@ -66,8 +68,15 @@ fn each_service_says_in_the_audit_that_it_started() {
     });
 }
 
+/// What is there to be asked for.
+struct There {
+    owner: Session,
+    credential: i64,
+    locker: i64,
+}
+
 /// What is asked of a service, to see whether it answers: something for which it needs no other one but auth.
-async fn asked(case: &Case<'_>, locker_id: i64, service: &str) -> (u16, Option<String>) {
+async fn asked(case: &Case<'_>, there: &There, service: &str) -> (u16, Option<String>) {
     let answer = |status, code: Option<&str>| (status, code.map(ToOwned::to_owned));
     match service {
         "auth" => {
@@ -75,11 +84,11 @@ async fn asked(case: &Case<'_>, locker_id: i64, service: &str) -> (u16, Option<S
             answer(asked.status, asked.code())
         }
         "vault" => {
-            let asked = case.admin.query_credentials(&Query::default().page(0, 1)).await;
+            let asked = there.owner.get_credential(there.credential).await;
             answer(asked.status, asked.code())
         }
         "locker" => {
-            let asked = case.admin.list_members(locker_id).await;
+            let asked = case.admin.list_members(there.locker).await;
             answer(asked.status, asked.code())
         }
         _ => {
@@ -89,10 +98,10 @@ async fn asked(case: &Case<'_>, locker_id: i64, service: &str) -> (u16, Option<S
     }
 }
 
-async fn is_well(case: &Case<'_>, locker_id: i64, service: &str) {
+async fn is_well(case: &Case<'_>, there: &There, service: &str) {
     let begun = Instant::now();
     loop {
-        let (status, code) = asked(case, locker_id, service).await;
+        let (status, code) = asked(case, there, service).await;
         if status == 200 {
             return;
         }
@@ -113,6 +122,7 @@ fn a_service_that_is_away_is_told_at_once_and_is_well_again_by_itself() {
         let secret = case.secret("kept");
         owner.create_values(created.id, &[NewValue::new(created.attributes[0].id, &*secret)]).await.ok();
         let locker = case.admin.create_locker(&case.unique("kept"), None).await.ok();
+        let there = There { owner: owner.clone(), credential: created.id, locker: locker.id };
         case.settle().await;
         // With auth away nobody is recognised once what was heard of it is too old.
         for (away, works) in [
@@ -125,25 +135,25 @@ fn a_service_that_is_away_is_told_at_once_and_is_well_again_by_itself() {
             part.process().kill();
             let gone = Instant::now();
             crate::cases::within_a_second(&format!("{away} is away"), async || {
-                asked(&case, locker.id, away).await.0 == 503
+                asked(&case, &there, away).await.0 == 503
             })
             .await;
             if away == "auth" {
                 // Fail closed: every service refuses within the second after which nothing it has heard counts.
                 for service in ["vault", "locker", "audit"] {
-                    while asked(&case, locker.id, service).await.0 != 503 {
+                    while asked(&case, &there, service).await.0 != 503 {
                         assert!(gone.elapsed() < AT_ONCE, "{service} goes on without auth");
                     }
                 }
             }
             for _ in 0..5 {
                 let begun = Instant::now();
-                let (status, code) = asked(&case, locker.id, away).await;
+                let (status, code) = asked(&case, &there, away).await;
                 assert_eq!(status, 503, "{away}: {code:?}");
                 assert!(begun.elapsed() < AT_ONCE, "{away}: the refusal took {:?}", begun.elapsed());
                 for service in works {
                     let begun = Instant::now();
-                    assert_eq!(asked(&case, locker.id, service).await.0, 200, "{service} without {away}");
+                    assert_eq!(asked(&case, &there, service).await.0, 200, "{service} without {away}");
                     assert!(begun.elapsed() < AT_ONCE, "{service} without {away} took {:?}", begun.elapsed());
                 }
             }
@@ -162,7 +172,7 @@ fn a_service_that_is_away_is_told_at_once_and_is_well_again_by_itself() {
             case.api.ledger.forget();
             part.start();
             for service in ["auth", "vault", "locker", "audit"] {
-                is_well(&case, locker.id, service).await;
+                is_well(&case, &there, service).await;
             }
             case.api.ledger.forget();
             // Nothing was lost meanwhile, and everything works together again.

@@ -6,6 +6,9 @@ use coffre_e2e::split::Ground;
 
 use crate::program::said;
 
+/// A service, the settings that are changed or left out, and what it says.
+type Refused<'s> = (&'static str, Vec<(&'s str, Option<String>)>, &'s [&'s str]);
+
 #[test]
 fn a_service_by_itself_refuses_what_is_unsafe_and_says_what_to_do() {
     run_apart(Engine::Postgres, async |engine| {
@@ -13,7 +16,7 @@ fn a_service_by_itself_refuses_what_is_unsafe_and_says_what_to_do() {
         let certs =
             |service: &str, file: &str| ground.home.folder.join("certs").join(service).join(file).display().to_string();
         let keys_of_locker = ground.home.folder.join("keys-of/locker").display().to_string();
-        let refused: [(&'static str, Vec<(&str, Option<String>)>, &[&str]); 6] = [
+        let refused: [Refused<'_>; 6] = [
             ("vault", vec![("TLS__INTERNAL_CERT_FILE", None)], &["tls.internal_cert_file", "is missing"]),
             ("vault", vec![("SERVICES__AUDIT", None)], &["serve vault", "COFFRE_SERVICES__AUDIT"]),
             ("vault", vec![("GRPC_ADDR", Some("0.0.0.0:0".into()))], &["COFFRE_GRPC_ADDR", "tls.cert_file"]),
