@@ -13,7 +13,7 @@ use coffre_db::DatabaseUrl;
 use coffre_gateway::{Channels, Clients, Config as GatewayConfig, Gateway, PublicUrl, Readiness, RestMetrics};
 use coffre_rpc::{Front, FrontOptions, Guard, Layered, Limits, RpcMetrics, ServiceParts};
 use coffre_secret::SecretBytes;
-use coffre_types::SystemClock;
+use coffre_types::{Activity, SystemClock};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -89,6 +89,7 @@ pub(crate) async fn compose(
     tasks: &TaskTracker,
 ) -> anyhow::Result<Process> {
     let clock = Arc::new(SystemClock);
+    let activity = Activity::new(clock.clone());
     let key_folder = keys.folder.clone();
 
     // Services call each other: the channels of those that are built later are filled once they are there.
@@ -104,6 +105,7 @@ pub(crate) async fn compose(
             auth_key: keys.auth,
             vault: to_vault,
             locker: to_locker.clone(),
+            activity: activity.clone(),
         },
     )
     .await
@@ -170,6 +172,7 @@ pub(crate) async fn compose(
         metrics: RpcMetrics::register(&registry)?,
         limits: Limits::default(),
         stopping: streams.clone(),
+        activity,
     };
     let [to_auth, to_vault, to_locker, to_audit] =
         [&auth.parts, &vault.parts, &locker.parts, &audit.parts].map(|parts| Layered::new(parts, guard.clone()));

@@ -33,7 +33,7 @@ use coffre_rpc::{
     Streams, missing,
 };
 use coffre_secret::SecretBytes;
-use coffre_types::{Clock as _, Permission, SessionId, SystemClock, TokenKind, UserId};
+use coffre_types::{Activity, Clock as _, Permission, SessionId, SystemClock, TokenKind, UserId};
 use futures_util::{Stream, StreamExt as _, stream};
 use jsonwebtoken::EncodingKey;
 use prost::Message as _;
@@ -177,7 +177,9 @@ impl World {
         };
         let registry = prometheus::Registry::new();
         let metrics = RpcMetrics::register(&registry).unwrap();
-        let layered = Layered::new(&parts, Guard { authenticator, clock, metrics, limits, stopping: stopping.clone() });
+        let activity = Activity::new(clock.clone());
+        let guard = Guard { authenticator, clock, metrics, limits, stopping: stopping.clone(), activity };
+        let layered = Layered::new(&parts, guard);
         Self { layered, token, kept, registry, hangs, asked, may_follow, stopping, _folder: folder }
     }
 
