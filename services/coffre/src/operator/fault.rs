@@ -87,6 +87,11 @@ impl Fault {
         self.code == code(Reason::AuthTokenInvalid)
     }
 
+    /// Says whether the audit's log was never signed yet.
+    pub(crate) fn is_unsigned(&self) -> bool {
+        self.code == code(Reason::AuditCheckpointNotFound)
+    }
+
     /// Says more about it.
     #[must_use]
     pub(crate) fn and(mut self, more: &str) -> Self {

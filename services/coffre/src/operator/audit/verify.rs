@@ -18,14 +18,14 @@ use coffre_audit_proof::seals::LastSeals;
 use coffre_audit_proof::tree::{Frontier, Hash};
 use coffre_audit_proof::verify::{Asked, ExportFile, Finding, Report, Walk, unopened};
 use coffre_audit_proof::witness::Witness;
-use coffre_proto::audit::v1::{self, CreateCheckpointRequest, GetLatestCheckpointRequest, StreamEntriesResponse};
+use coffre_proto::audit::v1::{self, CreateCheckpointRequest, StreamEntriesResponse};
 
 use self::verdict::Checked;
 use super::super::fault::Fault;
 use super::super::session::Session;
 use super::export::{Progress, after_the_cut};
 use super::stream::Entries;
-use super::wanted;
+use super::{signed, wanted};
 
 /// What the help of this command ends with.
 const EXIT_CODES: &str = "Exit codes: 0 the record is whole, and a witness vouches for all of it; 1 something is wrong with it; 3 nothing wrong was found, \
@@ -82,16 +82,16 @@ pub(crate) async fn server(
     out: &mut impl Write,
     as_json: bool,
 ) -> Result<(), Fault> {
-    let latest = session.proofs().get_latest_checkpoint(session.request(GetLatestCheckpointRequest {})?).await;
-    let latest = latest.map_err(|status| session.fault(&status))?.into_inner();
+    let latest = signed(session).await?;
     let key = key(args, &latest.verifier_key, "the server")?;
-    let witness = witness(args, &key)?;
     // A log that the server itself found damaged is signed no more, and is verified as far as it was.
     let made = session.proofs().create_checkpoint(session.request(CreateCheckpointRequest {})?).await;
     let checkpoint = match made {
         Ok(made) => wanted(made.into_inner().checkpoint)?,
         Err(_) => wanted(latest.checkpoint)?,
     };
+    // Read last: a witness that the server writes to has the checkpoint of now.
+    let witness = witness(args, &key)?;
     let mut seals = args.values.then(LastSeals::default);
     let progress = Progress::new();
     let report = match Checkpoint::open(&checkpoint.note, &key) {
