@@ -1,6 +1,7 @@
 //! The log as it is proved, on both engines: proofs of every size, what tampering looks like, and rounds that die on the way.
 
 mod checkpoints;
+mod checkpoints_again;
 mod cut;
 mod proofs;
 mod rig;

@@ -126,6 +126,7 @@ pub(super) fn incident(incident: Incident) -> ProtoIncident {
         incident::Kind::Forged => ProtoKind::Forged,
         incident::Kind::RolledBack => ProtoKind::RolledBack,
         incident::Kind::Changed => ProtoKind::Changed,
+        incident::Kind::Checkpoint => ProtoKind::Checkpoint,
     };
     ProtoIncident {
         kind: kind.into(),

@@ -99,6 +99,17 @@ impl Signer {
         Ok(Checkpoint { size, root, heads, note, first_kept, created_at: at, witnessed_at: None })
     }
 
+    /// Says whether a stored checkpoint is in every part the one that was signed.
+    pub(crate) fn vouches_for(&self, stored: &Checkpoint) -> bool {
+        Text::open(&stored.note, self.verifier()).is_ok_and(|told| {
+            told.size == unsigned(stored.size)
+                && told.root == stored.root
+                && told.heads == heads_digest(&stored.heads)
+                && told.cut == unsigned(stored.first_kept)
+                && told.time == stored.created_at
+        })
+    }
+
     /// Says whose a note is.
     pub(crate) fn recognise(&self, note: &str) -> Recognised {
         match Text::open(note, self.verifier()) {

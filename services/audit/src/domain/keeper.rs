@@ -8,6 +8,8 @@
 //! is not the one that was signed is signed no more: whoever looks after the installation decides what becomes of it (README). The record
 //! itself goes on meanwhile.
 
+mod again;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,6 +23,8 @@ use super::ports::{
     Comparison, KeepCheckpoints, KeepIncidents, Lagging, ReadStretches, ReadTree, Unprovable, WatchStreams, Witness,
 };
 use super::stretch::Ends;
+
+pub(crate) use self::again::Looked;
 
 /// A stream whose writer says that it is further is waited for that long. A service that comes back carries its rows within seconds.
 const STREAM_PATIENCE: Duration = Duration::from_secs(10 * 60);
@@ -84,7 +88,7 @@ pub struct Standing {
     pub damaged: Option<String>,
     /// Why the witness does not take checkpoints.
     pub witness_fault: Option<String>,
-    /// Entries that this process found changed.
+    /// How often this process found entries or checkpoints changed.
     pub changed: i64,
 }
 

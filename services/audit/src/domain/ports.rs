@@ -141,6 +141,12 @@ pub(crate) trait KeepCheckpoints: Send + Sync {
     /// Returns the checkpoint of a size.
     async fn at(&self, size: i64) -> Result<Option<Checkpoint>, coffre_db::Error>;
 
+    /// Returns the size of the first checkpoint of that size or a larger one, and the checkpoint where its row can be read.
+    async fn from(&self, size: i64) -> Result<Option<(i64, Option<Checkpoint>)>, coffre_db::Error>;
+
+    /// Says whether the log had this root at this size; `None` where nobody can tell, because of a cut or of entries that are missing.
+    async fn had(&self, known: Known) -> Result<Option<bool>, coffre_db::Error>;
+
     /// Returns the largest size that a witness had.
     async fn witnessed_size(&self) -> Result<i64, coffre_db::Error>;
 }

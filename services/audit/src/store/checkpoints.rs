@@ -161,6 +161,21 @@ fn compare(conn: &mut Connection, known: &[Known]) -> Result<Comparison> {
     }
 }
 
+fn had(conn: &mut Connection, known: Known) -> Result<Option<bool>> {
+    let head = Head::read(conn)?;
+    let reached = head.frontier().map_or(0, |frontier| signed(frontier.size()));
+    if known.size > reached {
+        // A tree that lies behind its log, or whose end was spoilt, tells nothing; a log that is too short does.
+        return Ok((known.size > head.size).then_some(false));
+    }
+    match Tree::new(conn, head.ends()).root(known.size) {
+        Ok(root) => Ok(Some(root == known.root)),
+        // What is missing is named where the entries are looked at.
+        Err(Unprovable::Cut { .. } | Unprovable::Missing { .. }) => Ok(None),
+        Err(Unprovable::Store(error)) => Err(error),
+    }
+}
+
 #[derive(QueryableByName)]
 struct LogIdRow {
     #[diesel(sql_type = Binary)]
@@ -244,6 +259,21 @@ impl KeepCheckpoints for Store {
                 row.map(Checkpoint::try_from).transpose()
             })
             .await
+    }
+
+    async fn from(&self, size: i64) -> Result<Option<(i64, Option<Checkpoint>)>> {
+        self.database
+            .read(move |conn| {
+                let query =
+                    Sql::new(COLUMNS).push(" WHERE size >= ").bind(size).push(" ORDER BY size LIMIT 1").cached();
+                let row = query.get_result::<Row>(conn).optional()?;
+                Ok(row.map(|row| (row.size, Checkpoint::try_from(row).ok())))
+            })
+            .await
+    }
+
+    async fn had(&self, known: Known) -> Result<Option<bool>> {
+        self.database.read(move |conn| dialect::snapshot(conn, |conn| had(conn, known))).await
     }
 
     async fn witnessed_size(&self) -> Result<i64> {

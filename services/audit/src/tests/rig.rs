@@ -25,9 +25,9 @@ use uuid::Uuid;
 
 use crate::domain::checkpoint::{Checkpoint, Signer};
 use crate::domain::cut::Cutter;
-use crate::domain::incident::Incident;
+use crate::domain::incident::{Incident, Kind};
 use crate::domain::intake::{Arrival, Disposition};
-use crate::domain::keeper::{Fault, Keeper};
+use crate::domain::keeper::{Fault, Keeper, Looked};
 use crate::domain::ports::{KeepCheckpoints as _, KeepIncidents as _, Witness, WriteLog as _};
 use crate::domain::proofs::Prover;
 use crate::domain::visibility::Visibility;
@@ -149,6 +149,18 @@ impl Rig {
         let mut places: Vec<(i64, i64)> = found.iter().map(|incident| (incident.first, incident.last)).collect();
         places.sort_unstable();
         places
+    }
+
+    /// Looks at all stored checkpoints again, and returns what was found.
+    pub(super) async fn check_checkpoints(&self) -> Vec<(Kind, i64, i64)> {
+        let before = self.incidents().await;
+        self.keeper.check_witnessed().await.unwrap();
+        let mut looked = Looked::default();
+        while self.keeper.check_checkpoint(&mut looked).await.unwrap() {}
+        assert_eq!(looked, Looked::default(), "it begins anew");
+        let mut found = self.incidents().await;
+        found.retain(|incident| !before.contains(incident));
+        found.iter().map(|incident| (incident.kind, incident.first, incident.last)).collect()
     }
 
     pub(super) async fn number(&self, query: &'static str) -> i64 {
