@@ -33,6 +33,7 @@ pub(super) fn entry(entry: Entry) -> ProtoEntry {
         detail: entry.detail,
         event: Some(entry.event),
         canonical: Vec::new(),
+        proof: Vec::new(),
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) struct Rig {
     pub(super) store: Arc<Store>,
     pub(super) signer: Arc<Signer>,
     pub(super) keeper: Arc<Keeper>,
-    pub(super) prover: Prover,
+    pub(super) prover: Arc<Prover>,
     pub(super) cutter: Cutter,
     pub(super) clock: Arc<FixedClock>,
     pub(super) site: Arc<Site>,
@@ -100,7 +100,7 @@ impl Rig {
             async move { carry(&store).await }.boxed()
         });
         Self {
-            prover: Prover::new(store.clone(), keeper.clone()),
+            prover: Arc::new(Prover::new(store.clone(), keeper.clone())),
             cutter: Cutter::new(store.clone(), keeper.clone(), settled, site.clone()),
             database,
             store,

@@ -36,8 +36,15 @@ impl Entries {
             from_end: from.is_none(),
             follow,
             canonical: true,
+            proof_size: 0,
         };
         Self { request, open: None, away: None, opened: Instant::now() }
+    }
+
+    /// The same with a proof of each entry against the checkpoint of this size, and not beyond.
+    pub(crate) fn proved(mut self, size: i64) -> Self {
+        self.request.proof_size = size;
+        self
     }
 
     /// Waits for the next message; `None` at the end of what was there.
