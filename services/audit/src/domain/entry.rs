@@ -2,10 +2,9 @@
 
 use coffre_audit_client::canonical;
 use coffre_audit_client::chain::{Hash, leaf_hash};
+use coffre_audit_proof::{detail::detail, sentence::sentence};
 use coffre_proto::audit::v1::Event;
 use coffre_types::NameKey;
-
-use super::{detail::detail, sentence::sentence};
 
 /// An event with what lists search by: names in the form in which they compare.
 #[derive(Clone, Debug)]
