@@ -3,6 +3,7 @@
 mod checkpoints;
 mod checkpoints_again;
 mod cut;
+mod look;
 mod proofs;
 mod rig;
 mod streaming;

@@ -190,7 +190,7 @@ impl Rig {
 }
 
 /// Carries what waits in the service's own outbox into the log, as its relay does.
-async fn carry(store: &Store) {
+pub(super) async fn carry(store: &Store) {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = Binary)]
