@@ -81,7 +81,7 @@ on_each_engine! {
         writer.write(&rig, 3).await;
         let messages = all(Reader { canonical: true, ..reader(&rig, 0, Some(3)) }).await;
         for (place, entry) in messages.iter().flat_map(|message| &message.entries).enumerate() {
-            assert_eq!(coffre_audit_proof::tree::leaf_hash(&entry.canonical).as_slice(), entry.leaf_hash);
+            assert_eq!(leaf_hash(&entry.canonical).as_slice(), entry.leaf_hash);
             assert_eq!(entry.leaf_hash, writer.leaf(place));
         }
         let plain = all(reader(&rig, 0, Some(3))).await;
