@@ -191,9 +191,11 @@ fn what_a_line_shows_is_compared_with_what_its_entry_holds() {
         let report = check(&log, &export, Some(&witness));
         assert_eq!(report.findings, [Finding::Shown { index: 7, id: id.clone(), field }]);
     }
-    // What no entry has is not shown beside it.
-    export[at(7)] = text(&log.line(7)).replacen('{', "{\"comment\":\"approved\",", 1);
-    assert_eq!(check(&log, &export, Some(&witness)).verdict(), Verdict::Damaged);
+    // What no entry has is not shown beside it, and nothing hides it from whoever reads the lines without a kind.
+    for more in ["\"comment\":\"approved\"", "\"kind\":\"note\""] {
+        export[at(7)] = text(&log.line(7)).replacen('{', &format!("{{{more},"), 1);
+        assert_eq!(check(&log, &export, Some(&witness)).verdict(), Verdict::Damaged, "{more}");
+    }
 }
 
 #[test]

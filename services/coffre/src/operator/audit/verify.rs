@@ -73,6 +73,11 @@ pub(crate) struct VerifyArgs {
 /// Verifies a file.
 pub(crate) fn file(args: &VerifyArgs, path: &Path, out: &mut impl Write, as_json: bool) -> Result<(), Fault> {
     let opened = File::open(path).map_err(|error| unreadable(path, &error))?;
+    if args.witness.as_ref().is_some_and(|witness| witness.canonicalize().ok() == path.canonicalize().ok()) {
+        return Err(Fault::given(
+            "a file does not vouch for itself: --witness is what was kept elsewhere, such as audit.witness",
+        ));
+    }
     let bytes = opened.metadata().map_or(0, |found| found.len());
     let export =
         ExportFile::open(BufReader::with_capacity(1 << 20, opened)).map_err(|error| unreadable(path, &error))?;

@@ -175,6 +175,7 @@ fn what_cannot_be_read_is_no_verdict() {
         ("@absent", "absent"),
         ("@other", "coffre audit export"),
         ("@log --witness @absent", "absent"),
+        ("@log --witness @log", "vouch for itself"),
         ("@log --key @absent", "--key"),
         ("@log --key @other", "holds no key"),
     ] {
