@@ -11,8 +11,11 @@ use crate::work::{Cycle, Expected};
 /// Reads go round so many credentials.
 const CREDENTIALS: usize = 1000;
 
+/// Requests, each with the answer that is expected.
+type Calls = Vec<(Vec<u8>, Expected)>;
+
 /// Reads of so many values, and the answer of the first.
-pub(super) fn calls(served: &Served) -> Result<(Vec<(Vec<u8>, Expected)>, Answer)> {
+pub(super) fn calls(served: &Served) -> Result<(Calls, Answer)> {
     let mut api = served.user("reader")?;
     let stored = api.add_values("read", CREDENTIALS)?;
     let mut calls = Vec::with_capacity(stored.len());

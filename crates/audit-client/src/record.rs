@@ -19,6 +19,10 @@ const MAX_CHARACTERS: usize = 1000;
 const MAX_FACTS: usize = 200;
 /// The bytes that changes and details may take together.
 const MAX_FACTS_BYTES: usize = 32 * 1024;
+/// How many seals of values the event of a change has at most. None is left out: further ones are in further events.
+const MAX_SEALS: usize = 1000;
+/// The event that holds them.
+const SEALS_CONTINUED: &str = "vault.value_seal.continued";
 
 /// Where calls are answered: the same for every call of a service in a process.
 pub struct Site {
@@ -33,6 +37,7 @@ pub struct Site {
 }
 
 /// Where a call came from.
+#[derive(Clone)]
 pub struct Origin {
     /// Who answers.
     pub site: Arc<Site>,
@@ -102,12 +107,14 @@ struct Facts {
     method: Option<String>,
 }
 
+#[derive(Clone)]
 struct Actor {
     user_id: UserId,
     user_name: Arc<str>,
     session_id: Option<SessionId>,
 }
 
+#[derive(Clone)]
 struct Object {
     kind: &'static str,
     id: String,
@@ -125,10 +132,12 @@ struct Detail {
     value: String,
 }
 
+#[derive(Clone, Copy)]
 struct ValueSeal {
     value_id: ValueId,
     version: Version,
-    mac: [u8; 32],
+    /// `None` where the value was deleted.
+    mac: Option<[u8; 32]>,
 }
 
 impl CallRecord {
@@ -291,7 +300,12 @@ impl CallRecord {
 
     /// Ties the event to a value that was written.
     pub fn value_seal(&self, value_id: ValueId, version: Version, mac: [u8; 32]) {
-        self.facts().value_seals.push(ValueSeal { value_id, version, mac });
+        self.facts().value_seals.push(ValueSeal { value_id, version, mac: Some(mac) });
+    }
+
+    /// Ties the event to a value that was deleted: its number never comes again.
+    pub fn value_deleted(&self, value_id: ValueId, version: Version) {
+        self.facts().value_seals.push(ValueSeal { value_id, version, mac: None });
     }
 
     /// Says how many alike calls the record stands for.
@@ -392,6 +406,29 @@ impl CallRecord {
     #[must_use]
     pub fn entry(&self, outcome: Outcome, reason: Option<Reason>, now: Timestamp) -> JournalEntry {
         self.entry_as(self.id, outcome, reason, now)
+    }
+
+    /// Returns the events of a change that is made: that of the call, and further ones where it has more seals than one event holds.
+    pub(crate) fn entries(&self, now: Timestamp) -> Vec<JournalEntry> {
+        let further = {
+            let mut facts = self.facts();
+            let kept = facts.value_seals.len().min(MAX_SEALS);
+            facts.value_seals.split_off(kept)
+        };
+        let mut entries = vec![self.entry(Outcome::Successful, None, now)];
+        for seals in further.chunks(MAX_SEALS) {
+            let part = Self::new(self.origin.clone(), SEALS_CONTINUED, ActivityType::AuditUnsetActivityType);
+            part.detail("continues", self.id.to_string());
+            {
+                let (facts, mut parts) = (self.facts(), part.facts());
+                parts.actor.clone_from(&facts.actor);
+                parts.client_id.clone_from(&facts.client_id);
+                parts.object.clone_from(&facts.object);
+                parts.value_seals = seals.to_vec();
+            }
+            entries.push(part.entry(Outcome::Successful, None, now));
+        }
+        entries
     }
 
     /// Returns the event of a call whose change did not commit, as far as is known. It has an id of its own: if the connection broke
@@ -518,7 +555,7 @@ impl Facts {
             out.message(15, |out| {
                 out.integer(1, seal.value_id.get());
                 out.integer(2, seal.version.get());
-                out.text(3, &seal.mac);
+                out.text(3, seal.mac.as_ref().map_or(&[], |mac| mac.as_slice()));
             });
         }
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use coffre_db::{Database, Error, Tx};
-use coffre_proto::audit::v1::Outcome;
 
 use crate::CallRecord;
 
@@ -27,7 +26,7 @@ where
             // Dropped with this closure: when the database has finished with it, committed or not, awaited or not.
             let _ = &writing;
             let done = change(tx)?;
-            tx.journal(record.entry(Outcome::Successful, None, record.now()));
+            record.entries(record.now()).into_iter().for_each(|entry| tx.journal(entry));
             let record = record.clone();
             tx.after_commit(move || record.mark_recorded());
             Ok(done)

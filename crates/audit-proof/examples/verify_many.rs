@@ -78,7 +78,6 @@ impl Made {
         let canonical = event.encode_to_vec();
         let entry = v1::Entry {
             log_index: i64::try_from(index)?,
-            description: "robot-7 read a value of SharePoint Login".into(),
             leaf_hash: leaf_hash(&canonical).to_vec(),
             canonical,
             event: Some(event),
@@ -136,7 +135,7 @@ fn main() -> Outcome<()> {
     let begun = Instant::now();
     let made = Made { lines, size, ready: io::Cursor::new(first.into_bytes()), ended: false };
     let mut seals = LastSeals::default();
-    let (asked, mut bytes) = (Asked { witness: Some(witness), older: false, seals: Some(&mut seals) }, 0);
+    let (asked, mut bytes) = (Asked { witness: Some(witness), seals: Some(&mut seals), ..Asked::default() }, 0);
     let report =
         ExportFile::open(BufReader::with_capacity(1 << 20, made))?
             .check(key.verifier(), asked, |position| bytes = position.bytes)?;

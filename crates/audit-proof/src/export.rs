@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 pub use self::csv::{CSV_HEADER, csv_row};
 use crate::tree::{Frontier, Hash, leaf_hash};
 use crate::verify::{BLOCK_LEVEL, Finding};
-use crate::words;
+use crate::words::WORDS;
+use crate::{canonical, detail, sentence, words};
 
 /// The version of the form.
 pub const VERSION: u32 = 1;
@@ -77,6 +78,9 @@ pub struct Header {
     pub version: u32,
     /// When it was begun.
     pub created_on: String,
+    /// The version of the words in which it says [`Entry::event_description`] and [`Entry::detail`]: [`WORDS`] where this program wrote it.
+    #[serde(default)]
+    pub words: u32,
     /// The filter that chose the entries, as text for people; absent where the export has all entries up to its checkpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
@@ -109,9 +113,9 @@ impl Header {
     }
 }
 
-/// An entry, in the words of REST. What is shown is for people; what is proved is `canonical`.
+/// An entry, in the words of REST. What is shown is for people and made of `canonical`, which is what is proved.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[allow(missing_docs, reason = "the names of the contract, section 6")]
 pub struct Entry {
     #[serde(with = "number")]
@@ -142,14 +146,18 @@ pub struct Entry {
     pub proof: Option<Vec<String>>,
 }
 
+/// The two fields that are not a field of the event each.
+const SENTENCE: &str = "eventDescription";
+const DETAIL: &str = "detail";
+
 impl Entry {
-    /// Makes the line of an entry that was asked for with its canonical form; `None` where it came without.
+    /// Makes the line of an entry that was asked for with its canonical form; `None` where it came without. What it shows is made of these
+    /// bytes, whatever else the server says of them.
     #[must_use]
     pub fn of(entry: &v1::Entry) -> Option<Self> {
-        let event = entry.event.as_ref()?;
+        // Bytes that are no event are shown as the server shows them: a verifier names them.
+        let event = &canonical::decode(&entry.canonical).or_else(|| entry.event.clone())?;
         let line = Self {
-            event_description: entry.description.clone(),
-            detail: entry.detail.clone(),
             leaf_hash: STANDARD.encode(&entry.leaf_hash),
             canonical: STANDARD.encode(&entry.canonical),
             ..Self::shown(u64::try_from(entry.log_index).ok()?, event)
@@ -157,7 +165,7 @@ impl Entry {
         (!entry.canonical.is_empty()).then_some(line)
     }
 
-    /// Makes what is shown of an event, without what the server adds to it.
+    /// Makes what is shown of an event.
     fn shown(log_index: u64, event: &v1::Event) -> Self {
         let id = uuid::Uuid::from_slice(&event.id).map_or_else(|_| String::new(), |id| id.to_string());
         let (actor, object) = (event.actor.clone().unwrap_or_default(), event.object.clone().unwrap_or_default());
@@ -167,7 +175,7 @@ impl Entry {
             created_on: Timestamp::from_micros(event.time_us).to_rfc3339_millis(),
             activity_type: words::activity(event.activity_type()).to_owned(),
             event: event.event.clone(),
-            event_description: String::new(),
+            event_description: sentence::sentence(event),
             status: words::status(event.outcome()).to_owned(),
             source: words::source(event.source()).to_owned(),
             user_name: actor.user_name,
@@ -175,7 +183,7 @@ impl Entry {
             object_type: object.r#type,
             object_id: object.id,
             object_name: object.name,
-            detail: String::new(),
+            detail: detail::detail(event),
             client_address: event.client_address.clone(),
             host_name: event.host_name.clone(),
             environment_name: event.environment_name.clone(),
@@ -186,14 +194,15 @@ impl Entry {
         }
     }
 
-    /// Compares what it shows with its event. Sentence and detail are the server's words for it and cannot be compared.
-    pub(crate) fn misleads(&self, event: &v1::Event) -> Option<Finding> {
+    /// Compares what it shows with its event; sentence and detail only where they are in the words of this program.
+    pub(crate) fn misleads(&self, event: &v1::Event, our_words: bool) -> Option<Finding> {
         let told = Self::shown(self.log_index, event);
         let pairs = [
             ("id", &self.id, &told.id),
             ("createdOn", &self.created_on, &told.created_on),
             ("activityType", &self.activity_type, &told.activity_type),
             ("event", &self.event, &told.event),
+            (SENTENCE, &self.event_description, &told.event_description),
             ("status", &self.status, &told.status),
             ("source", &self.source, &told.source),
             ("userName", &self.user_name, &told.user_name),
@@ -201,12 +210,14 @@ impl Entry {
             ("objectType", &self.object_type, &told.object_type),
             ("objectId", &self.object_id, &told.object_id),
             ("objectName", &self.object_name, &told.object_name),
+            (DETAIL, &self.detail, &told.detail),
             ("clientAddress", &self.client_address, &told.client_address),
             ("hostName", &self.host_name, &told.host_name),
             ("environmentName", &self.environment_name, &told.environment_name),
             ("requestId", &self.request_id, &told.request_id),
         ];
-        let (field, ..) = pairs.into_iter().find(|(_, shown, held)| shown != held)?;
+        let is_compared = |field: &str| our_words || ![SENTENCE, DETAIL].contains(&field);
+        let (field, ..) = pairs.into_iter().find(|(field, shown, held)| shown != held && is_compared(field))?;
         Some(Finding::Shown { index: self.log_index, id: told.id, field })
     }
 }
@@ -232,7 +243,7 @@ impl Lines {
             }
             Some(_) => None,
         };
-        let first = line(&Mark::Export(Header { version: VERSION, ..header }))?;
+        let first = line(&Mark::Export(Header { version: VERSION, words: WORDS, ..header }))?;
         Ok((Self { tree, entries: 0 }, first))
     }
 

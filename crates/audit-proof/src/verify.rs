@@ -2,7 +2,7 @@
 //!
 //! - [`Walk`] goes through all entries of a log in order, [`Picked`] through some of them that bring their proofs.
 //! - [`ExportFile`] reads an export and sends it through one of them.
-//! - [`Report`] says what came out. Nothing but a whole record whose last root a witness saw is [`Verdict::Whole`].
+//! - [`Report`] says what came out. Nothing but a whole record whose last root a witness saw is [`Verdict::Whole`]; some entries of it never are.
 //!
 //! # How an entry is judged
 //! Its bytes must have the hash that the record names for it; the hashes of all entries must lead to the roots that were signed and
@@ -33,6 +33,12 @@ pub use self::walk::Walk;
 pub enum Verdict {
     /// Nothing is wrong, and a witness saw the last root.
     Whole,
+    /// Each entry that is there is in the log, and a witness saw its root. What is not there may be missing: a record of everything from which
+    /// entries were taken looks the same.
+    Picked,
+    /// Nothing wrong was found, and a witness saw the last root; but the sentences and details are in the words of another version, and
+    /// could not be compared.
+    Unread,
     /// Nothing wrong was found, but no witness vouches for all of it: whoever holds the server and its key could have written it anew.
     NotAnchored,
     /// Something is wrong.
@@ -64,6 +70,8 @@ pub struct Report {
     pub foreign_notes: u64,
     /// The key that the signatures were checked with.
     pub key: String,
+    /// The version of the words of sentences and details that were not compared, because it is not [`WORDS`](crate::words::WORDS).
+    pub unread: Option<u32>,
     /// What is wrong: at most [`MAX_FINDINGS`].
     pub findings: Vec<Finding>,
     /// How many findings there are in all.
@@ -76,10 +84,14 @@ impl Report {
     pub fn verdict(&self) -> Verdict {
         if self.total_findings > 0 {
             Verdict::Damaged
-        } else if self.witnessed.is_some() && self.anchored == self.size && self.unproven == 0 {
-            Verdict::Whole
-        } else {
+        } else if self.witnessed.is_none() || self.anchored != self.size || self.unproven > 0 {
             Verdict::NotAnchored
+        } else if self.unread.is_some() {
+            Verdict::Unread
+        } else if self.picked {
+            Verdict::Picked
+        } else {
+            Verdict::Whole
         }
     }
 }

@@ -129,6 +129,8 @@ fn note_in(value: &Value) -> Option<String> {
             .ok()
             .filter(|note| Checkpoint::parse(note.unverified_text()).is_ok())
             .map(|_| text.clone()),
+        // An export vouches for nothing, least of all for itself.
+        Value::Object(fields) if fields.get("kind").is_some_and(|kind| kind == "export") => None,
         Value::Object(fields) => fields.values().find_map(note_in),
         _ => None,
     }

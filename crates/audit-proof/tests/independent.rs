@@ -16,7 +16,7 @@ use coffre_audit_proof::tree::{Frontier, Hash, join, leaf_hash, over, subtrees};
 use coffre_audit_proof::verify::{Asked, ExportFile, Verdict};
 use coffre_audit_proof::witness::{self, Witness};
 use coffre_audit_proof::{proof, tree};
-use coffre_proto::audit::v1::{self, Event};
+use coffre_proto::audit::v1::{self, Change, Event, Outcome};
 use coffre_secret::SecretBytes;
 use coffre_types::Timestamp;
 use prost::Message as _;
@@ -54,7 +54,16 @@ fn key() -> String {
 
 fn canonical(index: u64) -> Vec<u8> {
     let salt = [index.to_be_bytes(), [7; 8]].concat();
-    Event { id: vec![7; 16], salt, service: "vault".into(), ..Event::default() }.encode_to_vec()
+    let event = Event { id: vec![7; 16], salt, service: "vault".into(), ..Event::default() };
+    // The ends of the log say to where it was cut.
+    let cut = match index {
+        698 => 256,
+        699 => 512,
+        _ => return event.encode_to_vec(),
+    };
+    let change = Change { field: "firstKept".into(), old_value: None, new_value: Some(format!("{cut}")) };
+    let outcome = Outcome::Successful.into();
+    Event { event: "audit.cut".into(), outcome, changes: vec![change], ..event }.encode_to_vec()
 }
 
 fn leaves(size: u64) -> Vec<Hash> {

@@ -84,7 +84,6 @@ fn export() -> String {
         let canonical = event(index).encode_to_vec();
         let entry = v1::Entry {
             log_index: index.into(),
-            description: "admin read a credential".into(),
             leaf_hash: leaf_hash(&canonical).to_vec(),
             canonical,
             event: Some(event(index)),

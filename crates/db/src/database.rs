@@ -102,6 +102,12 @@ impl Database {
         self.0.engine
     }
 
+    /// Returns how many reads run at once.
+    #[must_use]
+    pub fn readers(&self) -> usize {
+        self.0.counts.readers
+    }
+
     /// Returns the numbers that tell how busy it is.
     #[must_use]
     pub fn stats(&self) -> &Stats {

@@ -14,7 +14,7 @@ use coffre_authn::Authenticator;
 use coffre_channel::{Carried, Channel, Request, Response, asked, carry};
 use coffre_error::{Reason, Refusal};
 use coffre_proto::audit::v1::Outcome;
-use coffre_types::Clock;
+use coffre_types::{Activity, Clock};
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue};
 use prometheus::IntGauge;
@@ -62,6 +62,8 @@ pub struct Guard {
     pub limits: Limits,
     /// Ends answers that go on, before the process stops.
     pub stopping: CancellationToken,
+    /// Told of the calls of signed-in callers, for work that makes room for them.
+    pub activity: Activity,
 }
 
 /// A service behind its layers. Clones share it.
@@ -309,6 +311,7 @@ impl Inner {
             .ok_or_else(|| Refusal::new(Reason::AuthTokenRequired, "the call needs a token: sign in and send it"))?;
         let mut caller = self.guard.authenticator.authenticate(token).await?;
         context.record.caller(&caller);
+        self.guard.activity.note();
         let (now, recent) = (self.guard.clock.now(), self.guard.limits.recent_sign_in);
         if let Err(refusal) = rpc.access.admit(&caller, now, recent) {
             // The kind of a token and the time of a sign-in stay what they are.

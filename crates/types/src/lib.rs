@@ -4,6 +4,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod activity;
 mod caller;
 pub mod etag;
 mod id;
@@ -11,6 +12,7 @@ mod name;
 mod permission;
 mod time;
 
+pub use activity::Activity;
 pub use caller::{Caller, TokenKind};
 pub use id::{
     ApiAccessId, ApiKeyId, ApiSecretId, AttributeId, CredentialId, EventId, LockerId, NotAnId, RoleId, SessionId,

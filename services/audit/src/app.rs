@@ -138,7 +138,9 @@ pub fn migrations() -> (EmbeddedMigrations, EmbeddedMigrations) {
 /// a page is written once where it would be written several times.
 #[must_use]
 pub fn options(url: DatabaseUrl) -> Options {
-    Options { cache_kib: 32 * 1024, checkpoint_pages: 16_000, ..Options::new(url, "audit") }
+    let usual = Options::new(url, "audit");
+    // Two searches and the look at the log at once, on the smallest machine.
+    Options { cache_kib: 32 * 1024, checkpoint_pages: 16_000, readers: usual.readers.max(3), ..usual }
 }
 
 /// Wires the service.
@@ -163,8 +165,9 @@ pub async fn build(deps: Deps) -> Result<App, Error> {
         Arc::new(Keeper::new(store.clone(), Arc::new(signer), witness, clock.clone(), config.checkpoint_spacing));
     let cutter = Arc::new(Cutter::new(store.clone(), keeper.clone(), settle.clone(), outbox.site()));
     let was_cut = Arc::new(Notify::new());
+    let prover = Arc::new(Prover::new(store.clone(), keeper.clone()));
     let proofs = Proofs {
-        prover: Prover::new(store.clone(), keeper.clone()),
+        prover: prover.clone(),
         keeper: keeper.clone(),
         cutter: cutter.clone(),
         incidents: store.clone(),
@@ -181,7 +184,7 @@ pub async fn build(deps: Deps) -> Result<App, Error> {
     };
     let appended = Arc::new(Notify::new());
     let streams = Streams::new(StreamLimits::default());
-    let entries = Entries::new(store.clone(), settle.clone(), appended.clone(), streams);
+    let entries = Entries::new(store.clone(), prover, settle.clone(), appended.clone(), streams);
     let reading = Reading::new(store.clone(), settle);
     let intake = Intake::new(store, outbox.clone(), appended);
     let intake = IntakeServiceServer::new(intake).max_decoding_message_size(MAX_INTAKE_BYTES);

@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::cut::Cutter;
-use crate::domain::keeper::{Fault, Keeper, Standing};
+use crate::domain::keeper::{Fault, Keeper, Looked, Standing};
 
 /// How often it looks whether something came.
 const LOOKS_EVERY: Duration = Duration::from_secs(5);
@@ -21,6 +21,8 @@ const RETAINS_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 const RETAINS_AGAIN: Duration = Duration::from_secs(60 * 60);
 /// Blocks of 256 entries that are looked at again in a second: one part in a hundred of a core.
 const CHECKS_PER_SECOND: u64 = 4;
+/// Between two stored checkpoints that are looked at again.
+const CHECKPOINT_EVERY: Duration = Duration::from_millis(250);
 /// The whole log is not looked at again more often than that.
 const CHECKS_ALL_EVERY: Duration = Duration::from_secs(10 * 60);
 /// After a fault of the database.
@@ -46,7 +48,7 @@ impl Keeping {
 
     /// Works until the stop, and ends with a checkpoint of what came.
     pub async fn run(self, stop: CancellationToken) {
-        let working = async { tokio::join!(self.checkpoints(), self.checks(), self.cuts()) };
+        let working = async { tokio::join!(self.checkpoints(), self.checks(), self.checkpoints_again(), self.cuts()) };
         tokio::select! {
             _ = working => {}
             () = stop.cancelled() => {}
@@ -108,6 +110,31 @@ impl Keeping {
                     }
                 }
             }
+        }
+    }
+
+    /// Goes through the stored checkpoints again and again, and begins somewhere else at each start.
+    async fn checkpoints_again(&self) {
+        tell(self.keeper.observe().await.map(|_| ()));
+        let size = self.keeper.standing().size;
+        let mut looked = Looked::from(self.clock.now().seconds().rem_euclid(size.saturating_add(1).max(1)));
+        let mut tick = interval(CHECKPOINT_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let begun = Instant::now();
+            tell(self.keeper.check_witnessed().await);
+            loop {
+                tick.tick().await;
+                match self.keeper.check_checkpoint(&mut looked).await {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(fault) => {
+                        tell(Err(fault));
+                        sleep(AFTER_A_FAULT).await;
+                    }
+                }
+            }
+            sleep_until(begun + CHECKS_ALL_EVERY).await;
         }
     }
 

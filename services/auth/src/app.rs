@@ -17,7 +17,7 @@ use coffre_proto::auth::v1::role_service_server::RoleServiceServer;
 use coffre_proto::auth::v1::user_service_server::UserServiceServer;
 use coffre_rpc::ServiceParts;
 use coffre_secret::SecretBytes;
-use coffre_types::Clock;
+use coffre_types::{Activity, Clock};
 use tokio::task::AbortHandle;
 use tonic::service::Routes;
 
@@ -49,6 +49,8 @@ pub struct Deps {
     pub vault: Channel,
     /// The way to locker's internal services; it may be deferred.
     pub locker: Channel,
+    /// Tells of the calls for which password hashing makes room.
+    pub activity: Activity,
 }
 
 /// Why the service does not start.
@@ -155,7 +157,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<App, Error> {
         );
     }
     let signer = Signer::new(&config.issuer, &secrets, rows)?;
-    let hasher = Hasher::start(config.hashing)?;
+    let hasher = Hasher::start(config.hashing, deps.activity)?;
     let keepers = Keepers {
         vault: Arc::new(Holdings { keeper: Keeper::Vault, channel: deps.vault }),
         locker: Arc::new(Holdings { keeper: Keeper::Locker, channel: deps.locker.clone() }),

@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use coffre_crypto::random;
 use coffre_secret::{SecretBytes, equal};
+use coffre_types::Activity;
 use crossbeam_channel::{RecvTimeoutError, Sender};
 use tokio::sync::oneshot;
 
@@ -21,6 +22,8 @@ const SALT_LEN: usize = 16;
 const HASH_LEN: usize = 32;
 /// A thread without work for this long gives its memory back.
 const IDLE: Duration = Duration::from_secs(5);
+/// How often a thread that makes room looks whether it is still needed.
+const ASIDE: Duration = Duration::from_millis(50);
 /// Bounds of what a row may ask for: whoever writes the database must not choose how much memory we take.
 const MOST_MEMORY_KIB: u32 = 256 * 1024;
 const MOST_PASSES: u32 = 16;
@@ -104,7 +107,9 @@ pub(crate) struct Hasher {
 }
 
 impl Hasher {
-    pub(crate) fn start(parameters: Hashing) -> Result<Self, HashFault> {
+    /// While `others` tells of calls, one core is not hashed on, where there are two: whatever such a call waits for, its disk included, would
+    /// wait for the end of a hash's time slice on every core, several milliseconds and again and again.
+    pub(crate) fn start(parameters: Hashing, others: Activity) -> Result<Self, HashFault> {
         Params::new(parameters.memory_kib, parameters.passes, 1, Some(HASH_LEN)).map_err(|_| HashFault::Parameters)?;
         if parameters.memory_kib > MOST_MEMORY_KIB || parameters.passes > MOST_PASSES {
             return Err(HashFault::Parameters);
@@ -113,6 +118,7 @@ impl Hasher {
         let done = Arc::<AtomicU64>::default();
         for index in 0..parameters.threads.get() {
             let (intake, done) = (intake.clone(), done.clone());
+            let makes_room = (index > 0 && index + 1 == parameters.threads.get()).then(|| others.clone());
             std::thread::Builder::new()
                 .name(format!("auth-hash-{index}"))
                 .spawn(move || {
@@ -120,6 +126,11 @@ impl Hasher {
                     // Kept from hash to hash: taking 19 MiB anew each time costs as much as a tenth of the hash.
                     let mut memory = Vec::new();
                     loop {
+                        if makes_room.as_ref().is_some_and(Activity::is_recent) {
+                            memory = Vec::new();
+                            std::thread::sleep(ASIDE);
+                            continue;
+                        }
                         match intake.recv_timeout(IDLE) {
                             // Whoever asked has gone.
                             Ok(Job::Hash(job)) if job.reply.is_closed() => {}
@@ -292,11 +303,20 @@ fn compute(job: &HashJob, memory: &mut Vec<Block>) -> Result<[u8; HASH_LEN], Has
 mod tests {
     use std::num::NonZeroUsize;
 
+    use std::sync::Barrier;
+
+    use coffre_types::{FixedClock, Timestamp};
+
     use super::*;
     use crate::gate::Gate;
 
+    fn with(parameters: Hashing) -> Hasher {
+        let clock = Arc::new(FixedClock::new(Timestamp::from_seconds(0)));
+        Hasher::start(parameters, Activity::new(clock)).unwrap()
+    }
+
     fn hasher() -> Hasher {
-        Hasher::start(Hashing { memory_kib: 64, passes: 1, threads: NonZeroUsize::MIN, waiting: 8 }).unwrap()
+        with(Hashing { memory_kib: 64, passes: 1, threads: NonZeroUsize::MIN, waiting: 8 })
     }
 
     fn secret(text: &str) -> SecretBytes {
@@ -331,7 +351,7 @@ mod tests {
     async fn a_secret_under_other_parameters_still_matches() {
         let (hasher, gate) = (hasher(), Gate::new(1, 8));
         let other = Hashing { memory_kib: 128, passes: 1, threads: NonZeroUsize::MIN, waiting: 8 };
-        let old = Hasher::start(other).unwrap().hash_beside(secret("old"), None, None).await.unwrap();
+        let old = with(other).hash_beside(secret("old"), None, None).await.unwrap();
         let new = hasher.hash_beside(secret("new"), Some(&old), None).await.unwrap();
         let turn = gate.turn([1; 16]).await.unwrap();
         assert_eq!(hasher.verify_any(&secret("old"), &[&new, &old], turn).await.unwrap(), Some(1));
@@ -355,10 +375,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_core_is_left_to_other_calls_as_long_as_there_are_any() {
+        let clock = Arc::new(FixedClock::new(Timestamp::from_seconds(0)));
+        let activity = Activity::new(clock.clone());
+        activity.note();
+        let two = NonZeroUsize::MIN.saturating_add(1);
+        let hasher = Hasher::start(Hashing { memory_kib: 64, passes: 1, threads: two, waiting: 8 }, activity).unwrap();
+        let thread = || std::thread::current().name().map(ToOwned::to_owned);
+        let busy: Vec<_> = (0..16).map(|_| hasher.aside(thread)).collect();
+        for name in futures_util::future::join_all(busy).await {
+            assert_eq!(name.unwrap().as_deref(), Some("auth-hash-0"));
+        }
+        // Neither of two that wait for each other ends before both threads work.
+        clock.advance(Duration::from_secs(1));
+        let both = Arc::new(Barrier::new(2));
+        let meet = || {
+            let both = both.clone();
+            hasher.aside(move || both.wait().is_leader())
+        };
+        let (one, other) = tokio::join!(meet(), meet());
+        assert_ne!(one.unwrap(), other.unwrap());
+    }
+
+    #[tokio::test]
     async fn a_turn_lasts_as_long_as_its_job_though_whoever_asked_goes_away() {
-        let hasher =
-            Hasher::start(Hashing { memory_kib: 32 * 1024, passes: 4, threads: NonZeroUsize::MIN, waiting: 8 })
-                .unwrap();
+        let hasher = with(Hashing { memory_kib: 32 * 1024, passes: 4, threads: NonZeroUsize::MIN, waiting: 8 });
         let gate = Gate::new(1, 8);
         let turn = gate.turn([1; 16]).await.unwrap();
         {

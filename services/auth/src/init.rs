@@ -6,7 +6,7 @@ use coffre_audit_client::{ActivityType, CallRecord, Outbox, audited_write};
 use coffre_crypto::CryptoError;
 use coffre_db::Database;
 use coffre_secret::{SecretBytes, SecretText};
-use coffre_types::{Clock, Name, RoleId, TextFault, UserId};
+use coffre_types::{Activity, Clock, Name, RoleId, TextFault, UserId};
 
 use crate::config::Config;
 use crate::domain::error::{Fault, WeakPassword};
@@ -101,7 +101,7 @@ pub async fn init(
     let now = clock.now();
     let username = Name::parse(administrator.username).map_err(InitError::Name)?;
     password::check(&administrator.password, username.as_str(), config.password_min_length)?;
-    let hasher = Hasher::start(config.hashing)?;
+    let hasher = Hasher::start(config.hashing, Activity::new(clock.clone()))?;
     if config.password_strength_check {
         hasher.judge(&administrator.password, Known::of([username.as_str()])).await??;
     }

@@ -206,7 +206,7 @@ fn proofs_state(log: &coffre_audit::Standing) -> State {
             format!("{damage}; nothing is signed until somebody has looked at it")
         }
         coffre_audit::Standing { changed: 1.., .. } => {
-            "entries of the audit log are not what they were; its incidents name them".to_owned()
+            "entries or checkpoints of the audit log are not what they were; its incidents name them".to_owned()
         }
         coffre_audit::Standing { witness_fault: Some(fault), .. } => fault.clone(),
         _ => return State::Ready,

@@ -13,6 +13,7 @@ use coffre_config::Settings;
 use coffre_db::DatabaseUrl;
 use coffre_gateway::Readiness;
 use coffre_telemetry::Health;
+use coffre_types::Activity;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -177,6 +178,7 @@ async fn serve(settings: &Settings, made: Made, announce: impl FnOnce(&At)) -> a
     let (health, readiness) = (Health::default(), Readiness::not_yet());
     let certificates = Certificates::load(settings, set)?;
     certificates.watch(&background, &tasks);
+    let clock = compose::clock();
     let mut process = compose(With {
         settings,
         form,
@@ -185,7 +187,8 @@ async fn serve(settings: &Settings, made: Made, announce: impl FnOnce(&At)) -> a
         keys,
         keeping,
         certificates: &certificates,
-        clock: compose::clock(),
+        activity: Activity::new(clock.clone()),
+        clock,
         readiness: readiness.clone(),
         stop: &background,
         tasks: &tasks,

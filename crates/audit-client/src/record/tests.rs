@@ -55,6 +55,37 @@ fn an_entry_holds_what_the_record_was_told() {
 }
 
 #[test]
+fn a_large_deletion_names_every_value_in_events_of_bounded_size() {
+    let record = record();
+    record.actor(UserId::from_trusted(300), "admin", None);
+    record.object("credential", 12, "Login");
+    let last = i64::try_from(2 * MAX_SEALS).unwrap() + 1;
+    (1..=last).for_each(|id| record.value_deleted(ValueId::from_trusted(id), Version::from_trusted(3)));
+    let events: Vec<Event> =
+        record.entries(NOW).iter().map(|entry| canonical::parse(entry.bytes()).expect("canonical bytes")).collect();
+    let sizes: Vec<usize> = events.iter().map(|event| event.value_seals.len()).collect();
+    assert_eq!(sizes, [MAX_SEALS, MAX_SEALS, 1]);
+    let seals = events.iter().flat_map(|event| &event.value_seals);
+    assert!(seals.clone().map(|seal| seal.value_id).eq(1..=last));
+    assert!(seals.clone().all(|seal| seal.version == 3 && seal.mac.is_empty()));
+    let [first, further @ ..] = events.as_slice() else { panic!() };
+    assert_eq!(
+        (first.event.as_str(), first.id.as_slice()),
+        ("credential.read", record.id().uuid().as_bytes().as_slice())
+    );
+    for event in further {
+        assert_eq!((event.event.as_str(), event.outcome()), (SEALS_CONTINUED, Outcome::Successful));
+        assert_eq!((&event.actor, &event.object, &event.request_id), (&first.actor, &first.object, &first.request_id));
+        assert_eq!(
+            (event.details[0].key.as_str(), event.details[0].value.as_str()),
+            ("continues", record.id().to_string().as_str())
+        );
+        assert!(event.id != first.id && event.salt != first.salt);
+    }
+    assert_eq!(record.entries(NOW).len(), 1, "what fits is one event");
+}
+
+#[test]
 fn what_was_refused_changed_nothing() {
     let record = record();
     record.change("name", Some("a".into()), Some("b".into()));

@@ -15,6 +15,7 @@ use crate::note::VerifierKey;
 use crate::seals::LastSeals;
 use crate::tree::{EMPTY_ROOT, Frontier, Hash};
 use crate::witness::Witness;
+use crate::words::WORDS;
 
 /// A longer line is no line of an export.
 const MAX_LINE_BYTES: u64 = 1 << 24;
@@ -40,6 +41,8 @@ pub struct Asked<'a> {
     pub witness: Option<Witness>,
     /// The export may be older than what the witness saw last: entries after its end are not missed.
     pub older: bool,
+    /// The export may be in the words of another version: sentences and details in words that this program does not know are not missed.
+    pub other_words: bool,
     /// Where the last seals of values are collected.
     pub seals: Option<&'a mut LastSeals>,
 }
@@ -88,7 +91,8 @@ impl<R: BufRead> ExportFile<R> {
     /// # Errors
     /// Where the file cannot be read. Whatever is wrong with its content stands in the report.
     pub fn check(mut self, key: &VerifierKey, asked: Asked<'_>, mut told: impl FnMut(Position)) -> io::Result<Report> {
-        let Asked { witness, older, mut seals } = asked;
+        let Asked { witness, older, other_words, mut seals } = asked;
+        let our_words = self.header.words == WORDS;
         let checkpoint = match Checkpoint::open(&self.header.checkpoint, key) {
             Ok(checkpoint) => checkpoint,
             Err(refused) => {
@@ -119,7 +123,7 @@ impl<R: BufRead> ExportFile<R> {
                     if let (Some(event), Some(seals)) = (&event, seals.as_deref_mut()) {
                         seals.take(event);
                     }
-                    Ok(event.and_then(|event| entry.misleads(&event)))
+                    Ok(event.and_then(|event| entry.misleads(&event, our_words)))
                 }
                 Err(_) => match serde_json::from_slice(&line) {
                     Ok(Mark::Block { index, hash }) => checker.block(index, &hash).map(|()| None),
@@ -142,7 +146,8 @@ impl<R: BufRead> ExportFile<R> {
             faults.drain(..).for_each(|fault| checker.fault(fault));
             told(Position { bytes: self.bytes, entries });
         }
-        Ok(checker.finish(whole, older, key))
+        let unread = (!our_words && !other_words).then_some(self.header.words);
+        Ok(Report { unread, ..checker.finish(whole, older, key) })
     }
 
     /// The next line without its end; [`Unended`] where the file ends before it does.

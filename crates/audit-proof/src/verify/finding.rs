@@ -1,7 +1,9 @@
 //! What can be wrong with a record, each kind by its name.
 
+use coffre_proto::audit::v1::Event;
 use coffre_types::Timestamp;
 
+use super::walk::id_of;
 use crate::checkpoint::Refused;
 use crate::note;
 
@@ -30,7 +32,7 @@ pub enum Finding {
         last: u64,
     },
     /// What a line shows is not what its entry holds.
-    #[error("changed: what the line of entry {index} ({id}) shows as {field} is not what the entry holds")]
+    #[error("changed: what is shown of entry {index} ({id}) as {field} is not what the entry holds")]
     Shown {
         /// Its position.
         index: u64,
@@ -52,6 +54,15 @@ pub enum Finding {
         first: u64,
         /// The last one.
         last: u64,
+    },
+    /// The beginning is missing, and no entry says that it was cut off.
+    #[error(
+        "removed: the entries 0 to {last} are missing: the checkpoint says that they were cut off, and no entry (audit.cut) says so",
+        last = .cut.saturating_sub(1)
+    )]
+    CutUntold {
+        /// Where the log begins by its checkpoint.
+        cut: u64,
     },
     /// An entry is there that was not recorded at its place.
     #[error("inserted: an entry more than was recorded stands at position {index} ({id})")]
@@ -92,6 +103,19 @@ pub enum Finding {
         /// How many there were.
         size: u64,
         /// When the checkpoint was made that says so.
+        time: Timestamp,
+    },
+    /// The witness knows a longer log.
+    #[error(
+        "cut tail: the entries {kept} to {last} are missing at the end: the witness saw {size} on {time}",
+        last = .size.saturating_sub(1), time = .time.to_rfc3339_micros()
+    )]
+    Behind {
+        /// How many entries there are.
+        kept: u64,
+        /// How many the witness saw.
+        size: u64,
+        /// When it saw them.
         time: Timestamp,
     },
     /// A picked entry's proof does not lead to the root.
@@ -165,6 +189,12 @@ impl Finding {
         }
     }
 
+    /// Makes the finding of an entry of which something else is shown than what it holds.
+    #[must_use]
+    pub fn of_event(index: u64, held: &Event) -> Self {
+        Self::Shown { index, id: id_of(Some(held)), field: "event" }
+    }
+
     /// Returns its kind for programs.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -173,11 +203,11 @@ impl Finding {
                 "changed"
             }
             Self::Note { .. } | Self::Line { .. } => "changed",
-            Self::Removed { .. } => "removed",
+            Self::Removed { .. } | Self::CutUntold { .. } => "removed",
             Self::Inserted { .. } => "inserted",
             Self::Reordered { .. } => "reordered",
             Self::RolledBack { .. } | Self::TwoHistories { .. } => "rolledBack",
-            Self::CutTail { .. } => "cutTail",
+            Self::CutTail { .. } | Self::Behind { .. } => "cutTail",
             Self::NotIncluded { .. } => "notIncluded",
             Self::WrongKey { .. } => "wrongKey",
             Self::OtherLog { .. } => "otherLog",

@@ -86,6 +86,7 @@ impl Picked {
             half_notes: witness.half(),
             foreign_notes: witness.foreign(),
             key: key.to_string(),
+            unread: None,
             findings: self.findings.kept,
             total_findings: self.findings.total,
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use coffre_proto::audit::v1::Event;
+use coffre_proto::audit::v1::{Event, Outcome};
 use uuid::Uuid;
 
 use super::Report;
@@ -53,6 +53,8 @@ pub struct Walk {
     agrees: bool,
     anchored: u64,
     entries: u64,
+    /// An entry says that the log was cut where the checkpoint says that it begins.
+    cut_told: bool,
     findings: Findings,
 }
 
@@ -77,6 +79,7 @@ impl Walk {
             agrees: false,
             anchored: 0,
             entries: 0,
+            cut_told: checkpoint.cut == 0,
             findings: Findings::default(),
         };
         if start > checkpoint.cut {
@@ -119,6 +122,7 @@ impl Walk {
             self.findings.push(Finding::Changed { index, id: id() });
         }
         self.push(leaf);
+        self.cut_told |= event.as_ref().and_then(cut_to) == Some(self.checkpoint.cut);
         event
     }
 
@@ -178,6 +182,8 @@ impl Walk {
             self.findings.push(Finding::Truncated { entries: self.entries });
         } else if next < size {
             self.findings.push(Finding::CutTail { kept: next, size, time });
+        } else if !self.cut_told {
+            self.findings.push(Finding::CutUntold { cut: self.checkpoint.cut });
         }
         for gap in std::mem::take(&mut self.gaps) {
             self.findings.push(Finding::Removed { first: gap.start, last: gap.end - 1 });
@@ -193,7 +199,7 @@ impl Walk {
         let witness = self.witness.unwrap_or_default();
         witness.findings().iter().for_each(|finding| self.findings.push(finding.clone()));
         if let Some((seen, last)) = witness.last().filter(|(seen, _)| *seen > size && !older) {
-            self.findings.push(Finding::CutTail { kept: size, size: seen, time: last.time });
+            self.findings.push(Finding::Behind { kept: size, size: seen, time: last.time });
         }
         Report {
             entries: self.entries,
@@ -207,6 +213,7 @@ impl Walk {
             half_notes: witness.half(),
             foreign_notes: witness.foreign(),
             key: key.to_string(),
+            unread: None,
             findings: self.findings.kept,
             total_findings: self.findings.total,
         }
@@ -282,6 +289,14 @@ impl Walk {
             }
         }
     }
+}
+
+/// Returns where the log begins since a cut, by the event of the cut. Whoever cuts records it in front of the checkpoint that first tells of it,
+/// so it is always behind what was cut off.
+fn cut_to(event: &Event) -> Option<u64> {
+    let is_cut = event.event == "audit.cut" && event.outcome() == Outcome::Successful;
+    let change = event.changes.iter().find(|change| change.field == "firstKept").filter(|_| is_cut)?;
+    change.new_value.as_ref()?.parse().ok()
 }
 
 /// Returns an event's id in its usual form.

@@ -92,6 +92,13 @@ fn notes_of_other_logs_count_only_where_there_are_no_others() {
 }
 
 #[test]
+fn an_export_is_no_witness() {
+    let line = |kind: &str| serde_json::json!({"kind": kind, "checkpoint": note(1, 5, 7)}).to_string() + "\n";
+    assert_eq!(sizes(&read(&line("checkpoint"))), [5]);
+    assert!(read(&line("export")).is_empty());
+}
+
+#[test]
 fn what_is_no_witness_is_read_and_holds_nothing() {
     let long = format!("{}\n{}", "x".repeat(3 << 20), note(1, 5, 7));
     assert_eq!(sizes(&read(&long)), [5]);

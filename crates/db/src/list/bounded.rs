@@ -23,11 +23,13 @@ const FIRST_LOOK: i64 = 4_096;
 const LARGEST_STEP: i64 = 16_384;
 /// Rows that one statement looks at, at least.
 const SMALLEST_STEP: i64 = 512;
+/// Comparisons that a filter may ask of each row before it is looked at fewer rows: the bound is one of work.
+const FREE_TESTS: i64 = 4;
 
 /// What bounds a list, and by which indexes it is searched. See [`super::Listing::bounded`].
 #[derive(Clone, Copy, Debug)]
 pub struct Bound {
-    /// Rows that a call looks at, at most.
+    /// Rows that a call looks at, at most; fewer where the filter compares each with much.
     pub rows: i64,
     /// The field of the list's own order. It is a number, and the id follows in every index that is [`Index::ordered`].
     pub order: &'static str,
@@ -142,6 +144,8 @@ pub(super) struct Found {
 struct Lookup<'p> {
     plan: &'p Plan,
     bound: &'p Bound,
+    /// Rows that this one looks at, at most.
+    rows: i64,
     engine: Engine,
     start: Option<&'p Position>,
     scope: &'p Scope,
@@ -156,7 +160,7 @@ impl Plan {
         scope: &Scope,
         start: Option<&Position>,
     ) -> Result<Found, Error> {
-        Lookup { plan: self, bound, engine: dialect::engine(conn), start, scope }.find(conn)
+        Lookup { plan: self, bound, rows: self.rows(bound), engine: dialect::engine(conn), start, scope }.find(conn)
     }
 
     /// Counts the rows that match; `None` where that would look at more rows than the bound.
@@ -166,7 +170,13 @@ impl Plan {
         bound: &Bound,
         scope: &Scope,
     ) -> Result<Option<i64>, Error> {
-        Lookup { plan: self, bound, engine: dialect::engine(conn), start: None, scope }.count(conn)
+        Lookup { plan: self, bound, rows: self.rows(bound), engine: dialect::engine(conn), start: None, scope }
+            .count(conn)
+    }
+
+    /// Rows that may be looked at, each with all comparisons of the filter.
+    fn rows(&self, bound: &Bound) -> i64 {
+        bound.rows.saturating_mul(FREE_TESTS) / self.condition.tests().max(FREE_TESTS)
     }
 }
 
@@ -184,12 +194,12 @@ impl<'p> Lookup<'p> {
     }
 
     fn too_wide(&self) -> Error {
-        Error::TooWide { rows: self.bound.rows, advice: self.bound.advice }
+        Error::TooWide { rows: self.rows, advice: self.bound.advice }
     }
 
     fn find(&self, conn: &mut Connection) -> Result<Found, Error> {
         let drivers = self.drivers();
-        let first = FIRST_LOOK.min(self.bound.rows);
+        let first = FIRST_LOOK.min(self.rows);
         let along = self.plan.order.is_along(self.bound.order);
         if along {
             if let Some(whole) = drivers.iter().find(|driver| driver.index.ordered && driver.is_whole()) {
@@ -204,7 +214,7 @@ impl<'p> Lookup<'p> {
                 return Ok(found);
             }
         }
-        for rows in [first, self.bound.rows] {
+        for rows in [first, self.rows] {
             // Along the list's own order, indexes in that order were searched already.
             for driver in drivers.iter().filter(|driver| !(along && driver.index.ordered)) {
                 if self.counted(conn, driver, rows)? <= rows {
@@ -264,7 +274,7 @@ impl<'p> Lookup<'p> {
         let mut best: Option<(&Driver<'_>, Search)> = None;
         for driver in drivers.iter().filter(|driver| driver.index.ordered) {
             let mut search = Search { found: Vec::new(), looked: 0, at: None, exhausted: false };
-            self.look(conn, driver, &mut search, FIRST_LOOK.min(self.bound.rows))?;
+            self.look(conn, driver, &mut search, FIRST_LOOK.min(self.rows))?;
             if self.is_done(&search) {
                 return Ok(Some(self.taken(search)));
             }
@@ -274,7 +284,7 @@ impl<'p> Lookup<'p> {
         }
         let Some((driver, mut search)) = best else { return Ok(None) };
         // One more than the bound tells of an index that has exactly so many that it ends.
-        self.look(conn, driver, &mut search, self.bound.rows + 1)?;
+        self.look(conn, driver, &mut search, self.rows + 1)?;
         // A page that is full is a page, whatever follows it; the whole list is only that with its end.
         let full = search.found.len() >= self.wanted().saturating_sub(1) && !self.plan.extent.whole;
         Ok((full || self.is_done(&search)).then(|| self.taken(search)))
@@ -367,7 +377,7 @@ impl<'p> Lookup<'p> {
             return Ok(Some(self.counted(conn, whole, limit - 1)?));
         }
         // The index with the fewest rows, as far as that can be told from a first look.
-        for rows in [FIRST_LOOK.min(self.bound.rows), self.bound.rows] {
+        for rows in [FIRST_LOOK.min(self.rows), self.rows] {
             for driver in &drivers {
                 if self.counted(conn, driver, rows)? <= rows {
                     return Ok(Some(self.matching(conn, driver, rows)?));

@@ -205,6 +205,16 @@ impl Condition {
         }
     }
 
+    /// How many comparisons one row takes at most.
+    pub(super) fn tests(&self) -> i64 {
+        match self {
+            Self::Always | Self::Never => 0,
+            Self::Test(..) | Self::Custom(_) => 1,
+            Self::All(operands) | Self::Any(operands) => operands.iter().map(Self::tests).sum(),
+            Self::Not(operand) => operand.tests(),
+        }
+    }
+
     /// Says whether it is an equality on a field that an index of the field leads to.
     pub(super) fn is_equality(&self, name: &str) -> bool {
         let Self::Test(field, Operator::Equal, literal) = self else { return false };

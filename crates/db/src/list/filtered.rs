@@ -12,7 +12,6 @@ pub struct Filtered(Condition);
 
 impl Filtered {
     /// Returns the condition, on the columns of the list.
-    #[must_use]
     pub fn sql(&self, engine: Engine) -> Sql {
         self.0.write(engine, Sql::empty())
     }

@@ -68,7 +68,7 @@ fn compare_with_free(database: &Database, bound: i64, cases: u32) -> u32 {
                     match runtime.block_on(page(database, BOUNDED.looking_at(bound), &query, scoped)) {
                         Err(Error::TooWide { rows, .. }) => {
                             prop_assert!(bound < 60, "all rows are fewer than the bound");
-                            prop_assert_eq!(rows, bound);
+                            prop_assert!(rows <= bound);
                             refused.set(refused.get() + 1);
                             return Ok(());
                         }
@@ -100,7 +100,8 @@ on_each_engine! {
     async fn a_list_below_its_bound_is_as_any_other(db: TestDb) {
         let (database, _) = open(&db);
         fill(&database, 60).await;
-        assert_eq!(compare_with_free(&database, 60, 200), 0);
+        // However much a filter compares each row with.
+        assert_eq!(compare_with_free(&database, 60 * 16, 200), 0);
     }
 
     async fn a_list_beyond_its_bound_answers_the_same_or_says_that_it_is_too_wide(db: TestDb) {
@@ -132,6 +133,13 @@ on_each_engine! {
             operands: vec![never.clone(), test("id", Operator::Equal, "1")],
         })) };
         assert_eq!(page(&database, BOUNDED, &of(either), false).await, Err(wide.clone()));
+
+        // The bound is one of work: sixteen comparisons a row leave a quarter of the rows.
+        let any_of = vec![never.clone(); 16];
+        let much = Junction { operator: junction::Operator::Or.into(), operands: any_of };
+        let much = of(Filter { condition: Some(Condition::Junction(much)) });
+        let narrower = Error::TooWide { rows: 5, advice: "give a shorter time" };
+        assert_eq!(page(&database, BOUNDED, &much, false).await, Err(narrower));
 
         // Narrowed by time, and by what an index leads to.
         let since = Timestamp::from_micros(146 * 1_500_000).to_rfc3339_millis();

@@ -33,12 +33,12 @@ on_each_engine! {
 
     async fn a_database_says_how_large_it_is(db: TestDb) {
         let (database, _) = open(&db);
-        let before = database.read(coffre_db::dialect::size_bytes).await.unwrap();
+        let before = database.read(dialect::size_bytes).await.unwrap();
         database
             .write(|tx| (0..4000).try_for_each(|number| add(tx.conn(), &format!("a thing with the number {number}")).map(drop)))
             .await
             .unwrap();
-        let after = database.read(coffre_db::dialect::size_bytes).await.unwrap();
+        let after = database.read(dialect::size_bytes).await.unwrap();
         assert!(before > 0 && after >= before + 200_000, "{before} {after}");
     }
 

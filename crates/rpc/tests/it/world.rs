@@ -34,7 +34,7 @@ use coffre_rpc::{
 };
 use coffre_secret::SecretBytes;
 use coffre_tls::{InternalTls, PublicTls};
-use coffre_types::{Clock as _, Permission, SessionId, SystemClock, TokenKind, UserId};
+use coffre_types::{Activity, Clock as _, Permission, SessionId, SystemClock, TokenKind, UserId};
 use futures_util::{Stream, StreamExt as _, stream};
 use jsonwebtoken::EncodingKey;
 use prost::Message as _;
@@ -189,7 +189,10 @@ impl World {
         };
         let registry = prometheus::Registry::new();
         let metrics = RpcMetrics::register(&registry).unwrap();
-        let guard = Guard { authenticator, clock, metrics: metrics.clone(), limits, stopping: stopping.clone() };
+        let activity = Activity::new(clock.clone());
+        let metrics_of = metrics.clone();
+        let stops = stopping.clone();
+        let guard = Guard { authenticator, clock, metrics: metrics_of, limits, stopping: stops, activity };
         let layered = Layered::new(&parts, guard);
         Self { layered, parts, metrics, token, kept, registry, hangs, asked, may_follow, stopping, _folder: folder }
     }

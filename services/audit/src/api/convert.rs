@@ -28,11 +28,12 @@ pub(super) fn entry(entry: Entry) -> ProtoEntry {
         id,
         log_index: entry.log_index,
         create_time: Some(Timestamp::from_micros(entry.event.time_us).to_proto()),
-        description: entry.description,
+        description: entry.said.description,
         leaf_hash: entry.leaf_hash,
-        detail: entry.detail,
+        detail: entry.said.detail,
         event: Some(entry.event),
         canonical: Vec::new(),
+        proof: Vec::new(),
     }
 }
 
@@ -126,6 +127,7 @@ pub(super) fn incident(incident: Incident) -> ProtoIncident {
         incident::Kind::Forged => ProtoKind::Forged,
         incident::Kind::RolledBack => ProtoKind::RolledBack,
         incident::Kind::Changed => ProtoKind::Changed,
+        incident::Kind::Checkpoint => ProtoKind::Checkpoint,
     };
     ProtoIncident {
         kind: kind.into(),

@@ -13,27 +13,35 @@ use coffre_types::{Caller, Permission};
 use tokio::sync::Notify;
 use tonic::{Request, Response, Status};
 
-use super::streaming::Reader;
+use super::streaming::{Proofs, Reader};
 use super::{convert, error};
 use crate::app::Settle;
 use crate::domain::ports::{ReadEntries, ReadStretches};
+use crate::domain::proofs::Prover;
 use crate::domain::visibility::Visibility;
 
 /// Answers the public calls.
 pub(crate) struct Entries {
     entries: Arc<dyn ReadEntries>,
     log: Arc<dyn ReadStretches>,
+    prover: Arc<Prover>,
     settle: Settle,
     appended: Arc<Notify>,
     streams: Streams,
 }
 
 impl Entries {
-    pub(crate) fn new<S>(store: Arc<S>, settle: Settle, appended: Arc<Notify>, streams: Streams) -> Self
+    pub(crate) fn new<S>(
+        store: Arc<S>,
+        prover: Arc<Prover>,
+        settle: Settle,
+        appended: Arc<Notify>,
+        streams: Streams,
+    ) -> Self
     where
         S: ReadEntries + ReadStretches + 'static,
     {
-        Self { entries: store.clone(), log: store, settle, appended, streams }
+        Self { entries: store.clone(), log: store, prover, settle, appended, streams }
     }
 }
 
@@ -47,7 +55,7 @@ impl AuditService for Entries {
     ) -> Result<Response<Self::StreamEntriesStream>, Status> {
         let (call, admission) = (CallContext::of(&request)?, Admission::of(&request)?);
         let visibility = Visibility::of(call.caller()?);
-        let StreamEntriesRequest { filter, from_index, follow, canonical, from_end } = request.into_inner();
+        let StreamEntriesRequest { filter, from_index, follow, canonical, from_end, proof_size } = request.into_inner();
         call.record().object("audit", "", "");
         call.record().detail("follow", follow.to_string());
         if from_index < 0 {
@@ -58,15 +66,24 @@ impl AuditService for Entries {
                 Refusal::invalid("from_end", "a stream from the end has no from_index; leave one of them out").into()
             );
         }
+        if proof_size < 0 || (proof_size > 0 && follow) {
+            let problem = "is the size of a checkpoint, of a stream that does not follow what comes";
+            return Err(Refusal::invalid("proof_size", problem).into());
+        }
         let filter = self.log.filtered(filter.as_ref()).map_err(error::listing)?;
         let place = self.streams.take(call.caller()?)?;
         (self.settle)().await;
         let ends = self.log.ends().await.map_err(error::store)?;
         let next = if from_end { ends.size } else { ends.begin(from_index).map_err(error::cut)? };
         call.record().detail("from", next.to_string());
-        let until = (!follow).then_some(ends.size);
+        let (mut until, mut proofs) = ((!follow).then_some(ends.size), None);
+        if proof_size > 0 {
+            let size = self.prover.at(proof_size).await.map_err(error::fault)?.size;
+            until = Some(size.min(ends.size));
+            proofs = Some(Proofs { prover: self.prover.clone(), size });
+        }
         let (log, appended) = (self.log.clone(), self.appended.clone());
-        let reader = Reader { log, appended, filter, visibility, next, until, canonical };
+        let reader = Reader { log, appended, filter, visibility, next, until, canonical, proofs };
         let may = move |caller: &Caller| match visibility.allows(Visibility::of(caller)) {
             true => Ok(()),
             false => Err(missing(Permission::ViewAllAudit)),

@@ -31,7 +31,7 @@ const MAX_INCIDENTS: i64 = 1000;
 
 /// Answers the public calls.
 pub(crate) struct Proofs {
-    pub(crate) prover: Prover,
+    pub(crate) prover: Arc<Prover>,
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) cutter: Arc<Cutter>,
     pub(crate) incidents: Arc<dyn KeepIncidents>,

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::{convert, error};
 use crate::domain::ports::ReadStretches;
+use crate::domain::proofs::Prover;
 use crate::domain::stretch::Cut;
 use crate::domain::visibility::Visibility;
 
@@ -38,6 +39,26 @@ pub(crate) struct Reader {
     /// Where it ends; `None`: never.
     pub(crate) until: Option<i64>,
     pub(crate) canonical: bool,
+    /// What proves each entry; `None` where nobody asked for it.
+    pub(crate) proofs: Option<Proofs>,
+}
+
+/// Proves entries against one checkpoint.
+pub(crate) struct Proofs {
+    pub(crate) prover: Arc<Prover>,
+    /// The size of the checkpoint.
+    pub(crate) size: i64,
+}
+
+impl Proofs {
+    async fn add(&self, entries: &mut [Entry]) -> Result<(), Refusal> {
+        let positions: Vec<i64> = entries.iter().map(|entry| entry.log_index).collect();
+        let paths = self.prover.paths(&positions, self.size).await.map_err(error::fault)?;
+        for (entry, path) in entries.iter_mut().zip(paths) {
+            entry.proof = convert::hashes(&path);
+        }
+        Ok(())
+    }
 }
 
 /// What a stream sent last: when, and its bookmark.
@@ -82,7 +103,10 @@ impl Reader {
                 self.next = stretch.next_index;
                 if !stretch.entries.is_empty() || since.elapsed() >= TELLS_EVERY {
                     let convert = if self.canonical { convert::whole_entry } else { convert::entry };
-                    let entries = stretch.entries.into_iter().map(convert).collect();
+                    let mut entries: Vec<Entry> = stretch.entries.into_iter().map(convert).collect();
+                    if let Some(proofs) = &self.proofs {
+                        proofs.add(&mut entries).await?;
+                    }
                     return Ok(Some(self.message(entries, size)));
                 }
                 continue;

@@ -1,10 +1,12 @@
 //! Checkpoints: the log at one moment, signed.
 
 use coffre_audit_proof::checkpoint::{Checkpoint as Text, LogId, Refused, StreamHead, heads_digest};
-use coffre_audit_proof::note::{NotAKey, SigningKey, VerifierKey};
+use coffre_audit_proof::note::{self, NotAKey, Note, SigningKey, VerifierKey};
 use coffre_audit_proof::tree::Hash;
 use coffre_secret::SecretBytes;
-use coffre_types::Timestamp;
+use coffre_types::{EventId, Timestamp};
+
+use super::cut::SignedCut;
 
 /// Returns a position of the database as the tree counts it; the database holds no negative one.
 pub(crate) const fn unsigned(position: i64) -> u64 {
@@ -60,6 +62,11 @@ pub(crate) enum Recognised {
     Broken(String),
 }
 
+/// What is signed of a cut. The key's name is that of the log.
+fn cut_text(cut: &SignedCut) -> String {
+    format!("coffre.audit-cut.v1\n{}\n{}\n", cut.first_kept, cut.entry.uuid())
+}
+
 /// Signs the log. Its key is in the file `checkpoint.key` and in no database.
 pub(crate) struct Signer {
     log_id: LogId,
@@ -97,6 +104,40 @@ impl Signer {
         };
         let note = text.sign(&self.key)?;
         Ok(Checkpoint { size, root, heads, note, first_kept, created_at: at, witnessed_at: None })
+    }
+
+    /// Says whether a stored checkpoint is in every part the one that was signed.
+    pub(crate) fn vouches_for(&self, stored: &Checkpoint) -> bool {
+        Text::open(&stored.note, self.verifier()).is_ok_and(|told| {
+            told.size == unsigned(stored.size)
+                && told.root == stored.root
+                && told.heads == heads_digest(&stored.heads)
+                && told.cut == unsigned(stored.first_kept)
+                && told.time == stored.created_at
+        })
+    }
+
+    /// Returns where the log began by a note of ours; 0 by any other.
+    pub(crate) fn cut_of(&self, note: &str) -> i64 {
+        Text::open(note, self.verifier()).map_or(0, |told| signed(told.cut))
+    }
+
+    /// Vouches for a cut.
+    ///
+    /// # Errors
+    /// Never for our own text.
+    pub(crate) fn sign_cut(&self, cut: &SignedCut) -> Result<String, note::Refused> {
+        self.key.sign(&cut_text(cut))
+    }
+
+    /// Reads a cut that the log's key vouches for.
+    pub(crate) fn read_cut(&self, note: &str) -> Option<SignedCut> {
+        let note = Note::parse(note).ok()?;
+        let mut lines = note.verify(self.verifier()).ok()?.lines().skip(1);
+        let (first_kept, entry) = (lines.next()?.parse().ok()?, lines.next()?.parse().ok()?);
+        let cut = SignedCut { first_kept, entry: EventId::new(entry) };
+        // The first line says that it is no checkpoint, and there is no other line.
+        (note.unverified_text() == cut_text(&cut)).then_some(cut)
     }
 
     /// Says whose a note is.

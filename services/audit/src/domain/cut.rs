@@ -4,12 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coffre_audit_client::{ActivityType, CallRecord, Site};
-use coffre_types::Timestamp;
+use coffre_types::{EventId, Timestamp};
 use futures_util::future::BoxFuture;
 
-use super::checkpoint::Checkpoint;
+use super::check::WIDTH;
+use super::checkpoint::{Checkpoint, signed};
 use super::keeper::{Fault, Keeper};
 use super::ports::CutLog;
+
+/// So often the entry of a cut is waited for, each time as long as a reader waits for what was committed before.
+const ARRIVES_WITHIN: usize = 4;
 
 /// What a cut removes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +22,38 @@ pub(crate) struct Cut {
     pub(crate) first_kept: i64,
     /// How many go with it.
     pub(crate) removed: i64,
+}
+
+/// Where the database says that the log begins, and the size of the last checkpoint that it says is old enough. What cannot even be read is
+/// `None`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Covering {
+    pub(crate) first_kept: i64,
+    pub(crate) checkpoint: Option<(i64, Option<Checkpoint>)>,
+}
+
+/// Where the database says that the log begins, and the note that vouches for it. Whoever can write to the database can write both.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct StoredCut {
+    pub(crate) first_kept: i64,
+    pub(crate) note: Option<String>,
+}
+
+/// A cut as whoever decided it signed it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SignedCut {
+    pub(crate) first_kept: i64,
+    /// The entry that says so.
+    pub(crate) entry: EventId,
+}
+
+/// Where the log begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Beginning {
+    /// By what the database says.
+    pub(crate) stored: i64,
+    /// By what may be signed: a cut stands in a checkpoint only together with its entry.
+    pub(crate) provable: i64,
 }
 
 /// Waits until what was committed before is in the log.
@@ -36,13 +72,20 @@ impl Cutter {
         Self { log, keeper, settled, site }
     }
 
-    /// Says what a cut would remove.
+    /// Says what a cut would remove: what a checkpoint covers that was signed before that moment, by its note's own word. A row that says
+    /// something else was made older by somebody who wants the log to cut itself off.
     pub(crate) async fn plan(&self, before: Timestamp) -> Result<Cut, Fault> {
         if before > self.site.clock.now() {
             let problem = "the moment lies in the future; a cut removes what arrived before it".to_owned();
             return Err(Fault::Invalid { field: "before_time", problem });
         }
-        Ok(self.log.plan(before).await?)
+        let Covering { first_kept: kept, checkpoint } = self.log.covering(before).await?;
+        let covered = match checkpoint {
+            Some((size, stored)) => self.keeper.vouched(size, stored).await?.size,
+            None => 0,
+        };
+        let first_kept = kept.max(covered - covered % signed(WIDTH));
+        Ok(Cut { first_kept, removed: first_kept - kept })
     }
 
     /// Cuts, with the record of the call that asked for it, and returns the checkpoint that holds the cut. The rows go afterwards, a few at a
@@ -51,8 +94,15 @@ impl Cutter {
         let planned = self.plan(before).await?;
         // A log that is not what was signed is left as it is: what would go might tell what happened.
         self.keeper.checkpoint().await?;
-        let cut = self.log.cut(record, planned.first_kept).await?;
-        (self.settled)().await;
+        let cut = self.log.cut(record, planned.first_kept, self.keeper.signer()).await?;
+        for _ in 0..ARRIVES_WITHIN {
+            (self.settled)().await;
+            let made = self.keeper.checkpoint().await?;
+            if made.first_kept >= cut.first_kept {
+                return Ok((cut, made));
+            }
+        }
+        // Its entry waits in the outbox. A later round signs the cut, and until then no entry is removed.
         Ok((cut, self.keeper.checkpoint().await?))
     }
 
@@ -69,9 +119,10 @@ impl Cutter {
         Ok(())
     }
 
-    /// Removes rows that were cut off until none is left.
+    /// Removes rows that were cut off until none is left: only what a checkpoint of ours says is gone.
     pub(crate) async fn sweep(&self) -> Result<(), Fault> {
-        while self.log.sweep().await? {
+        let below = self.keeper.signed_cut().await?;
+        while self.log.sweep(below).await? {
             // Between two transactions others have their turn.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

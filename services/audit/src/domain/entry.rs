@@ -2,17 +2,37 @@
 
 use coffre_audit_client::canonical;
 use coffre_audit_client::chain::{Hash, leaf_hash};
+use coffre_audit_proof::{detail::detail, sentence::sentence};
 use coffre_proto::audit::v1::Event;
 use coffre_types::NameKey;
 
-use super::{detail::detail, sentence::sentence};
-
-/// An event with what lists search by: names in the form in which they compare.
+/// An event with what lists search by.
 #[derive(Clone, Debug)]
 pub(crate) struct NewEntry {
-    pub(crate) event_id: [u8; 16],
     pub(crate) canonical: Vec<u8>,
     pub(crate) leaf_hash: Hash,
+    pub(crate) event_id: [u8; 16],
+    pub(crate) columns: Columns,
+    pub(crate) said: Said,
+}
+
+impl NewEntry {
+    /// Reads an event that its writer's key vouches for; `None` where the bytes are none.
+    pub(crate) fn read(canonical: Vec<u8>) -> Option<Self> {
+        let event = canonical::decode(&canonical)?;
+        Some(Self {
+            event_id: event.id.as_slice().try_into().ok()?,
+            leaf_hash: leaf_hash(&canonical),
+            said: Said::of(&event),
+            columns: Columns::of(event),
+            canonical,
+        })
+    }
+}
+
+/// What lists filter and sort by: a function of the event. Names are in the form in which they compare.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Columns {
     pub(crate) created_at: i64,
     pub(crate) activity: i64,
     pub(crate) event: String,
@@ -27,24 +47,16 @@ pub(crate) struct NewEntry {
     pub(crate) host_name: String,
     pub(crate) environment_name: String,
     pub(crate) client_address: String,
-    pub(crate) description: String,
-    pub(crate) detail: String,
 }
 
-impl NewEntry {
-    /// Reads an event that its writer's key vouches for; `None` where the bytes are none.
-    pub(crate) fn read(canonical: Vec<u8>) -> Option<Self> {
-        let event = canonical::decode(&canonical)?;
-        let event_id = event.id.as_slice().try_into().ok()?;
-        let (description, detail) = (sentence(&event), detail(&event));
+impl Columns {
+    /// Makes them of an event.
+    pub(crate) fn of(event: Event) -> Self {
         let key = |text: &str| NameKey::of(text).into_string();
         let indexed = |text: &str| shortened(key(text));
         let actor = event.actor.unwrap_or_default();
         let object = event.object.unwrap_or_default();
-        Some(Self {
-            event_id,
-            leaf_hash: leaf_hash(&canonical),
-            canonical,
+        Self {
             created_at: event.time_us,
             activity: event.activity_type.into(),
             status: event.outcome.into(),
@@ -59,9 +71,22 @@ impl NewEntry {
             host_name: key(&event.host_name),
             environment_name: key(&event.environment_name),
             client_address: indexed(&event.client_address),
-            description,
-            detail,
-        })
+        }
+    }
+}
+
+/// What is said of an event to people: a function of the event, too, and of [`WORDS`](coffre_audit_proof::words::WORDS). It is stored for
+/// those who search in it; what is shown is made anew.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Said {
+    pub(crate) description: String,
+    pub(crate) detail: String,
+}
+
+impl Said {
+    /// Makes it of an event.
+    pub(crate) fn of(event: &Event) -> Self {
+        Self { description: sentence(event), detail: detail(event) }
     }
 }
 
@@ -81,6 +106,5 @@ pub(crate) struct Entry {
     pub(crate) event: Event,
     pub(crate) canonical: Vec<u8>,
     pub(crate) leaf_hash: Vec<u8>,
-    pub(crate) description: String,
-    pub(crate) detail: String,
+    pub(crate) said: Said,
 }

@@ -13,6 +13,8 @@ pub(crate) enum Kind {
     RolledBack,
     /// An entry, or a hash above it, is not what it was.
     Changed,
+    /// A checkpoint of before is not the one that was signed, or is gone.
+    Checkpoint,
 }
 
 impl Kind {
@@ -23,16 +25,18 @@ impl Kind {
             Self::Forged => "forged",
             Self::RolledBack => "rolled_back",
             Self::Changed => "changed",
+            Self::Checkpoint => "checkpoint",
         }
     }
 
     /// Reads the word.
     pub(crate) fn parse(word: &str) -> Option<Self> {
-        [Self::Gap, Self::Forged, Self::RolledBack, Self::Changed].into_iter().find(|kind| kind.word() == word)
+        let all = [Self::Gap, Self::Forged, Self::RolledBack, Self::Changed, Self::Checkpoint];
+        all.into_iter().find(|kind| kind.word() == word)
     }
 }
 
-/// Where it is: events of a stream, or entries of the log where service and stream are empty.
+/// Where it is: events of a stream, or entries of the log where service and stream are empty, and the size of a checkpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Place<'a> {
     pub(crate) service: &'a str,

@@ -8,6 +8,9 @@
 //! is not the one that was signed is signed no more: whoever looks after the installation decides what becomes of it (README). The record
 //! itself goes on meanwhile.
 
+mod again;
+mod beginning;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,12 +18,16 @@ use std::time::Duration;
 use coffre_audit_client::chain::StreamId;
 use coffre_types::{Clock, Timestamp};
 
+use super::check::Seen;
 use super::checkpoint::{Checkpoint, Known, Recognised, Signer};
+use super::cut::Beginning;
 use super::incident::Kind;
 use super::ports::{
     Comparison, KeepCheckpoints, KeepIncidents, Lagging, ReadStretches, ReadTree, Unprovable, WatchStreams, Witness,
 };
 use super::stretch::Ends;
+
+pub(crate) use self::again::Looked;
 
 /// A stream whose writer says that it is further is waited for that long. A service that comes back carries its rows within seconds.
 const STREAM_PATIENCE: Duration = Duration::from_secs(10 * 60);
@@ -84,7 +91,7 @@ pub struct Standing {
     pub damaged: Option<String>,
     /// Why the witness does not take checkpoints.
     pub witness_fault: Option<String>,
-    /// Entries that this process found changed.
+    /// How often this process found entries or checkpoints changed.
     pub changed: i64,
 }
 
@@ -169,15 +176,15 @@ impl Keeper {
         let _turn = self.turn.lock().await;
         let witnessed = self.witness_notes().await?;
         while self.store.grow().await? {}
-        self.compare(&witnessed).await
+        self.compare(&witnessed).await.map(|_| ())
     }
 
     async fn round(&self) -> Result<Checkpoint, Fault> {
         let witnessed = self.witness_notes().await?;
         for _ in 0..TRIES {
             while self.store.grow().await? {}
-            self.compare(&witnessed).await?;
-            match self.store.sign(self.signer.clone(), self.clock.now()).await {
+            let beginning = self.compare(&witnessed).await?;
+            match self.store.sign(self.signer.clone(), beginning, self.clock.now()).await {
                 Err(coffre_db::Error::Retryable) => {}
                 outcome => return self.hand_over(outcome?, &witnessed).await,
             }
@@ -195,12 +202,15 @@ impl Keeper {
         })
     }
 
-    async fn compare(&self, witnessed: &[String]) -> Result<(), Fault> {
+    async fn compare(&self, witnessed: &[String]) -> Result<Beginning, Fault> {
         let mut known: Vec<Known> = Vec::new();
-        let mut damage = None;
+        let (mut damage, mut signed_cut) = (None, 0);
         for note in witnessed.iter().rev() {
             match self.signer.recognise(note) {
-                Recognised::Ours(found) => known.push(found),
+                Recognised::Ours(found) => {
+                    known.push(found);
+                    signed_cut = signed_cut.max(self.signer.cut_of(note));
+                }
                 Recognised::OtherLogOfOurKey(other) if known.is_empty() && damage.is_none() => {
                     let text = format!(
                         "the witness has checkpoints of {other}, signed with the key of this log: the log was begun anew"
@@ -218,6 +228,7 @@ impl Keeper {
             let same = Known { size: latest.size, root: latest.root };
             if self.signer.recognise(&latest.note) == Recognised::Ours(same) {
                 known.push(same);
+                signed_cut = signed_cut.max(self.signer.cut_of(&latest.note));
             } else {
                 let (first, last) = (latest.first_kept, (latest.size - 1).max(latest.first_kept));
                 let text = format!("the latest checkpoint, of {} entries, is not the one that was signed", latest.size);
@@ -245,9 +256,20 @@ impl Keeper {
                 )),
             };
         }
-        let Some((kind, first, last, text)) = damage else {
-            self.lock().damaged = None;
-            return Ok(());
+        let beginning = self.beginning(signed_cut).await?;
+        let (kind, first, last, text) = match (damage, beginning) {
+            (None, Ok(beginning)) => {
+                self.lock().damaged = None;
+                return Ok(beginning);
+            }
+            (Some(damage), _) => damage,
+            (None, Err(stored)) => {
+                let (first, last) = (stored.min(signed_cut), stored.max(signed_cut) - 1);
+                let text = format!(
+                    "the database says that the log begins at {stored}, and what was signed says at {signed_cut}: nobody cut off the entries {first} to {last}"
+                );
+                (Kind::Changed, first, last, text)
+            }
         };
         let news = self.lock().damaged.replace(text.clone()).as_ref() != Some(&text);
         if news {
@@ -314,11 +336,20 @@ impl Keeper {
 
     /// Looks at 256 entries again, and names those that are not what they were. Says whether there were as many.
     pub(crate) async fn check(&self, block: u64) -> Result<bool, Fault> {
-        let Some(findings) = self.store.check(block).await? else { return Ok(false) };
+        let Some(Seen { findings, outdated }) = self.store.check(block).await? else { return Ok(false) };
         for found in findings {
             tracing::error!(first = found.first, last = found.last, "entries of the audit log are missing or changed");
             self.store.record(Kind::Changed, found.first, found.last, self.clock.now()).await?;
             self.lock().changed += 1;
+        }
+        if let (Some(first), Some(last)) = (outdated.first(), outdated.last()) {
+            tracing::warn!(
+                first = first.log_index,
+                last = last.log_index,
+                entries = outdated.len(),
+                "the texts by which entries of the audit log are searched were those of another version of this program, or were changed; they are made anew"
+            );
+            self.store.say_anew(outdated).await?;
         }
         Ok(true)
     }

@@ -3,7 +3,6 @@
 pub(crate) mod check;
 pub(crate) mod checkpoint;
 pub(crate) mod cut;
-pub(crate) mod detail;
 pub(crate) mod entry;
 pub(crate) mod incident;
 pub(crate) mod intake;
@@ -11,6 +10,5 @@ pub(crate) mod keeper;
 pub(crate) mod ports;
 pub(crate) mod position;
 pub(crate) mod proofs;
-pub(crate) mod sentence;
 pub(crate) mod stretch;
 pub(crate) mod visibility;

@@ -12,9 +12,9 @@ use coffre_db::list::Filtered;
 use coffre_proto::query::v1::{Filter, PageInfo, Query};
 use coffre_types::{EventId, Timestamp};
 
-use super::check::Finding;
+use super::check::{Outdated, Seen};
 use super::checkpoint::{Checkpoint, Known, Signer};
-use super::cut::Cut;
+use super::cut::{Beginning, Covering, Cut, StoredCut};
 use super::entry::Entry;
 use super::incident::{Incident, Kind};
 use super::intake::{Arrival, Disposition, ReportedHead};
@@ -111,7 +111,10 @@ pub(crate) trait ReadTree: Send + Sync {
     async fn runs(&self, runs: Vec<Range<u64>>) -> Result<Vec<Hash>, Unprovable>;
 
     /// Looks at 256 entries and at the nodes that they complete; `None` beyond the end of the log.
-    async fn check(&self, block: u64) -> Result<Option<Vec<Finding>>, coffre_db::Error>;
+    async fn check(&self, block: u64) -> Result<Option<Seen>, coffre_db::Error>;
+
+    /// Brings what is searched in into our words.
+    async fn say_anew(&self, outdated: Vec<Outdated>) -> Result<(), coffre_db::Error>;
 }
 
 /// Keeps checkpoints.
@@ -129,8 +132,19 @@ pub(crate) trait KeepCheckpoints: Send + Sync {
     /// Compares the log with what was signed of it, the newest first.
     async fn compare(&self, known: Vec<Known>) -> Result<Comparison, coffre_db::Error>;
 
-    /// Signs the log as it is, or returns the latest checkpoint where nothing came since.
-    async fn sign(&self, signer: Arc<Signer>, now: Timestamp) -> Result<Checkpoint, coffre_db::Error>;
+    /// Returns where the database says that the log begins, and what vouches for it.
+    async fn stored_cut(&self) -> Result<StoredCut, coffre_db::Error>;
+
+    /// Says whether an entry is in the log.
+    async fn is_in_log(&self, id: EventId) -> Result<bool, coffre_db::Error>;
+
+    /// Signs the log as it is, or returns the latest checkpoint where nothing came since; `Retryable` where it begins elsewhere by now.
+    async fn sign(
+        &self,
+        signer: Arc<Signer>,
+        beginning: Beginning,
+        now: Timestamp,
+    ) -> Result<Checkpoint, coffre_db::Error>;
 
     /// Keeps when a witness had the checkpoint of a size.
     async fn witnessed(&self, size: i64, at: Timestamp) -> Result<(), coffre_db::Error>;
@@ -140,6 +154,12 @@ pub(crate) trait KeepCheckpoints: Send + Sync {
 
     /// Returns the checkpoint of a size.
     async fn at(&self, size: i64) -> Result<Option<Checkpoint>, coffre_db::Error>;
+
+    /// Returns the size of the first checkpoint of that size or a larger one, and the checkpoint where its row can be read.
+    async fn from(&self, size: i64) -> Result<Option<(i64, Option<Checkpoint>)>, coffre_db::Error>;
+
+    /// Says whether the log had this root at this size; `None` where nobody can tell, because of a cut or of entries that are missing.
+    async fn had(&self, known: Known) -> Result<Option<bool>, coffre_db::Error>;
 
     /// Returns the largest size that a witness had.
     async fn witnessed_size(&self) -> Result<i64, coffre_db::Error>;
@@ -158,14 +178,19 @@ pub(crate) trait KeepIncidents: Send + Sync {
 /// Cuts off the beginning of the log.
 #[async_trait]
 pub(crate) trait CutLog: Send + Sync {
-    /// Says what would go: entries that a checkpoint of before that moment covers.
-    async fn plan(&self, before: Timestamp) -> Result<Cut, coffre_db::Error>;
+    /// Returns where the log begins, and what by its row is the last checkpoint of before that moment.
+    async fn covering(&self, before: Timestamp) -> Result<Covering, coffre_db::Error>;
 
-    /// Decides it: one transaction with the event of the call. What is below the cut already stays so.
-    async fn cut(&self, record: &Arc<CallRecord>, first_kept: i64) -> Result<Cut, coffre_db::Error>;
+    /// Decides it: one transaction with the event of the call, which the signed note names. What is below the cut already stays so.
+    async fn cut(
+        &self,
+        record: &Arc<CallRecord>,
+        first_kept: i64,
+        signer: Arc<Signer>,
+    ) -> Result<Cut, coffre_db::Error>;
 
-    /// Removes some of the entries that were cut off; says whether there are more.
-    async fn sweep(&self) -> Result<bool, coffre_db::Error>;
+    /// Removes some of the entries below a position that were cut off; says whether there are more.
+    async fn sweep(&self, below: i64) -> Result<bool, coffre_db::Error>;
 }
 
 /// A stream whose writer says that it is further than the log has it.

@@ -55,6 +55,18 @@ impl Prover {
         Ok(self.store.runs(runs).await?)
     }
 
+    /// Returns the proofs that the entries at some positions are in the log of a checkpoint.
+    pub(crate) async fn paths(&self, positions: &[i64], size: i64) -> Result<Vec<Vec<Hash>>, Fault> {
+        let (mut runs, mut lengths) = (Vec::new(), Vec::with_capacity(positions.len()));
+        for position in positions {
+            let path = inclusion(unsigned(*position), unsigned(size)).ok_or(Fault::NoEntry)?;
+            lengths.push(path.len());
+            runs.extend(path);
+        }
+        let mut hashes = self.store.runs(runs).await?.into_iter();
+        Ok(lengths.into_iter().map(|length| hashes.by_ref().take(length).collect()).collect())
+    }
+
     /// Proves that an entry is in the log, against the checkpoint of a size, or against the latest or a new one.
     pub(crate) async fn inclusion(&self, id: EventId, visibility: Visibility, size: i64) -> Result<Inclusion, Fault> {
         let entry = self.store.locate(id, visibility).await.map_err(|error| match error {

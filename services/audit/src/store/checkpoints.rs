@@ -7,7 +7,7 @@ use coffre_audit_proof::checkpoint::{LogId, StreamHead};
 use coffre_db::dialect::{self, Insert};
 use coffre_db::{Connection, Error, Result, Sql};
 use coffre_proto::audit::v1::CheckpointStreamHead;
-use coffre_types::Timestamp;
+use coffre_types::{EventId, Timestamp};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use prost::Message as _;
@@ -15,6 +15,7 @@ use prost::Message as _;
 use super::tree::{Growth, Head, Tree};
 use super::{Store, streams};
 use crate::domain::checkpoint::{Checkpoint, Known, Moment, Signer, signed};
+use crate::domain::cut::{Beginning, StoredCut};
 use crate::domain::ports::{Comparison, KeepCheckpoints, Unprovable};
 
 #[derive(QueryableByName)]
@@ -88,19 +89,33 @@ fn latest(conn: &mut Connection) -> Result<Option<Checkpoint>> {
     query.get_result::<Row>(conn).optional()?.map(Checkpoint::try_from).transpose()
 }
 
-fn sign(conn: &mut Connection, signer: &Signer, now: Timestamp) -> Result<Checkpoint> {
+/// Returns the size of the last checkpoint that by its row is so old, and the checkpoint where its row can be read.
+pub(super) fn until(conn: &mut Connection, moment: Timestamp) -> Result<Option<(i64, Option<Checkpoint>)>> {
+    let query = Sql::new(COLUMNS)
+        .push(" WHERE created_at <= ")
+        .bind(moment.micros())
+        .push(" ORDER BY created_at DESC, size DESC LIMIT 1");
+    let row = query.get_result::<Row>(conn).optional()?;
+    Ok(row.map(|row| (row.size, Checkpoint::try_from(row).ok())))
+}
+
+fn sign(conn: &mut Connection, signer: &Signer, beginning: Beginning, now: Timestamp) -> Result<Checkpoint> {
     const COLUMNS: &[&str] = &["size", "root", "heads", "note", "first_kept", "created_at", "witnessed_at"];
     let head = Head::lock(conn)?;
     // An older binary may have written since the tree was brought up to the log.
     let frontier = head.frontier().filter(|frontier| signed(frontier.size()) == head.size).ok_or(Error::Retryable)?;
     let latest = latest(conn)?;
+    let first_kept = beginning.provable;
+    if head.first_kept != beginning.stored || latest.as_ref().is_some_and(|latest| latest.first_kept > first_kept) {
+        return Err(Error::Retryable);
+    }
     let (mut at, mut heads) = (now, Vec::new());
     if let Some(latest) = latest {
         if latest.size > head.size {
             return Err(Error::Bug("the log is smaller than its latest checkpoint".to_owned()));
         }
         if latest.size == head.size {
-            if latest.first_kept == head.first_kept {
+            if latest.first_kept == first_kept {
                 return Ok(latest);
             }
             // Only the cut is news: the checkpoint is signed anew.
@@ -110,7 +125,7 @@ fn sign(conn: &mut Connection, signer: &Signer, now: Timestamp) -> Result<Checkp
         at = at.max(latest.created_at);
     }
     heads.extend(streams::take_moved(conn)?);
-    let moment = Moment { size: head.size, root: frontier.root(), heads, first_kept: head.first_kept, at };
+    let moment = Moment { size: head.size, root: frontier.root(), heads, first_kept, at };
     let checkpoint = signer.sign(moment).map_err(|error| Error::Bug(error.to_string()))?;
     Insert::into("checkpoints", COLUMNS)
         .row([
@@ -161,10 +176,33 @@ fn compare(conn: &mut Connection, known: &[Known]) -> Result<Comparison> {
     }
 }
 
+fn had(conn: &mut Connection, known: Known) -> Result<Option<bool>> {
+    let head = Head::read(conn)?;
+    let reached = head.frontier().map_or(0, |frontier| signed(frontier.size()));
+    if known.size > reached {
+        // A tree that lies behind its log, or whose end was spoilt, tells nothing; a log that is too short does.
+        return Ok((known.size > head.size).then_some(false));
+    }
+    match Tree::new(conn, head.ends()).root(known.size) {
+        Ok(root) => Ok(Some(root == known.root)),
+        // What is missing is named where the entries are looked at.
+        Err(Unprovable::Cut { .. } | Unprovable::Missing { .. }) => Ok(None),
+        Err(Unprovable::Store(error)) => Err(error),
+    }
+}
+
 #[derive(QueryableByName)]
 struct LogIdRow {
     #[diesel(sql_type = Binary)]
     log_id: Vec<u8>,
+}
+
+#[derive(QueryableByName)]
+struct CutRow {
+    #[diesel(sql_type = BigInt)]
+    first_kept: i64,
+    #[diesel(sql_type = Nullable<Text>)]
+    cut_note: Option<String>,
 }
 
 #[async_trait]
@@ -216,8 +254,25 @@ impl KeepCheckpoints for Store {
         self.database.read(move |conn| dialect::snapshot(conn, |conn| compare(conn, &known))).await
     }
 
-    async fn sign(&self, signer: Arc<Signer>, now: Timestamp) -> Result<Checkpoint> {
-        self.database.write(move |tx| sign(tx.conn(), &signer, now)).await
+    async fn stored_cut(&self) -> Result<StoredCut> {
+        let row: CutRow = self
+            .database
+            .read(|conn| {
+                Ok::<_, Error>(Sql::new("SELECT first_kept, cut_note FROM log_head WHERE id = 1").get_result(conn)?)
+            })
+            .await?;
+        Ok(StoredCut { first_kept: row.first_kept, note: row.cut_note })
+    }
+
+    async fn is_in_log(&self, id: EventId) -> Result<bool> {
+        let query = "SELECT count(*) AS id FROM entries WHERE event_id = ";
+        self.database
+            .read(move |conn| Ok(dialect::id(conn, Sql::new(query).bind(id.uuid().as_bytes().as_slice()))? > 0))
+            .await
+    }
+
+    async fn sign(&self, signer: Arc<Signer>, beginning: Beginning, now: Timestamp) -> Result<Checkpoint> {
+        self.database.write(move |tx| sign(tx.conn(), &signer, beginning, now)).await
     }
 
     async fn witnessed(&self, size: i64, at: Timestamp) -> Result<()> {
@@ -244,6 +299,21 @@ impl KeepCheckpoints for Store {
                 row.map(Checkpoint::try_from).transpose()
             })
             .await
+    }
+
+    async fn from(&self, size: i64) -> Result<Option<(i64, Option<Checkpoint>)>> {
+        self.database
+            .read(move |conn| {
+                let query =
+                    Sql::new(COLUMNS).push(" WHERE size >= ").bind(size).push(" ORDER BY size LIMIT 1").cached();
+                let row = query.get_result::<Row>(conn).optional()?;
+                Ok(row.map(|row| (row.size, Checkpoint::try_from(row).ok())))
+            })
+            .await
+    }
+
+    async fn had(&self, known: Known) -> Result<Option<bool>> {
+        self.database.read(move |conn| dialect::snapshot(conn, |conn| had(conn, known))).await
     }
 
     async fn witnessed_size(&self) -> Result<i64> {

@@ -1,7 +1,9 @@
 //! The table `entries`.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
+use coffre_audit_proof::words::WORDS;
 use coffre_db::{Connection, Error, Result, Sql, dialect};
 use diesel::Connection as _;
 use diesel::pg::Pg;
@@ -38,27 +40,28 @@ struct Row<'a> {
 
 impl<'a> Row<'a> {
     fn of(log_index: i64, entry: &'a NewEntry) -> Self {
+        let NewEntry { columns, said, .. } = entry;
         Self {
             log_index,
             event_id: &entry.event_id,
             canonical: &entry.canonical,
             leaf_hash: &entry.leaf_hash,
-            created_at: entry.created_at,
-            activity: entry.activity,
-            status: entry.status,
-            source: entry.source,
-            event: &entry.event,
-            user_id: entry.user_id,
-            user_name_key: &entry.user_name_key,
-            object_type: &entry.object_type,
-            object_id: &entry.object_id,
-            object_name_key: &entry.object_name_key,
-            request_id: &entry.request_id,
-            host_name: &entry.host_name,
-            environment_name: &entry.environment_name,
-            client_address: &entry.client_address,
-            description: &entry.description,
-            detail: &entry.detail,
+            created_at: columns.created_at,
+            activity: columns.activity,
+            status: columns.status,
+            source: columns.source,
+            event: &columns.event,
+            user_id: columns.user_id,
+            user_name_key: &columns.user_name_key,
+            object_type: &columns.object_type,
+            object_id: &columns.object_id,
+            object_name_key: &columns.object_name_key,
+            request_id: &columns.request_id,
+            host_name: &columns.host_name,
+            environment_name: &columns.environment_name,
+            client_address: &columns.client_address,
+            description: &said.description,
+            detail: &said.detail,
         }
     }
 }
@@ -117,7 +120,9 @@ struct InsertRow<'a>(Row<'a>);
 
 const INSERT: &str = "\
 INSERT INTO entries (log_index, event_id, canonical, leaf_hash, created_at, activity, status, source, event, user_id, user_name_key, \
-object_type, object_id, object_name_key, request_id, host_name, environment_name, client_address, description, detail) ";
+object_type, object_id, object_name_key, request_id, host_name, environment_name, client_address, description, detail, words) ";
+/// In which words the description and the detail of what this program adds are.
+static OUR_WORDS: LazyLock<String> = LazyLock::new(|| format!(", {WORDS}"));
 
 impl QueryFragment<Sqlite> for InsertRow<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
@@ -152,6 +157,7 @@ impl QueryFragment<Sqlite> for InsertRow<'_> {
             out.push_sql(", ");
             out.push_bind_param::<Text, _>(text)?;
         }
+        out.push_sql(&OUR_WORDS);
         out.push_sql(")");
         Ok(())
     }
@@ -210,7 +216,9 @@ impl<'a> InsertArrays<'a> {
 impl QueryFragment<Pg> for InsertArrays<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(INSERT);
-        out.push_sql("SELECT * FROM unnest(");
+        out.push_sql("SELECT *");
+        out.push_sql(&OUR_WORDS);
+        out.push_sql(" FROM unnest(");
         out.push_bind_param::<Array<BigInt>, _>(&self.log_index)?;
         for column in &self.bytes {
             out.push_sql(", ");

@@ -9,15 +9,15 @@ use coffre_db::{Connection, Result, Sql, dialect, list};
 use coffre_proto::query::v1::{PageInfo, Query};
 use coffre_types::EventId;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Binary, Text};
+use diesel::sql_types::{BigInt, Binary};
 
 use super::Store;
-use crate::domain::entry::Entry;
+use crate::domain::entry::{Entry, Said};
 use crate::domain::ports::ReadEntries;
 use crate::domain::visibility::Visibility;
 
-/// Entries that one search looks at where no index answers all of it. It is a bound of work and not of time: about a third of a second of
-/// one reader.
+/// Entries that one search looks at where no index answers all of it, fewer where it compares each with much. It is a bound of work and not
+/// of time: about a third of a second of one reader.
 const SEARCH_ROWS: i64 = 200_000;
 /// Counting stops here (contract, section 1).
 const COUNT_LIMIT: i64 = 1_000_000;
@@ -33,7 +33,7 @@ pub(super) static ENTRIES: Listing = Listing::new("audit.entries", "entries e", 
         total: "SELECT COALESCE((SELECT MAX(log_index) FROM entries) - (SELECT MIN(log_index) FROM entries) + 1, 0) AS id",
         advice: "give a shorter time (createdOn with ge and lt), or what the entries have exactly (eq): id, requestId, objectId with \
 objectType, clientAddress, userName, createdBy, event, or a status or an activityType that is not the usual one; another order than \
-that of createdOn takes such a filter, too",
+that of createdOn takes such a filter, too; a filter of more than four comparisons looks at fewer entries",
     });
 
 /// The indexes of the migration, what leads to fewer rows first. The status and the words for the reads of values, which most entries are,
@@ -115,14 +115,10 @@ pub(super) struct Row {
     canonical: Vec<u8>,
     #[diesel(sql_type = Binary)]
     leaf_hash: Vec<u8>,
-    #[diesel(sql_type = Text)]
-    description: String,
-    #[diesel(sql_type = Text)]
-    detail: String,
 }
 
-/// What is read of an entry `e`.
-pub(super) const SELECTED: &str = "SELECT e.log_index, e.canonical, e.leaf_hash, e.description, e.detail";
+/// What is read of an entry `e`. What it says to people is made of the event: the columns are for searching, and prove nothing.
+pub(super) const SELECTED: &str = "SELECT e.log_index, e.canonical, e.leaf_hash";
 const FROM: &str = " FROM entries e WHERE ";
 
 impl Row {
@@ -132,7 +128,7 @@ impl Row {
 
     /// About how much the entry takes in an answer.
     pub(super) fn bytes(&self) -> usize {
-        2 * self.canonical.len() + self.description.len() + self.detail.len()
+        3 * self.canonical.len()
     }
 }
 
@@ -142,8 +138,8 @@ impl TryFrom<Row> for Entry {
     fn try_from(row: Row) -> Result<Self> {
         let unreadable = || coffre_db::Error::Bug(format!("the entry at {} is no event", row.log_index));
         let event = canonical::decode(&row.canonical).ok_or_else(unreadable)?;
-        let Row { log_index, canonical, leaf_hash, description, detail } = row;
-        Ok(Self { log_index, event, canonical, leaf_hash, description, detail })
+        let Row { log_index, canonical, leaf_hash } = row;
+        Ok(Self { log_index, said: Said::of(&event), event, canonical, leaf_hash })
     }
 }
 
@@ -183,8 +179,12 @@ impl Store {
         visibility: Visibility,
     ) -> Result<(Vec<Entry>, PageInfo), list::Error> {
         let plan = ENTRIES.looking_at(rows).plan(query, &self.tokens)?;
+        let searches = self.searches.clone();
+        let place = searches.acquire_owned().await.map_err(|_| list::Error::Store(coffre_db::Error::Unavailable))?;
         self.database
             .read(move |conn| {
+                // Until the search has ended, though whoever asked may have gone.
+                let _place = &place;
                 let page = plan.run(conn, scope(visibility))?;
                 Ok((load(conn, &page.ids)?, page.info()))
             })

@@ -22,6 +22,7 @@ use coffre_db::{Database, Sql, dialect};
 use coffre_types::Timestamp;
 use diesel::RunQueryDsl as _;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use tokio::sync::Semaphore;
 
 use crate::domain::intake::ReportedHead;
 
@@ -33,13 +34,16 @@ pub(crate) const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/po
 pub(crate) struct Store {
     database: Database,
     tokens: PageTokens,
+    /// Searches may take all readers but one, which is left to checkpoints, proofs and the look at the log.
+    searches: Arc<Semaphore>,
     /// The reports that are stored, so that one which says the same again costs no commit.
     reported: Arc<Mutex<HashMap<StreamId, (ReportedHead, Timestamp)>>>,
 }
 
 impl Store {
     pub(crate) fn new(database: Database, tokens: PageTokens) -> Self {
-        Self { database, tokens, reported: Arc::default() }
+        let searches = Arc::new(Semaphore::new(database.readers().saturating_sub(1).max(1)));
+        Self { database, tokens, searches, reported: Arc::default() }
     }
 
     #[cfg(test)]

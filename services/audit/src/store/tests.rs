@@ -372,7 +372,7 @@ on_each_engine! {
         assert_eq!(entry.event, events()[4]);
         assert_eq!(entry.log_index, 4);
         assert_eq!(entry.leaf_hash, coffre_audit_client::chain::leaf_hash(&events()[4].encode_to_vec()));
-        assert!(entry.description.starts_with("User \"bob\" updated credential \"Login 3\n"));
-        assert_eq!(entry.detail, r#"{"changes":[{"field":"description","oldValue":null,"newValue":"Färbung"}]}"#);
+        assert!(entry.said.description.starts_with("User \"bob\" updated credential \"Login 3\n"));
+        assert_eq!(entry.said.detail, r#"{"changes":[{"field":"description","oldValue":null,"newValue":"Färbung"}]}"#);
     }
 }

@@ -13,6 +13,7 @@ use coffre_test_support::on_each_engine;
 
 use super::rig::{NOW, Rig, SEED, Writer};
 use crate::domain::checkpoint::{Checkpoint, Moment, Signer};
+use crate::domain::cut::Beginning;
 use crate::domain::incident::Kind;
 use crate::domain::intake::ReportedHead;
 use crate::domain::keeper::Fault;
@@ -112,7 +113,7 @@ on_each_engine! {
     async fn a_round_that_died_before_its_witness_had_it_is_finished(db: TestDb) {
         let (rig, mut writer) = (Rig::new(&db).await, Writer::new());
         writer.write(&rig, 7).await;
-        let signed = rig.store.sign(rig.signer.clone(), NOW).await.unwrap();
+        let signed = rig.store.sign(rig.signer.clone(), Beginning { stored: 0, provable: 0 }, NOW).await.unwrap();
         assert_eq!(signed.witnessed_at, None);
         let rig = rig.again(&db).await;
         assert!(rig.keeper.observe().await.unwrap(), "there is something to do");

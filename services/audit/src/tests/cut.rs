@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use coffre_audit_proof::checkpoint::Checkpoint as Text;
+use coffre_audit_proof::checkpoint::{Checkpoint as Text, LogId};
 use coffre_audit_proof::proof::{verify_consistency, verify_inclusion};
+use coffre_db::Sql;
 use coffre_proto::audit::v1::Event;
+use coffre_secret::SecretBytes;
 use coffre_test_support::{TestDb, on_each_engine};
 use prost::Message as _;
 
-use super::rig::{NOW, Rig, Writer, everything};
-use crate::domain::cut::Cut;
+use super::rig::{NOW, Rig, SEED, Writer, carry, everything};
+use crate::domain::checkpoint::Signer;
+use crate::domain::cut::{Cut, SignedCut};
+use crate::domain::incident::Kind;
 use crate::domain::keeper::Fault;
 use crate::domain::ports::CutLog as _;
 use crate::domain::ports::ReadTree as _;
@@ -79,9 +83,9 @@ on_each_engine! {
         assert_eq!(rig.number("SELECT min(log_index) AS id FROM entries").await, 0, "removed afterwards");
         assert!(rig.prover.inclusion(writer.event_id(300), everything(), made.size).await.is_ok());
         // A process that was killed meanwhile goes on where it was.
-        assert!(!rig.again(&db).await.store.sweep().await.unwrap(), "256 rows go at once");
+        assert!(!rig.again(&db).await.store.sweep(made.first_kept).await.unwrap(), "256 rows go at once");
         assert_eq!(rig.number("SELECT min(log_index) AS id FROM entries").await, 256);
-        assert!(!rig.store.sweep().await.unwrap());
+        assert!(!rig.store.sweep(made.first_kept).await.unwrap());
     }
 
     async fn a_cut_goes_no_further_than_what_was_signed_and_never_back(db: TestDb) {
@@ -107,5 +111,79 @@ on_each_engine! {
         rig.cutter.retain(2 * HOUR).await.unwrap();
         assert_eq!(rig.number("SELECT first_kept AS id FROM log_head").await, 512);
         assert_eq!(rig.number("SELECT count(*) AS id FROM entries WHERE event = 'audit.cut' AND source = 4").await, 1);
+    }
+
+    async fn a_cut_is_signed_together_with_its_entry(db: TestDb) {
+        let (rig, mut writer) = aged(&db).await;
+        let call = rig.call();
+        rig.store.cut(&call, 512, rig.signer.clone()).await.unwrap();
+        // The entry waits in the outbox: a checkpoint of now would tell of a cut of which the log knows nothing.
+        writer.write(&rig, 1).await;
+        assert_eq!(rig.checkpoint().await.first_kept, 0);
+        rig.cutter.sweep().await.unwrap();
+        assert_eq!(rig.number("SELECT min(log_index) AS id FROM entries").await, 0);
+        carry(&rig.store).await;
+        let made = rig.checkpoint().await;
+        assert_eq!((made.first_kept, made.size), (512, 1202));
+        assert_eq!(rig.store.locate(call.id(), everything()).await.unwrap().log_index, 1201);
+        rig.cutter.sweep().await.unwrap();
+        assert_eq!(rig.number("SELECT min(log_index) AS id FROM entries").await, 512);
+        assert_eq!(rig.incidents().await, []);
+    }
+
+    async fn a_cut_that_nobody_decided_is_named_and_neither_signed_nor_swept(db: TestDb) {
+        let (rig, mut writer) = aged(&db).await;
+        rig.tampers(&["UPDATE log_head SET first_kept = 768"]).await;
+        assert!(rig.keeper.observe().await.unwrap(), "it is looked at soon");
+        rig.cutter.sweep().await.unwrap();
+        assert_eq!(rig.number("SELECT min(log_index) AS id FROM entries").await, 0);
+        rig.tampers(&["DELETE FROM entries WHERE log_index < 768"]).await;
+        writer.write(&rig, 100).await;
+        assert!(rig.damage().await.contains("nobody cut off the entries 0 to 767"));
+        let found = rig.incidents().await.remove(0);
+        assert_eq!((found.kind, found.first, found.last), (Kind::Changed, 0, 767));
+        assert!(rig.again(&db).await.keeper.look().await.is_err(), "at the next start, too");
+        assert_eq!(rig.number("SELECT max(first_kept) AS id FROM checkpoints").await, 0);
+        // What was done is undone as far as it can be; what is missing stays on record.
+        rig.tampers(&["UPDATE log_head SET first_kept = 0"]).await;
+        assert_eq!(rig.checkpoint().await.size, 1300);
+        rig.check().await;
+        assert_eq!(rig.number("SELECT count(*) AS id FROM incidents WHERE kind = 'changed'").await, 768, "each one is named");
+    }
+
+    async fn what_vouches_for_one_cut_vouches_for_no_other(db: TestDb) {
+        let (rig, _) = aged(&db).await;
+        assert_eq!(rig.cutter.cut(&rig.call(), NOW).await.unwrap().0.first_kept, 256);
+        assert_eq!(rig.checkpoint().await.first_kept, 256);
+        for (change, entries) in [("UPDATE log_head SET first_kept = 512", "256 to 511"), ("UPDATE log_head SET first_kept = 0", "0 to 255")] {
+            rig.tampers(&[change]).await;
+            assert!(rig.damage().await.contains(entries), "{change}");
+        }
+        let other = Signer::new(LogId::new([9; 16]), SecretBytes::new(SEED.to_vec())).unwrap();
+        let cut = SignedCut { first_kept: 512, entry: rig.call().id() };
+        let checkpoint = rig.number("SELECT max(size) AS id FROM checkpoints").await;
+        let checkpoint = rig.prover.at(checkpoint).await.unwrap().note;
+        for note in [other.sign_cut(&cut).unwrap(), checkpoint, "512".to_owned()] {
+            rig.tamper(Sql::new("UPDATE log_head SET first_kept = 512, cut_note = ").bind(note.as_str())).await;
+            rig.damage().await;
+        }
+        // A good one without its entry is not signed, and nothing goes.
+        let note = rig.signer.sign_cut(&cut).unwrap();
+        rig.tamper(Sql::new("UPDATE log_head SET cut_note = ").bind(note.as_str())).await;
+        assert_eq!(rig.checkpoint().await.first_kept, 256);
+    }
+
+    async fn checkpoints_that_were_made_older_cut_nothing_off(db: TestDb) {
+        let (rig, _) = aged(&db).await;
+        rig.tampers(&["UPDATE checkpoints SET created_at = created_at - 34560000000000"]).await;
+        let refused = rig.cutter.retain(24 * HOUR).await;
+        assert!(matches!(&refused, Err(Fault::Damaged(why)) if why.contains("1200 entries")), "{refused:?}");
+        assert_eq!(rig.number("SELECT first_kept AS id FROM log_head").await, 0);
+        let found = rig.incidents().await.remove(0);
+        assert_eq!((found.kind, found.first, found.last), (Kind::Checkpoint, 1200, 1200));
+        rig.tampers(&["UPDATE checkpoints SET created_at = created_at + 34560000000000"]).await;
+        rig.cutter.retain(24 * HOUR).await.unwrap();
+        rig.cutter.retain(2 * HOUR).await.unwrap();
+        assert_eq!(rig.number("SELECT first_kept AS id FROM log_head").await, 512);
     }
 }

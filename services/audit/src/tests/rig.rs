@@ -25,9 +25,9 @@ use uuid::Uuid;
 
 use crate::domain::checkpoint::{Checkpoint, Signer};
 use crate::domain::cut::Cutter;
-use crate::domain::incident::Incident;
+use crate::domain::incident::{Incident, Kind};
 use crate::domain::intake::{Arrival, Disposition};
-use crate::domain::keeper::{Fault, Keeper};
+use crate::domain::keeper::{Fault, Keeper, Looked};
 use crate::domain::ports::{KeepCheckpoints as _, KeepIncidents as _, Witness, WriteLog as _};
 use crate::domain::proofs::Prover;
 use crate::domain::visibility::Visibility;
@@ -46,7 +46,7 @@ pub(super) struct Rig {
     pub(super) store: Arc<Store>,
     pub(super) signer: Arc<Signer>,
     pub(super) keeper: Arc<Keeper>,
-    pub(super) prover: Prover,
+    pub(super) prover: Arc<Prover>,
     pub(super) cutter: Cutter,
     pub(super) clock: Arc<FixedClock>,
     pub(super) site: Arc<Site>,
@@ -100,7 +100,7 @@ impl Rig {
             async move { carry(&store).await }.boxed()
         });
         Self {
-            prover: Prover::new(store.clone(), keeper.clone()),
+            prover: Arc::new(Prover::new(store.clone(), keeper.clone())),
             cutter: Cutter::new(store.clone(), keeper.clone(), settled, site.clone()),
             database,
             store,
@@ -151,6 +151,18 @@ impl Rig {
         places
     }
 
+    /// Looks at all stored checkpoints again, and returns what was found.
+    pub(super) async fn check_checkpoints(&self) -> Vec<(Kind, i64, i64)> {
+        let before = self.incidents().await;
+        self.keeper.check_witnessed().await.unwrap();
+        let mut looked = Looked::default();
+        while self.keeper.check_checkpoint(&mut looked).await.unwrap() {}
+        assert_eq!(looked, Looked::default(), "it begins anew");
+        let mut found = self.incidents().await;
+        found.retain(|incident| !before.contains(incident));
+        found.iter().map(|incident| (incident.kind, incident.first, incident.last)).collect()
+    }
+
     pub(super) async fn number(&self, query: &'static str) -> i64 {
         self.database.read(move |conn| dialect::id(conn, Sql::new(query))).await.unwrap()
     }
@@ -178,7 +190,7 @@ impl Rig {
 }
 
 /// Carries what waits in the service's own outbox into the log, as its relay does.
-async fn carry(store: &Store) {
+pub(super) async fn carry(store: &Store) {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = Binary)]

@@ -4,6 +4,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use coffre_audit_proof::proof::verify_inclusion;
+use coffre_audit_proof::tree::{Hash, leaf_hash};
 use coffre_error::{Reason, Refusal};
 use coffre_proto::audit::v1::StreamEntriesResponse;
 use coffre_proto::query::v1::comparison::Operator;
@@ -15,7 +17,7 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::sync::Notify;
 
 use super::rig::{NOW, Rig, SOMEBODY, Writer, everything};
-use crate::api::streaming::Reader;
+use crate::api::streaming::{Proofs, Reader};
 use crate::domain::ports::ReadStretches as _;
 use crate::domain::visibility::Visibility;
 
@@ -30,6 +32,7 @@ fn reader(rig: &Rig, next: i64, until: Option<i64>) -> Reader {
         next,
         until,
         canonical: false,
+        proofs: None,
     }
 }
 
@@ -78,7 +81,7 @@ on_each_engine! {
         writer.write(&rig, 3).await;
         let messages = all(Reader { canonical: true, ..reader(&rig, 0, Some(3)) }).await;
         for (place, entry) in messages.iter().flat_map(|message| &message.entries).enumerate() {
-            assert_eq!(coffre_audit_proof::tree::leaf_hash(&entry.canonical).as_slice(), entry.leaf_hash);
+            assert_eq!(leaf_hash(&entry.canonical).as_slice(), entry.leaf_hash);
             assert_eq!(entry.leaf_hash, writer.leaf(place));
         }
         let plain = all(reader(&rig, 0, Some(3))).await;
@@ -96,6 +99,23 @@ on_each_engine! {
         let (mine, theirs) = (all(own(SOMEBODY)).await, all(own(SOMEBODY + 1)).await);
         assert_eq!((indices(&mine).len(), indices(&theirs).len()), (10, 0));
         assert!(!mine[0].everything, "nobody knows what others have");
+    }
+
+    async fn entries_come_with_their_proofs_where_they_are_asked_for(db: TestDb) {
+        let (rig, mut writer) = (Rig::new(&db).await, Writer::new());
+        writer.write(&rig, 700).await;
+        let checkpoint = rig.checkpoint().await;
+        writer.write(&rig, 50).await;
+        let proofs = Proofs { prover: rig.prover.clone(), size: 700 };
+        let messages = all(Reader { canonical: true, proofs: Some(proofs), ..reader(&rig, 3, Some(700)) }).await;
+        assert_eq!(indices(&messages), (3..700).collect::<Vec<_>>());
+        for entry in messages.iter().flat_map(|message| &message.entries) {
+            let path: Vec<Hash> = entry.proof.iter().map(|hash| hash.as_slice().try_into().unwrap()).collect();
+            let (leaf, index) = (leaf_hash(&entry.canonical), entry.log_index.cast_unsigned());
+            assert!(verify_inclusion(&leaf, index, 700, &path, &checkpoint.root), "{index}");
+        }
+        let plain = all(reader(&rig, 3, Some(700))).await;
+        assert!(plain.iter().flat_map(|message| &message.entries).all(|entry| entry.proof.is_empty()));
     }
 
     async fn what_comes_is_followed_here_and_on_another_replica(db: TestDb) {

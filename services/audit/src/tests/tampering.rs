@@ -2,11 +2,14 @@
 
 use coffre_audit_proof::tree::{Frontier, leaf_hash};
 use coffre_db::{Error, Sql};
+use coffre_proto::audit::v1::Event;
 use coffre_test_support::{TestDb, on_each_engine};
+use prost::Message as _;
 
-use super::rig::{NOW, Rig, Writer, event, everything};
+use super::rig::{NOW, Rig, SOMEBODY, Writer, event, everything};
 use crate::domain::incident::Kind;
 use crate::domain::keeper::Fault;
+use crate::domain::ports::ReadEntries as _;
 
 /// A log of 600 entries that a witness saw at 300 and at 600.
 async fn witnessed(db: &TestDb) -> (Rig, Writer) {
@@ -55,7 +58,7 @@ on_each_engine! {
     async fn an_entry_that_was_changed_with_its_hash_is_found_in_its_block(db: TestDb) {
         let (rig, _) = witnessed(&db).await;
         rig.tamper(changed(event(7, 0), 100, true)).await;
-        assert_eq!(rig.check().await, [(0, 255)]);
+        assert_eq!(rig.check().await, [(0, 255), (100, 100)], "and by its columns");
     }
 
     async fn an_entry_that_was_changed_in_the_last_block_does_not_fit_what_was_witnessed(db: TestDb) {
@@ -115,13 +118,15 @@ on_each_engine! {
 
     async fn hashes_that_were_made_to_fit_do_not_fit_what_was_witnessed(db: TestDb) {
         let (rig, writer) = witnessed(&db).await;
-        let forged = event(7, 0);
+        let forged = event(SOMEBODY, 101);
+        let id = Event::decode(forged.as_slice()).unwrap().id;
         let (mut frontier, mut nodes) = (Frontier::default(), Vec::new());
         for place in 0..600 {
             let leaf = if place == 100 { leaf_hash(&forged) } else { writer.leaf(place) };
             frontier.push(leaf, |node, hash| if node.level == 8 { nodes.push(*hash) });
         }
         rig.tamper(changed(forged, 100, true)).await;
+        rig.tamper(Sql::new("UPDATE entries SET event_id = ").bind(id).push(" WHERE log_index = 100")).await;
         rig.tamper(Sql::new("UPDATE tree_nodes SET hash = ").bind(nodes[0].to_vec()).push(" WHERE node_index = 0")).await;
         rig.tamper(Sql::new("UPDATE log_head SET frontier = ").bind(frontier.to_bytes())).await;
         assert_eq!(rig.check().await, [], "the database tells one story");
@@ -194,5 +199,33 @@ on_each_engine! {
         let wrong = Frontier::new(610, vec![[7; 32]; 610_u64.count_ones() as usize]).unwrap();
         rig.tamper(Sql::new("UPDATE log_head SET frontier = ").bind(wrong.to_bytes())).await;
         assert!(rig.damage().await.contains("does not fit"));
+    }
+
+    async fn a_column_by_which_entries_are_searched_is_compared_with_its_entry(db: TestDb) {
+        let (rig, _) = witnessed(&db).await;
+        rig.tampers(&[
+            "UPDATE entries SET user_id = 99 WHERE log_index = 10",
+            "UPDATE entries SET event = 'role.read', object_id = '777' WHERE log_index = 20",
+            "UPDATE entries SET created_at = created_at - 86400000000 WHERE log_index = 300",
+            "UPDATE entries SET description = 'Nothing happened' WHERE log_index = 310",
+            "UPDATE entries SET detail = '{}' WHERE log_index = 599",
+        ])
+        .await;
+        assert_eq!(rig.check().await, [10, 20, 300, 310, 599].map(|place| (place, place)));
+        assert_eq!(newest(&rig).await.0, Kind::Changed);
+        assert_eq!(rig.keeper.standing().changed, 5);
+    }
+
+    async fn what_an_entry_says_is_never_what_somebody_wrote_into_its_columns(db: TestDb) {
+        let (rig, writer) = witnessed(&db).await;
+        rig.tampers(&["UPDATE entries SET description = 'Nothing happened', detail = '{}', words = 0 WHERE log_index = 100"]).await;
+        let entry = rig.store.get(writer.event_id(100), everything()).await.unwrap();
+        assert_eq!((entry.said.description.as_str(), entry.said.detail.as_str()), ("User \"bob\" tried to read a credential; the outcome is not known", ""));
+        // What was written in the words of another version is said anew for those who search in it, without an alarm.
+        assert_eq!(rig.check().await, []);
+        let found = "SELECT count(*) AS id FROM entries WHERE description LIKE 'User%' AND detail = '' AND words <> 0";
+        assert_eq!(rig.number(found).await, 600);
+        rig.tampers(&["UPDATE entries SET description = 'Nothing happened' WHERE log_index = 100"]).await;
+        assert_eq!(rig.check().await, [(100, 100)]);
     }
 }

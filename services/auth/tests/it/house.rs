@@ -31,7 +31,8 @@ on_each_engine! {
         let clock = std::sync::Arc::new(coffre_types::FixedClock::new(coffre_types::Timestamp::from_seconds(1)));
         let (database, outbox) = open(&url, &clock, &crate::world::Kept::default());
         assert!(!coffre_auth::is_initialised(&database).await.unwrap());
-        let deps = coffre_auth::Deps { database, outbox, clock, auth_key: crate::world::key(), vault: coffre_channel::Channel::deferred().0, locker: coffre_channel::Channel::deferred().0 };
+        let activity = coffre_types::Activity::new(clock.clone());
+        let deps = coffre_auth::Deps { database, outbox, clock, auth_key: crate::world::key(), vault: coffre_channel::Channel::deferred().0, locker: coffre_channel::Channel::deferred().0, activity };
         assert!(matches!(coffre_auth::build(crate::world::config(), deps).await, Err(coffre_auth::Error::NotInitialised)));
     }
 

@@ -73,6 +73,7 @@ on_each_engine! {
             auth_key: coffre_secret::SecretBytes::new(vec![8; 32]),
             vault: coffre_channel::Channel::deferred().0,
             locker: coffre_channel::Channel::deferred().0,
+            activity: coffre_types::Activity::new(world.clock.clone()),
         };
         assert!(matches!(coffre_auth::build(world.config.clone(), deps).await, Err(coffre_auth::Error::WrongKey(_))));
     }

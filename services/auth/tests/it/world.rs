@@ -21,7 +21,7 @@ use coffre_proto::auth::v1::*;
 use coffre_rpc::{Guard, Layered, Limits, RpcMetrics};
 use coffre_secret::{SecretBytes, SecretText};
 use coffre_test_support::TestDb;
-use coffre_types::{FixedClock, Timestamp};
+use coffre_types::{Activity, FixedClock, Timestamp};
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 
@@ -120,6 +120,7 @@ impl World {
             auth_key: key(),
             vault: vault.channel(),
             locker: locker.channel(),
+            activity: Activity::new(clock.clone()),
         };
         let app = coffre_auth::build(config.clone(), deps).await.unwrap();
         let internal = Channel::in_process(app.parts.internal.clone().prepare());
@@ -132,6 +133,7 @@ impl World {
             metrics,
             limits: Limits::default(),
             stopping: Default::default(),
+            activity: Activity::new(clock.clone()),
         };
         let layered = Layered::new(&app.parts, guard);
         Replica { app, layered, authenticator, database }

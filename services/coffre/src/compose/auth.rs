@@ -17,6 +17,7 @@ pub(super) async fn build(with: &mut With<'_>, ways: &mut Ways) -> anyhow::Resul
         auth_key: with.keys.auth.take().context("auth.key was not read")?,
         vault: ways.to(Service::Vault)?,
         locker: ways.to(Service::Locker)?,
+        activity: with.activity.clone(),
     };
     let app = coffre_auth::build(config(with.settings, with.form), deps).await.context("auth cannot start")?;
     ways.is_here(Service::Auth, &app.parts);

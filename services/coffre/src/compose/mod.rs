@@ -24,7 +24,7 @@ use coffre_config::Settings;
 use coffre_gateway::{Gateway, Readiness};
 use coffre_rpc::{Front, FrontOptions, Guard, Internal, InternalOptions, Layered, Limits, RpcMetrics, ServiceParts};
 use coffre_tls::Service;
-use coffre_types::{Clock, SystemClock};
+use coffre_types::{Activity, Clock, SystemClock};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -59,6 +59,8 @@ pub(crate) struct With<'p> {
     pub(crate) keeping: Option<AuditKeeping>,
     pub(crate) certificates: &'p Certificates,
     pub(crate) clock: Arc<dyn Clock>,
+    /// The calls that it answers, for which password hashing makes room.
+    pub(crate) activity: Activity,
     pub(crate) readiness: Readiness,
     pub(crate) stop: &'p CancellationToken,
     pub(crate) tasks: &'p TaskTracker,
@@ -200,6 +202,7 @@ impl Doors {
             metrics: metrics.clone(),
             limits: Limits::default(),
             stopping: streams.clone(),
+            activity: with.activity.clone(),
         };
         let layered: Vec<(Service, Layered)> =
             parts.iter().map(|(service, parts)| (*service, Layered::new(parts, guard.clone()))).collect();

@@ -9,6 +9,8 @@ use tonic::Status;
 const FAILED: u8 = 1;
 /// Nothing wrong was found in a record, and nobody vouches for all of it.
 const NOT_ANCHORED: u8 = 3;
+/// Each entry that is there is a recorded one, and nobody can say whether any is missing.
+const PICKED: u8 = 4;
 /// A key is wrong or cannot be read, or something else that was given is not as it should be (sysexits, EX_DATAERR).
 const BAD_KEY: u8 = 65;
 /// The server cannot be reached (EX_UNAVAILABLE).
@@ -27,37 +29,44 @@ pub(crate) struct Fault {
     exit: u8,
     code: &'static str,
     message: String,
+    /// It was printed already, with all that belongs to it.
+    told: bool,
 }
 
 impl Fault {
     /// Something on this machine.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
-        Self { exit: FAILED, code: "failed", message: message.into() }
+        Self { exit: FAILED, code: "failed", message: message.into(), told: false }
     }
 
     /// A key that cannot be read or cannot be one.
     pub(crate) fn key(message: impl Into<String>) -> Self {
-        Self { exit: BAD_KEY, code: "key.unreadable", message: message.into() }
+        Self { exit: BAD_KEY, code: "key.unreadable", message: message.into(), told: false }
     }
 
     /// Something that was given on the command line or in a file is not as it should be.
     pub(crate) fn given(message: impl Into<String>) -> Self {
-        Self { exit: BAD_KEY, code: "invalid", message: message.into() }
+        Self { exit: BAD_KEY, code: "invalid", message: message.into(), told: false }
     }
 
-    /// A record is not the one that was written.
+    /// A record is not the one that was written. It is printed by whoever found that.
     pub(crate) fn damaged(message: impl Into<String>) -> Self {
-        Self { exit: FAILED, code: "audit.damaged", message: message.into() }
+        Self { exit: FAILED, code: "audit.damaged", message: message.into(), told: true }
     }
 
-    /// Nothing wrong was found in a record, and nobody vouches for all of it.
+    /// Nothing wrong was found in a record, and nobody vouches for all of it. It is printed by whoever found that.
     pub(crate) fn not_anchored(message: impl Into<String>) -> Self {
-        Self { exit: NOT_ANCHORED, code: "audit.not_anchored", message: message.into() }
+        Self { exit: NOT_ANCHORED, code: "audit.not_anchored", message: message.into(), told: true }
+    }
+
+    /// Some entries of a record are recorded ones, and nobody can say whether any is missing. It is printed by whoever found that.
+    pub(crate) fn picked(message: impl Into<String>) -> Self {
+        Self { exit: PICKED, code: "audit.picked", message: message.into(), told: true }
     }
 
     /// There is nobody to act as.
     pub(crate) fn nobody(message: impl Into<String>) -> Self {
-        Self { exit: NOT_PERMITTED, code: "not_signed_in", message: message.into() }
+        Self { exit: NOT_PERMITTED, code: "not_signed_in", message: message.into(), told: false }
     }
 
     /// The server refused, or did not answer.
@@ -74,17 +83,33 @@ impl Fault {
                     "the server at {address} cannot be reached ({:?}): is it running, and is this its gRPC port? Set COFFRE_ADDR or --addr",
                     status.code()
                 ),
+                told: false,
             };
         }
         let reason = refusal.reason();
         let delay = refusal.delay().map(|delay| format!(" (try again in {} s)", delay.as_secs().max(1)));
         let message = format!("{}{}", refusal.message(), delay.unwrap_or_default());
-        Self { exit: exit_code(reason), code: code(reason), message }
+        Self { exit: exit_code(reason), code: code(reason), message, told: false }
+    }
+
+    /// Says whether it was printed already.
+    pub(crate) fn is_told(&self) -> bool {
+        self.told
+    }
+
+    /// Says whether the server signs its log no more, because it is not the one that was signed.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.code == code(Reason::AuditLogDamaged)
     }
 
     /// Says whether the token is not taken any more.
     pub(crate) fn is_signed_out(&self) -> bool {
         self.code == code(Reason::AuthTokenInvalid)
+    }
+
+    /// Says whether the audit's log was never signed yet.
+    pub(crate) fn is_unsigned(&self) -> bool {
+        self.code == code(Reason::AuditCheckpointNotFound)
     }
 
     /// Says more about it.

@@ -46,7 +46,9 @@ fn ended(command: impl Future<Output = Result<(), Fault>>, as_json: bool) -> Exi
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
-            say::wrong(if as_json { fault.json().to_string() } else { format!("coffre: {fault}") });
+            if !fault.is_told() {
+                say::wrong(if as_json { fault.json().to_string() } else { format!("coffre: {fault}") });
+            }
             ExitCode::from(fault.exit_code())
         }
     }

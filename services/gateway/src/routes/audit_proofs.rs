@@ -177,6 +177,7 @@ impl TryFrom<v1::Incident> for Incident {
             Kind::Forged => "forged",
             Kind::RolledBack => "rolledBack",
             Kind::Changed => "changed",
+            Kind::Checkpoint => "checkpoint",
             Kind::Unspecified => return Err(Refusal::internal("the audit answered with an unknown incident").into()),
         };
         Ok(Self {

@@ -109,13 +109,13 @@ async fn incidents_have_their_words() {
     let upstream = Upstream::default();
     let gateway = upstream.gateway();
     let incident = |kind: Kind| Incident { kind: kind.into(), first: 3, last: 4, ..Incident::default() };
-    let kinds = [Kind::Gap, Kind::Forged, Kind::RolledBack, Kind::Changed];
+    let kinds = [Kind::Gap, Kind::Forged, Kind::RolledBack, Kind::Changed, Kind::Checkpoint];
     let reply = ListIncidentsResponse { incidents: kinds.map(incident).to_vec(), total_size: 9 };
     upstream.reply("ProofService/ListIncidents", &reply);
     let body = send(&gateway, "GET", "/v1/audit/incidents?length=4", "").await.json();
     assert_eq!(upstream.asked::<ListIncidentsRequest>().page_size, 4);
     let words: Vec<_> = body["list"].as_array().unwrap().iter().map(|one| one["kind"].as_str().unwrap()).collect();
-    assert_eq!((words, &body["total"]), (vec!["gap", "forged", "rolledBack", "changed"], &json!(9)));
+    assert_eq!((words, &body["total"]), (vec!["gap", "forged", "rolledBack", "changed", "checkpoint"], &json!(9)));
     let first = json!({"kind": "gap", "foundOn": null, "service": "", "streamId": "", "first": "3", "last": "4"});
     assert_eq!(body["list"][0], first);
     let strange = ListIncidentsResponse { incidents: vec![incident(Kind::Unspecified)], total_size: 1 };

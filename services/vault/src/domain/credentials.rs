@@ -9,6 +9,7 @@ use super::model::{Credential, NewCredential, Stamp, View};
 use super::patch::{CredentialPatch, Planned};
 use super::policy::{Action, Change, Creation, Delete, Rights, See};
 use super::ports::{Read, Write};
+use super::values;
 
 type Result<T> = std::result::Result<T, VaultError>;
 
@@ -208,7 +209,7 @@ pub fn delete<T: Write>(tx: &mut T, by: Asker<'_>, id: CredentialId, etag: &str,
     }
     let values = tx.delete_credential(&permit, credential.stamp.touched(by.caller, now))?;
     by.record.change("name", Some(credential.name.into_string()), None);
-    by.record.detail("values", values.to_string());
+    values::record_deleted(by.record, &values);
     Ok(())
 }
 
@@ -247,6 +248,6 @@ pub fn delete_attribute<T: Write>(
     }
     let values = tx.delete_attribute(&permit, attribute)?;
     by.record.change("attribute", Some(gone.summary()), None);
-    by.record.detail("values", values.to_string());
+    values::record_deleted(by.record, &values);
     Ok(())
 }

@@ -12,6 +12,7 @@ use super::error::VaultError;
 use super::model::Credential;
 use super::policy::Permit;
 use super::ports::Write;
+use super::values;
 
 type Result<T> = std::result::Result<T, VaultError>;
 
@@ -77,10 +78,7 @@ pub fn release<T: Write>(tx: &mut T, user: UserId, now: Timestamp, record: &Call
         return Err(VaultError::StillHolds(holdings));
     }
     let gone = tx.release_user(user, now)?;
-    record.detail("values", gone.len().to_string());
-    for id in gone {
-        record.detail("valueDeleted", id.to_string());
-    }
+    values::record_deleted(record, &gone);
     Ok(())
 }
 

@@ -73,6 +73,9 @@ pub struct Departure {
     pub released: bool,
 }
 
+/// A value that went, in its last version.
+pub type DeletedValue = (ValueId, Version);
+
 /// Changing.
 pub trait Write: Read {
     /// Says whether a user is held, because it departs or has departed: nothing can be given to it.
@@ -91,15 +94,15 @@ pub trait Write: Read {
     fn withdraw_credential(&mut self, permit: &Permit<Withdraw>, next: &Credential) -> Result<bool>;
     /// Raises the entry epoch of a credential where it is this.
     fn raise_entry_epoch(&mut self, id: CredentialId, epoch: i64) -> Result<()>;
-    /// Deletes a credential with its attributes and values and leaves a tombstone; says how many values went.
-    fn delete_credential(&mut self, permit: &Permit<Delete>, stamp: Stamp) -> Result<usize>;
+    /// Deletes a credential with its attributes and values and leaves a tombstone; says which values went.
+    fn delete_credential(&mut self, permit: &Permit<Delete>, stamp: Stamp) -> Result<Vec<DeletedValue>>;
 
     /// Adds attributes.
     fn insert_attributes(&mut self, permit: &Permit<Change>, new: &[NewAttribute], stamp: Stamp) -> Result<()>;
     /// Writes attributes.
     fn update_attributes(&mut self, permit: &Permit<Change>, next: &[Attribute]) -> Result<()>;
-    /// Deletes an attribute and its values; says how many values went.
-    fn delete_attribute(&mut self, permit: &Permit<Change>, id: AttributeId) -> Result<usize>;
+    /// Deletes an attribute and its values; says which values went.
+    fn delete_attribute(&mut self, permit: &Permit<Change>, id: AttributeId) -> Result<Vec<DeletedValue>>;
     /// Says whether an attribute has any value.
     fn has_values(&mut self, permit: &Permit<Change>, attribute: AttributeId) -> Result<bool>;
 
@@ -132,7 +135,7 @@ pub trait Write: Read {
     /// Notes the latest attempt to delete a user who was not released, and whether the user is held.
     fn note_departure(&mut self, user: UserId, attempt: i64, held: bool, now: Timestamp) -> Result<()>;
     /// Deletes a user's own values and notes that it was released; says which values went.
-    fn release_user(&mut self, user: UserId, now: Timestamp) -> Result<Vec<ValueId>>;
+    fn release_user(&mut self, user: UserId, now: Timestamp) -> Result<Vec<DeletedValue>>;
 }
 
 /// A value to add.

@@ -16,7 +16,7 @@ use super::credentials::{check_etag, find, meet};
 use super::error::VaultError;
 use super::model::{Attribute, Stamp, Value};
 use super::policy::{Action, Permit, ReadScope, See, Standing, Users, WriteValue};
-use super::ports::{NewValueRow, Read, WithValues, Write};
+use super::ports::{DeletedValue, NewValueRow, Read, WithValues, Write};
 
 type Result<T> = std::result::Result<T, VaultError>;
 
@@ -415,5 +415,14 @@ pub fn delete<T: Write>(tx: &mut T, by: Asker<'_>, credential: CredentialId, id:
     if !tx.delete_value(&permit, id)? {
         return Err(VaultError::ValueNotFound);
     }
+    by.record.value_deleted(id, value.version);
     Ok(())
+}
+
+/// Says how many values went with something else, and names each, so that a row that comes back is found.
+pub(super) fn record_deleted(record: &CallRecord, values: &[DeletedValue]) {
+    record.detail("values", values.len().to_string());
+    for (id, version) in values {
+        record.value_deleted(*id, *version);
+    }
 }

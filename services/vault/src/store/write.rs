@@ -14,7 +14,14 @@ use super::schema::{attribute_values, attributes, credentials, departed_users};
 use super::{Tx, dialect};
 use crate::domain::model::{Attribute, Credential, NewAttribute, NewCredential, Stamp, Value};
 use crate::domain::policy::{Assign, Change, Creation, Delete, Permit, Transfer, Withdraw, WriteValue};
-use crate::domain::ports::{Departure, NewValueRow, Result, Write};
+use crate::domain::ports::{DeletedValue, Departure, NewValueRow, Result, Write};
+
+/// What is told of a value that goes.
+const DELETED: (attribute_values::id, attribute_values::version) = (attribute_values::id, attribute_values::version);
+
+fn deleted(values: Vec<(i64, i64)>) -> Vec<DeletedValue> {
+    values.into_iter().map(|(id, version)| (ValueId::from_trusted(id), Version::from_trusted(version))).collect()
+}
 
 fn text(description: Option<&Description>) -> Option<&str> {
     description.map(Description::as_str)
@@ -184,10 +191,11 @@ impl Write for Tx<'_> {
         Ok(())
     }
 
-    fn delete_credential(&mut self, permit: &Permit<Delete>, stamp: Stamp) -> Result<usize> {
+    fn delete_credential(&mut self, permit: &Permit<Delete>, stamp: Stamp) -> Result<Vec<DeletedValue>> {
         let id = permit.credential().get();
-        let values = diesel::delete(attribute_values::table.filter(attribute_values::credential_id.eq(id)))
-            .execute(self.conn)?;
+        let stored = attribute_values::table.filter(attribute_values::credential_id.eq(id));
+        let values = stored.select(DELETED).order(attribute_values::id).load(self.conn)?;
+        diesel::delete(stored).execute(self.conn)?;
         diesel::delete(attributes::table.filter(attributes::credential_id.eq(id))).execute(self.conn)?;
         diesel::update(credentials::table.filter(credentials::id.eq(id)))
             .set((
@@ -196,7 +204,7 @@ impl Write for Tx<'_> {
                 credentials::updated_at.eq(stamp.updated_at.micros()),
             ))
             .execute(self.conn)?;
-        Ok(values)
+        Ok(deleted(values))
     }
 
     fn insert_attributes(&mut self, permit: &Permit<Change>, new: &[NewAttribute], stamp: Stamp) -> Result<()> {
@@ -235,19 +243,18 @@ impl Write for Tx<'_> {
         Ok(())
     }
 
-    fn delete_attribute(&mut self, permit: &Permit<Change>, id: AttributeId) -> Result<usize> {
+    fn delete_attribute(&mut self, permit: &Permit<Change>, id: AttributeId) -> Result<Vec<DeletedValue>> {
         let credential = permit.credential().get();
-        let values = diesel::delete(
-            attribute_values::table
-                .filter(attribute_values::attribute_id.eq(id.get()))
-                .filter(attribute_values::credential_id.eq(credential)),
-        )
-        .execute(self.conn)?;
+        let stored = attribute_values::table
+            .filter(attribute_values::attribute_id.eq(id.get()))
+            .filter(attribute_values::credential_id.eq(credential));
+        let values = stored.select(DELETED).order(attribute_values::id).load(self.conn)?;
+        diesel::delete(stored).execute(self.conn)?;
         diesel::delete(
             attributes::table.filter(attributes::id.eq(id.get())).filter(attributes::credential_id.eq(credential)),
         )
         .execute(self.conn)?;
-        Ok(values)
+        Ok(deleted(values))
     }
 
     fn has_values(&mut self, _: &Permit<Change>, attribute: AttributeId) -> Result<bool> {
@@ -377,18 +384,18 @@ impl Write for Tx<'_> {
             .map(|_| ())
     }
 
-    fn release_user(&mut self, user: UserId, now: Timestamp) -> Result<Vec<ValueId>> {
+    fn release_user(&mut self, user: UserId, now: Timestamp) -> Result<Vec<DeletedValue>> {
         // The second condition lets SQLite take the index of own values.
         let own = attribute_values::table
             .filter(attribute_values::user_id.eq(user.get()))
             .filter(attribute_values::user_id.ne(EVERYBODY));
-        let ids = own.select(attribute_values::id).order(attribute_values::id).load::<i64>(self.conn)?;
+        let values = own.select(DELETED).order(attribute_values::id).load(self.conn)?;
         diesel::delete(own).execute(self.conn)?;
         let at = || Bind::from(now.micros());
         Insert::into("departed_users", &["user_id", "tenant_id", "attempt", "held", "departed_at", "released_at"])
             .row([user.get().into(), TENANT.get().into(), 0_i64.into(), true.into(), at(), at()])
             .or_update(&["user_id"], &["held", "released_at"])
             .execute(self.conn)?;
-        Ok(ids.into_iter().map(ValueId::from_trusted).collect())
+        Ok(deleted(values))
     }
 }

@@ -6,11 +6,11 @@ use coffre_audit_client::Outcome;
 use coffre_db::Sql;
 use coffre_secret::SecretText;
 use coffre_test_support::on_each_engine;
-use coffre_types::Permission;
+use coffre_types::{Permission, UserId};
 use coffre_vault::domain::error::VaultError;
 use coffre_vault::vault::{Call, StoredSeal};
 
-use crate::world::{STANDARD, World, caller, create, event, member, update_of};
+use crate::world::{OWN, STANDARD, World, caller, create, event, member, update_of};
 
 /// The seals that the audit got with a call.
 fn told(call: &Call) -> BTreeMap<i64, (i64, Vec<u8>)> {
@@ -63,6 +63,36 @@ on_each_engine! {
         let differ: Vec<_> = expected.iter().filter(|(id, seal)| found.get(id) != Some(seal)).map(|(id, _)| *id).collect();
         assert_eq!(differ, [written[1].value.id.get(), written[2].value.id.get()]);
         assert!(found[&written[1].value.id.get()].1.is_empty());
+    }
+
+    async fn whatever_deletes_values_names_them(db: TestDb) {
+        let world = World::new(&db).await;
+        let me = member(7);
+        let made = world.create(&me, "c", &[("a", STANDARD), ("b", STANDARD), ("c", STANDARD), ("own", OWN)]).await.unwrap();
+        let (id, ids) = (made.credential.id, made.attributes.iter().map(|one| one.id).collect::<Vec<_>>());
+        let values = create(id, &[(ids[0], None, "1"), (ids[1], None, "2"), (ids[2], None, "3"), (ids[3], Some(7), "4")]);
+        let (written, _) = world.vault.create_values(world.call(&me), values, "").await.unwrap();
+        let value = |index: usize| written[index].value.id;
+        let (call, command) = (world.call(&me), update_of(id, value(0)));
+        world.vault.update_value(call, command, SecretText::new("other".to_owned()), "").await.unwrap();
+        let gone = |index: usize, version: i64| (value(index).get(), (version, Vec::new()));
+
+        let call = world.call(&me);
+        world.vault.delete_value(call.clone(), id, value(0), String::new()).await.unwrap();
+        assert_eq!(told(&call), BTreeMap::from([gone(0, 1)]));
+        let call = world.call(&me);
+        world.vault.delete_attribute(call.clone(), id, ids[1], String::new()).await.unwrap();
+        assert_eq!(told(&call), BTreeMap::from([gone(1, 0)]));
+        let call = world.call(&me);
+        world.vault.delete_credential(call.clone(), id, String::new()).await.unwrap();
+        assert_eq!(told(&call), BTreeMap::from([gone(2, 0), gone(3, 0)]));
+
+        let made = world.create(&me, "d", &[("own", OWN)]).await.unwrap();
+        let admin = caller(9, &[Permission::ManageAllValues]);
+        let theirs = world.store(&admin, made.credential.id, made.attributes[0].id, Some(8), "5").await.unwrap();
+        let call = world.call(&member(9));
+        world.vault.release_user(UserId::from_trusted(8), call.record.clone()).await.unwrap();
+        assert_eq!(told(&call), BTreeMap::from([(theirs.get(), (0, Vec::new()))]));
     }
 
     async fn a_replica_tells_the_seals_under_a_term_of_which_it_has_not_heard(db: TestDb) {

@@ -13,14 +13,16 @@ on_each_engine! {
     an_operator_reads_exports_and_proves_the_audit,
 }
 
-fn audit(server: &Server, token: &Path, arguments: &[&str]) -> Output {
+/// Runs `coffre audit` with the token of a file.
+pub(crate) fn audit(server: &Server, token: &Path, arguments: &[&str]) -> Output {
     let words: Vec<&str> = ["audit"].iter().chain(arguments).copied().collect();
     let mut command = server.home.command(&words);
     command.env("COFFRE_ADDR", format!("http://{}", server.grpc)).env("COFFRE_TOKEN_FILE", token);
     command.output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+/// What a command said that ended well.
+pub(crate) fn said(output: &Output) -> String {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     assert!(output.status.success(), "{}: {text}{}", output.status, String::from_utf8_lossy(&output.stderr));
     text

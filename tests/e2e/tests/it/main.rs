@@ -16,6 +16,7 @@ mod aa_minute;
 mod access;
 mod audit_command;
 mod audit_log;
+mod audit_verify;
 mod bad_input;
 mod bad_messages;
 mod cases;

@@ -1,5 +1,6 @@
 //! The story of the README, line by line: its commands are run by a shell and answer what the README shows.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use coffre_e2e::server::{Engine, Home, binary, private_folder};
@@ -85,15 +86,18 @@ fn difference(at: &str, shown: &Value, real: &Value) -> Option<String> {
     }
 }
 
-fn repeat(lines: &[Line], server: &coffre_e2e::server::Server, folder: &str) {
+fn repeat(lines: &[Line], server: &coffre_e2e::server::Server, folder: &str, witness: &Path) {
     let marker = "@@@ end of answer @@@";
     let script: String = lines.iter().map(|line| format!("{}\necho; echo '{marker}'\n", line.command)).collect();
     let script =
         script.replace("127.0.0.1:8080", &server.http.to_string()).replace("127.0.0.1:50051", &server.grpc.to_string());
     let program = binary().parent().unwrap().display();
     let path = format!("{folder}:{program}:{}", std::env::var("PATH").unwrap());
+    let story = private_folder("story");
+    // Whoever follows the story stands where the server keeps its folders.
+    std::os::unix::fs::symlink(witness, story.join("witness")).unwrap();
     let mut shell = Command::new("bash");
-    shell.args(["-c", &script]).current_dir(private_folder("story")).stdin(Stdio::null());
+    shell.args(["-c", &script]).current_dir(story).stdin(Stdio::null());
     let address = format!("http://{}", server.grpc);
     let output = shell.env("PATH", path).env("COFFRE_ADDR", address).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
@@ -131,6 +135,10 @@ fn every_line_of_the_story_answers_what_the_readme_shows() {
     curl.extend(key);
     curl.extend(master);
     curl.extend(command);
-    repeat(&curl, &server, folder);
-    repeat(&grpc, &server, folder);
+    let proof = block("## Proving who read what");
+    assert!(proof.len() >= 8, "the README lost its story");
+    curl.extend(proof);
+    let witness = home.folder.join("witness");
+    repeat(&curl, &server, folder, &witness);
+    repeat(&grpc, &server, folder, &witness);
 }

@@ -148,6 +148,9 @@ pub(crate) struct ExportArgs {
     /// What the file holds
     #[arg(long, value_enum, default_value = "ndjson")]
     pub(crate) format: Format,
+    /// Prove each entry of an export of some, so that `coffre audit verify` checks it; one of everything is proved as a whole
+    #[arg(long)]
+    pub(crate) proofs: bool,
     /// Go on with an export that was interrupted, of the same entries into the same file
     #[arg(long)]
     pub(crate) resume: bool,

@@ -14,9 +14,7 @@ use coffre_audit_proof::export::{CSV_HEADER, Entry, Header, Lines, csv_row};
 use coffre_audit_proof::filter_text::filter_text;
 use coffre_audit_proof::proof::before;
 use coffre_audit_proof::tree::{Frontier, Hash};
-use coffre_proto::audit::v1::{
-    Checkpoint, CreateCheckpointRequest, GetInclusionProofRequest, GetLatestCheckpointRequest, StreamEntriesResponse,
-};
+use coffre_proto::audit::v1::{Checkpoint, CreateCheckpointRequest, GetInclusionProofRequest, StreamEntriesResponse};
 use coffre_proto::query::v1::Filter;
 use coffre_types::{Clock as _, SystemClock};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -28,7 +26,7 @@ use super::super::session::Session;
 use super::super::shown::{Shown, tenths};
 use super::args::{ExportArgs, Format};
 use super::stream::Entries;
-use super::wanted;
+use super::{signed, wanted};
 use crate::keys::private_file;
 
 /// How often the bookmark is moved.
@@ -49,6 +47,9 @@ struct Bookmark {
     until: Option<i64>,
     /// The tree over the entries so far, in base64; absent for one that was filtered.
     tree: Option<String>,
+    /// Each entry is proved.
+    #[serde(default)]
+    proofs: bool,
 }
 
 /// Where it is written to.
@@ -83,13 +84,16 @@ pub(crate) async fn to_file(
 ) -> Result<Option<Shown>, Fault> {
     let text = filter_text(filter.as_ref());
     let to_standard_output = args.out == Path::new("-");
+    if args.proofs && args.format == Format::Csv {
+        return Err(Fault::given("a table holds no proofs: leave --proofs or --format csv out"));
+    }
     let known = match args.resume {
         true if to_standard_output => return Err(Fault::given("an export to standard output cannot be resumed")),
-        true => Some(read_bookmark(&args.out, args.format, text.as_deref())?),
+        true => Some(read_bookmark(args, text.as_deref())?),
         false => None,
     };
     let mut target = open(&args.out, known.as_ref())?;
-    let mut export = Export::new(args.format, text, known)?;
+    let mut export = Export::new(args, text, known)?;
     let progress = Progress::new();
     let written = write_all(session, &mut export, &mut target, filter, &args.out, &progress).await;
     progress.clear();
@@ -98,7 +102,14 @@ pub(crate) async fn to_file(
             // Nothing was written: its file is empty.
             let _ = std::fs::remove_file(&args.out);
         }
-        return Err(fault);
+        return Err(match &target.bookmark {
+            Some(bookmark) if bookmark.exists() => {
+                let path = args.out.display();
+                fault
+                    .and(&format!("What is in {path} so far is kept: the same command with --resume goes on behind it"))
+            }
+            _ => fault,
+        });
     }
     if let Some(bookmark) = &target.bookmark {
         // The file is whole: a bookmark that stays would only be in the way.
@@ -120,10 +131,16 @@ async fn write_all(
     progress: &Progress,
 ) -> Result<(), Fault> {
     let mut marked = None::<Instant>;
+    if export.proofs && !export.begun {
+        let checkpoint = checkpoint_of_now(session).await?;
+        export.until = Some(checkpoint.size);
+        export.checkpoint = Some(checkpoint);
+    }
     // An export of everything goes on to its checkpoint, which is behind what was there when the stream began.
     loop {
         let from = export.next;
-        let mut entries = Entries::new(filter.clone(), Some(from), false);
+        let proved = export.until.filter(|_| export.proofs).unwrap_or_default();
+        let mut entries = Entries::new(filter.clone(), Some(from), false).proved(proved);
         while !export.is_complete()
             && let Some(message) = entries.next(session).await?
         {
@@ -185,7 +202,8 @@ fn open(path: &Path, known: Option<&Bookmark>) -> Result<Target, Fault> {
     Ok(Target { out: Box::new(io::BufWriter::new(file)), file: Some(beside), bookmark: Some(bookmark_of(path)), bytes })
 }
 
-fn read_bookmark(path: &Path, format: Format, filter: Option<&str>) -> Result<Bookmark, Fault> {
+fn read_bookmark(args: &ExportArgs, filter: Option<&str>) -> Result<Bookmark, Fault> {
+    let path = &args.out;
     let bookmark = bookmark_of(path);
     let text = std::fs::read_to_string(&bookmark).map_err(|error| {
         Fault::given(format!(
@@ -195,7 +213,11 @@ fn read_bookmark(path: &Path, format: Format, filter: Option<&str>) -> Result<Bo
     })?;
     let known: Bookmark = serde_json::from_str(&text)
         .map_err(|error| Fault::given(format!("{} is no bookmark of an export: {error}", bookmark.display())))?;
-    if known.format != name_of(format) || known.filter.as_deref() != filter {
+    if known.proofs != args.proofs && known.tree.is_none() {
+        let said = if known.proofs { "was begun with --proofs" } else { "was begun without --proofs" };
+        return Err(Fault::given(format!("{} {said}: go on with it as it was begun", path.display())));
+    }
+    if known.format != name_of(args.format) || known.filter.as_deref() != filter {
         let was = known.filter.as_deref().unwrap_or("all entries");
         return Err(Fault::given(format!(
             "{} is an export of {was} as {}: go on with the same --format and the same entries (times in full, not as `2h`)",
@@ -235,18 +257,31 @@ struct Export {
     filter: Option<String>,
     next: i64,
     entries: u64,
-    /// Where an export of everything ends.
+    /// Where an export of everything ends, and one whose entries are proved.
     until: Option<i64>,
     begun: bool,
+    /// Each entry is proved, against this checkpoint.
+    proofs: bool,
+    checkpoint: Option<Checkpoint>,
     /// What writes lines of JSON.
     lines: Option<Lines>,
 }
 
 impl Export {
-    fn new(format: Format, filter: Option<String>, known: Option<Bookmark>) -> Result<Self, Fault> {
-        let Some(known) = known else {
-            return Ok(Self { format, filter, next: 0, entries: 0, until: None, begun: false, lines: None });
+    fn new(args: &ExportArgs, filter: Option<String>, known: Option<Bookmark>) -> Result<Self, Fault> {
+        let (format, proofs) = (args.format, args.proofs);
+        let new = Self {
+            format,
+            filter,
+            next: 0,
+            entries: 0,
+            until: None,
+            begun: false,
+            proofs,
+            checkpoint: None,
+            lines: None,
         };
+        let Some(known) = known else { return Ok(new) };
         let tree = known.tree.map(|text| {
             let bytes = STANDARD.decode(text).ok();
             bytes
@@ -257,8 +292,8 @@ impl Export {
             Format::Ndjson => Some(Lines::resumed(tree.transpose()?, known.entries)),
             Format::Csv => None,
         };
-        let Bookmark { filter, next_index, entries, until, .. } = known;
-        Ok(Self { format, filter, next: next_index, entries, until, begun: true, lines })
+        let Bookmark { filter, next_index, entries, until, proofs, .. } = known;
+        Ok(Self { filter, next: next_index, entries, until, begun: true, proofs, lines, ..new })
     }
 
     fn is_complete(&self) -> bool {
@@ -275,6 +310,7 @@ impl Export {
             entries: self.entries,
             until: self.until,
             tree,
+            proofs: self.proofs,
         }
     }
 
@@ -290,7 +326,8 @@ impl Export {
             if self.until.is_some_and(|until| entry.log_index >= until) {
                 break;
             }
-            let entry = wanted(Entry::of(entry))?;
+            let proof = self.proofs.then(|| entry.proof.iter().map(|hash| STANDARD.encode(hash)).collect());
+            let entry = Entry { proof, ..wanted(Entry::of(entry))? };
             self.entries += 1;
             match &mut self.lines {
                 Some(lines) => out.push_str(&lines.entry(&entry).map_err(|error| Fault::failed(error.to_string()))?),
@@ -305,19 +342,20 @@ impl Export {
         if self.format == Format::Csv {
             return Ok(CSV_HEADER.to_owned());
         }
-        let latest = session.proofs().get_latest_checkpoint(session.request(GetLatestCheckpointRequest {})?).await;
-        let latest = latest.map_err(|status| session.fault(&status))?.into_inner();
+        let latest = signed(session).await?;
         let mut header = Header {
             created_on: SystemClock.now().to_rfc3339_millis(),
             verifier_key: latest.verifier_key,
             ..Header::default()
         };
-        let mut checkpoint = wanted(latest.checkpoint)?;
+        let checkpoint = match self.checkpoint.take() {
+            Some(checkpoint) => checkpoint,
+            None if first.everything => checkpoint_of_now(session).await?,
+            None => wanted(latest.checkpoint)?,
+        };
         if first.everything {
-            // A log that is not signed any more is exported as far as it was.
-            if let Ok(made) = session.proofs().create_checkpoint(session.request(CreateCheckpointRequest {})?).await {
-                checkpoint = wanted(made.into_inner().checkpoint)?;
-            }
+            // The tree proves all of them.
+            self.proofs = false;
             self.until = Some(checkpoint.size);
             header = after_the_cut(session, header, first, &checkpoint).await?;
         } else {
@@ -335,6 +373,14 @@ impl Export {
             Some(lines) => lines.end().map_err(|error| Fault::failed(error.to_string())),
             None => Ok(String::new()),
         }
+    }
+}
+
+/// Has the log signed as it is now; one that is not signed any more, or by whoever may not ask for it, is taken as far as it was.
+async fn checkpoint_of_now(session: &Session) -> Result<Checkpoint, Fault> {
+    match session.proofs().create_checkpoint(session.request(CreateCheckpointRequest {})?).await {
+        Ok(made) => wanted(made.into_inner().checkpoint),
+        Err(_) => wanted(signed(session).await?.checkpoint),
     }
 }
 

@@ -112,7 +112,7 @@ async fn perform(
         }
         AuditCommand::Verify(asked) => return verify::server(session, asked, out, as_json).await,
         AuditCommand::Key => {
-            let key = latest(session).await?.verifier_key;
+            let key = signed(session).await?.verifier_key;
             Shown { text: plain::plain(&key), json: json!({"verifierKey": key}) }
         }
     };
@@ -141,6 +141,17 @@ fn wanted<T>(part: Option<T>) -> Result<T, Fault> {
 
 async fn latest(session: &Session) -> Result<GetLatestCheckpointResponse, Fault> {
     Ok(call!(session, proofs, get_latest_checkpoint, GetLatestCheckpointRequest {}))
+}
+
+/// The same of a log that was never signed yet, by whoever may have it signed.
+async fn signed(session: &Session) -> Result<GetLatestCheckpointResponse, Fault> {
+    match latest(session).await {
+        Err(fault) if fault.is_unsigned() => {
+            let made = session.proofs().create_checkpoint(session.request(CreateCheckpointRequest {})?).await;
+            if made.is_ok() { latest(session).await } else { Err(fault) }
+        }
+        outcome => outcome,
+    }
 }
 
 async fn list(session: &Session, which: &Which, limit: i32, oldest_first: bool, zone: &Zone) -> Result<Shown, Fault> {

@@ -205,6 +205,7 @@ pub(crate) fn incidents(incidents: &[Incident], total: i64, zone: &Zone) -> Show
         Kind::Forged => ("forged", "events that no holder of the key wrote"),
         Kind::RolledBack => ("rolledBack", "the log is not the one that a witness saw"),
         Kind::Changed => ("changed", "entries are not what they were"),
+        Kind::Checkpoint => ("checkpoint", "a checkpoint of this size is not what was signed"),
         Kind::Unspecified => ("unknown", "of a kind that this program does not know"),
     };
     let row = |incident: &Incident| {

@@ -36,8 +36,15 @@ impl Entries {
             from_end: from.is_none(),
             follow,
             canonical: true,
+            proof_size: 0,
         };
         Self { request, open: None, away: None, opened: Instant::now() }
+    }
+
+    /// The same with a proof of each entry against the checkpoint of this size, and not beyond.
+    pub(crate) fn proved(mut self, size: i64) -> Self {
+        self.request.proof_size = size;
+        self
     }
 
     /// Waits for the next message; `None` at the end of what was there.
@@ -90,7 +97,7 @@ impl Entries {
     /// Waits a little before it is tried again; gives up where that does not help.
     async fn wait(&mut self, fault: Fault) -> Result<(), Fault> {
         if self.away.is_none() && fault.is_passing() && std::io::stderr().is_terminal() {
-            eprintln!("coffre: {fault}; waiting for it");
+            crate::say::wrong(format_args!("coffre: {fault}; waiting for it"));
         }
         let away = *self.away.get_or_insert_with(Instant::now);
         if !fault.is_passing() || away.elapsed() > AWAY {

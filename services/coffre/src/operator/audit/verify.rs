@@ -8,28 +8,40 @@ mod verdict;
 use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use coffre_audit_proof::canonical;
-use coffre_audit_proof::checkpoint::{Checkpoint, StreamHead, heads_digest};
+use coffre_audit_proof::checkpoint::{Checkpoint, LogId, StreamHead, heads_digest};
 use coffre_audit_proof::export::Header;
 use coffre_audit_proof::note::VerifierKey;
 use coffre_audit_proof::seals::LastSeals;
-use coffre_audit_proof::tree::{Frontier, Hash};
+use coffre_audit_proof::tree::{EMPTY_ROOT, Frontier, Hash};
 use coffre_audit_proof::verify::{Asked, ExportFile, Finding, Report, Walk, unopened};
 use coffre_audit_proof::witness::Witness;
-use coffre_proto::audit::v1::{self, CreateCheckpointRequest, GetLatestCheckpointRequest, StreamEntriesResponse};
+use coffre_proto::audit::v1::{self, CreateCheckpointRequest, StreamEntriesResponse};
+use coffre_types::Timestamp;
 
-use self::verdict::Checked;
+use self::verdict::{Checked, Of};
 use super::super::fault::Fault;
 use super::super::session::Session;
 use super::export::{Progress, after_the_cut};
 use super::stream::Entries;
-use super::wanted;
+use super::{latest, wanted};
 
 /// What the help of this command ends with.
 const EXIT_CODES: &str = "Exit codes: 0 the record is whole, and a witness vouches for all of it; 1 something is wrong with it; 3 nothing wrong was found, \
-                          but no witness vouches for all of it; 65 a file or a key cannot be read; 69 the server cannot be reached; 77 not signed in or not permitted";
+                          but no witness vouches for all of it, or it could not be compared in full; 4 each entry of an export of some is a recorded \
+                          one, and none of them tells whether others are missing; 65 a file or a key cannot be read; 69 the server cannot be reached; 77 not signed in or not permitted";
+
+/// Where a note of the server is.
+const PLACE: &str = "the checkpoint of the server";
+/// How often the log is signed anew where the witness saw a later checkpoint meanwhile.
+const ROUNDS: u32 = 5;
+/// How often the witness is read until it has the checkpoint of now.
+const LOOKS: u32 = 10;
+/// How long to wait before.
+const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 300 });
 
 /// What is verified, and against what.
 #[derive(Debug, Args)]
@@ -50,6 +62,9 @@ pub(crate) struct VerifyArgs {
     /// The file is older than the witness: entries that came after it are not missed
     #[arg(long, conflicts_with = "server")]
     pub(crate) older: bool,
+    /// The file was written by another version of this program: leave out what entries say in its words (eventDescription and detail)
+    #[arg(long, conflicts_with = "server")]
+    pub(crate) other_words: bool,
     /// Compare the stored values with the record, too
     #[arg(long, conflicts_with = "file")]
     pub(crate) values: bool,
@@ -58,11 +73,17 @@ pub(crate) struct VerifyArgs {
 /// Verifies a file.
 pub(crate) fn file(args: &VerifyArgs, path: &Path, out: &mut impl Write, as_json: bool) -> Result<(), Fault> {
     let opened = File::open(path).map_err(|error| unreadable(path, &error))?;
+    if args.witness.as_ref().is_some_and(|witness| witness.canonicalize().ok() == path.canonicalize().ok()) {
+        return Err(Fault::given(
+            "a file does not vouch for itself: --witness is what was kept elsewhere, such as audit.witness",
+        ));
+    }
     let bytes = opened.metadata().map_or(0, |found| found.len());
     let export =
         ExportFile::open(BufReader::with_capacity(1 << 20, opened)).map_err(|error| unreadable(path, &error))?;
     let key = key(args, &export.header().verifier_key, "the file")?;
-    let asked = Asked { witness: witness(args, &key)?, older: args.older, seals: None };
+    let filter = export.header().filter.clone();
+    let asked = Asked { witness: witness(args, &key)?, older: args.older, other_words: args.other_words, seals: None };
     let progress = Progress::new();
     let report = export.check(&key, asked, |at| {
         // Drawing is cheap, asking whether to draw is not.
@@ -72,7 +93,8 @@ pub(crate) fn file(args: &VerifyArgs, path: &Path, out: &mut impl Write, as_json
     });
     progress.clear();
     let report = report.map_err(|error| unreadable(path, &error))?;
-    Checked { report, key_given: args.key.is_some(), values: None, incidents: 0 }.tell(out, as_json)
+    Checked { report, of: Of::File { filter }, key_given: args.key.is_some(), values: None, incidents: 0 }
+        .tell(out, as_json)
 }
 
 /// Verifies the log of the server.
@@ -82,37 +104,117 @@ pub(crate) async fn server(
     out: &mut impl Write,
     as_json: bool,
 ) -> Result<(), Fault> {
-    let latest = session.proofs().get_latest_checkpoint(session.request(GetLatestCheckpointRequest {})?).await;
-    let latest = latest.map_err(|status| session.fault(&status))?.into_inner();
-    let key = key(args, &latest.verifier_key, "the server")?;
-    let witness = witness(args, &key)?;
-    // A log that the server itself found damaged is signed no more, and is verified as far as it was.
-    let made = session.proofs().create_checkpoint(session.request(CreateCheckpointRequest {})?).await;
-    let checkpoint = match made {
-        Ok(made) => wanted(made.into_inner().checkpoint)?,
-        Err(_) => wanted(latest.checkpoint)?,
-    };
+    let Signed { told, key, witness } = signed_and_seen(session, args).await?;
     let mut seals = args.values.then(LastSeals::default);
     let progress = Progress::new();
-    let report = match Checkpoint::open(&checkpoint.note, &key) {
-        Ok(opened) => walk(session, opened, &checkpoint, &key, witness, seals.as_mut(), &progress).await,
-        Err(refused) => Ok(unopened("the checkpoint of the server", &refused, &key, witness)),
+    let against = match &told {
+        Some(told) => {
+            Checkpoint::open(&told.note, &key).map(|opened| Against { opened, told: Some(told), wrong: None })
+        }
+        None => Ok(Against::of_witness(witness.as_ref())),
+    };
+    let report = match against {
+        Ok(against) => walk(session, against, &key, witness, seals.as_mut(), &progress).await,
+        Err(refused) => Ok(unopened(PLACE, &refused, &key, witness)),
     };
     let values = match (&report, &mut seals) {
-        (Ok(report), Some(seals)) => Some(values::compare(session, seals, report.size, &progress).await),
+        (Ok(report), Some(seals)) => Some(values::compare(session, seals, report, &progress).await),
         _ => None,
     };
     progress.clear();
     let values = values.transpose()?;
     let incidents = incidents(session).await;
-    Checked { report: report?, key_given: args.key.is_some(), values, incidents }.tell(out, as_json)
+    Checked { report: report?, of: Of::Server, key_given: args.key.is_some(), values, incidents }.tell(out, as_json)
+}
+
+/// What the server signed, and what was seen of it.
+struct Signed {
+    /// The checkpoint of now, or the last one; `None` where the server has none and makes none.
+    told: Option<v1::Checkpoint>,
+    key: VerifierKey,
+    witness: Option<Witness>,
+}
+
+/// Has the log signed as it is now, and reads what the witness saw: afterwards, so that it saw that, too.
+async fn signed_and_seen(session: &Session, args: &VerifyArgs) -> Result<Signed, Fault> {
+    let mut rounds = 0;
+    loop {
+        let made = session.proofs().create_checkpoint(session.request(CreateCheckpointRequest {})?).await;
+        let made = made.map_err(|status| session.fault(&status));
+        let (told, is_new, key) = match (made, latest(session).await) {
+            (Ok(made), Ok(latest)) => (Some(wanted(made.into_inner().checkpoint)?), true, latest.verifier_key),
+            // A log that the server itself found damaged is signed no more, and is verified as far as it was.
+            (Err(_), Ok(latest)) => (Some(wanted(latest.checkpoint)?), false, latest.verifier_key),
+            (Err(refused), Err(fault)) if refused.is_damaged() && fault.is_unsigned() => (None, false, String::new()),
+            (Err(refused), Err(fault)) if fault.is_unsigned() => return Err(refused),
+            (_, Err(fault)) => return Err(fault),
+        };
+        if told.is_none() && args.key.is_none() {
+            return Err(Fault::failed(
+                "the server has no checkpoint of its log any more and makes none, because the log is not the one that was signed: \
+                 its key is needed to tell what is wrong (--key), and what a witness kept (--witness)",
+            ));
+        }
+        let key = self::key(args, &key, "the server")?;
+        let size = told.as_ref().and_then(|told| u64::try_from(told.size).ok()).unwrap_or_default();
+        let witness = if is_new { seen(args, &key, size).await? } else { witness(args, &key)? };
+        let behind = witness.as_ref().and_then(Witness::last).is_some_and(|(seen, _)| seen > size);
+        rounds += 1;
+        // Somebody had a later one made meanwhile: this one is out of date, and nothing is missing.
+        if !is_new || !behind || rounds == ROUNDS {
+            return Ok(Signed { told, key, witness });
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Reads what the witness saw. A file that somebody collects from the server has the checkpoint of now a moment later.
+async fn seen(args: &VerifyArgs, key: &VerifierKey, size: u64) -> Result<Option<Witness>, Fault> {
+    let mut looks = 0;
+    loop {
+        let witness = witness(args, key)?;
+        looks += 1;
+        if looks == LOOKS || witness.as_ref().is_none_or(|witness| witness.last().is_some_and(|(seen, _)| seen >= size))
+        {
+            return Ok(witness);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// What the log is held against.
+struct Against<'a> {
+    opened: Checkpoint,
+    told: Option<&'a v1::Checkpoint>,
+    wrong: Option<Finding>,
+}
+
+impl Against<'_> {
+    /// A log without any checkpoint is held against what the witness saw last.
+    fn of_witness(witness: Option<&Witness>) -> Self {
+        let mut opened = Checkpoint {
+            log_id: LogId::new([0; 16]),
+            size: 0,
+            root: EMPTY_ROOT,
+            time: Timestamp::default(),
+            heads: [0; 32],
+            cut: 0,
+        };
+        let why = match witness.and_then(Witness::last) {
+            Some((size, seen)) => {
+                opened = Checkpoint { size, root: seen.root, time: seen.time, ..opened };
+                format!("there is none, and the witness saw one of {size} entries")
+            }
+            None => "there is none, though the server signed its log before".to_owned(),
+        };
+        Self { opened, told: None, wrong: Some(Finding::Note { place: PLACE.to_owned(), why }) }
+    }
 }
 
 /// Goes through all entries of the server up to the checkpoint.
 async fn walk(
     session: &mut Session,
-    opened: Checkpoint,
-    told: &v1::Checkpoint,
+    Against { opened, told, wrong }: Against<'_>,
     key: &VerifierKey,
     mut witness: Option<Witness>,
     mut seals: Option<&mut LastSeals>,
@@ -127,7 +229,9 @@ async fn walk(
         }
         let Some(first) = message.entries.first() else { continue };
         if walk.is_none() && first.log_index > 0 {
-            let header = after_the_cut(session, Header::default(), &message, told).await?;
+            let size = i64::try_from(opened.size).unwrap_or(i64::MAX);
+            let at = v1::Checkpoint { size, ..v1::Checkpoint::default() };
+            let header = after_the_cut(session, Header::default(), &message, &at).await?;
             walk = Some(Walk::new(wanted(header.frontier())?, opened, witness.take()));
         }
         let walk = walk.get_or_insert_with(|| Walk::new(Frontier::default(), opened, witness.take()));
@@ -138,10 +242,11 @@ async fn walk(
         }
     }
     let mut walk = walk.unwrap_or_else(|| Walk::new(Frontier::default(), opened, witness.take()));
-    if heads_digest(&heads(told)) != opened.heads {
-        let (place, why) = ("the checkpoint of the server", "the heads of streams are not those that were signed");
-        walk.fault(Finding::Note { place: place.to_owned(), why: why.to_owned() });
+    if told.is_some_and(|told| heads_digest(&heads(told)) != opened.heads) {
+        let why = "the heads of streams are not those that were signed".to_owned();
+        walk.fault(Finding::Note { place: PLACE.to_owned(), why });
     }
+    wrong.into_iter().for_each(|wrong| walk.fault(wrong));
     Ok(walk.finish(true, false, key))
 }
 
@@ -150,7 +255,14 @@ fn take(walk: &mut Walk, message: &StreamEntriesResponse, size: u64, mut seals: 
     for entry in &message.entries {
         let index = u64::try_from(entry.log_index).unwrap_or(u64::MAX);
         let event = if index < size {
-            walk.entry(index, Hash::try_from(entry.leaf_hash.as_slice()).ok(), &entry.canonical)
+            let event = walk.entry(index, Hash::try_from(entry.leaf_hash.as_slice()).ok(), &entry.canonical);
+            // What the server shows of it is not what was recorded.
+            if let (Some(held), Some(shown)) = (&event, &entry.event)
+                && held != shown
+            {
+                walk.fault(Finding::of_event(index, held));
+            }
+            event
         } else {
             canonical::decode(&entry.canonical)
         };

@@ -4,12 +4,14 @@ use std::path::Path;
 
 use clap::Parser as _;
 use coffre_audit_proof::checkpoint::LogId;
-use coffre_audit_proof::export::{Entry, Lines};
+use coffre_audit_proof::export::{Entry, Lines, hash_text};
 use coffre_audit_proof::note::SigningKey;
-use coffre_audit_proof::tree::leaf_hash;
-use coffre_audit_proof::witness;
+use coffre_audit_proof::tree::{Node, join, leaf_hash, over, subtrees};
+use coffre_audit_proof::{proof, witness};
+use coffre_error::Reason;
 use coffre_proto::audit::v1::{
-    CreateCheckpointResponse, Event, GetLatestCheckpointResponse, ListIncidentsResponse, ValueSeal,
+    Change, CreateCheckpointResponse, Event, GetInclusionProofResponse, GetLatestCheckpointResponse,
+    ListIncidentsResponse, Outcome, ValueSeal,
 };
 use coffre_proto::auth::v1::SignInResponse;
 use coffre_proto::vault::v1::{ListValueSealsResponse, StoredValueSeal};
@@ -19,7 +21,7 @@ use prost::Message as _;
 use serde_json::Value;
 
 use super::super::super::tests::{Fake, Server};
-use super::super::AuditArgs;
+use super::super::{AuditArgs, AuditCommand};
 use super::*;
 use crate::cli::{Cli, Command};
 
@@ -105,6 +107,64 @@ fn the_exit_code_says_whether_a_file_is_whole_anchored_or_damaged() {
     assert_eq!((fault.exit_code(), &told["verdict"]), (1, &"damaged".into()));
     assert_eq!(told["findings"][0]["kind"], "truncated");
     assert!(fault.to_string().contains("1 finding"), "{fault}");
+    assert!(fault.is_told(), "it stands in the answer, and is not said again");
+}
+
+#[test]
+fn a_file_that_is_older_than_its_witness_is_told_how_to_say_so() {
+    let folder = folder();
+    let seen = [100, SIZE].map(|size| witness::entry(&note(size))).concat() + &witness::entry(&note(SIZE + 5));
+    std::fs::write(folder.path().join("witness"), seen).unwrap();
+    let (done, told) = verify(folder.path(), "@log --witness @witness");
+    assert_eq!((done.unwrap_err().exit_code(), &told["findings"][0]["kind"]), (1, &"cutTail".into()));
+    assert!(told["findings"][0]["message"].as_str().unwrap().contains("--older"), "{told}");
+    let (done, told) = verify(folder.path(), "@log --witness @witness --older");
+    done.unwrap();
+    assert_eq!(told["verdict"], "whole");
+}
+
+#[test]
+fn an_export_of_some_never_ends_as_one_of_everything() {
+    let folder = folder();
+    let leaves: Vec<Hash> = (0..SIZE).map(|index| leaf_hash(&entry(index).canonical)).collect();
+    let (checkpoint, verifier_key) = (note(SIZE), signing().verifier().to_string());
+    let filter = Some("userName = \"ada\"\u{1b}[2J".to_owned());
+    let (mut lines, mut text) = Lines::begin(Header { checkpoint, verifier_key, filter, ..Header::default() }).unwrap();
+    // What nobody shall see is left out.
+    for index in (0..SIZE).filter(|index| *index != 30) {
+        let hashes = proof::inclusion(index, SIZE).unwrap().into_iter();
+        let run = |run: std::ops::Range<u64>| {
+            let of = |node: Node| over(&leaves[node.leaves().start as usize..node.leaves().end as usize]);
+            hash_text(&join(&subtrees(run).into_iter().map(of).collect::<Vec<_>>()))
+        };
+        let proof = Some(hashes.map(run).collect());
+        text.push_str(&lines.entry(&Entry { proof, ..Entry::of(&entry(index)).unwrap() }).unwrap());
+    }
+    std::fs::write(folder.path().join("log"), text + &lines.end().unwrap()).unwrap();
+    let (done, told) = verify(folder.path(), "@log --witness @witness");
+    assert_eq!((done.unwrap_err().exit_code(), &told["verdict"], &told["entries"]), (4, &"picked".into(), &299.into()));
+    assert!(told["filter"].as_str().unwrap().starts_with("userName = \"ada\""), "{told}");
+    let (done, _) = verify(folder.path(), "@log");
+    assert_eq!(done.unwrap_err().exit_code(), 3, "nobody vouches for them either");
+    let (mut out, args) =
+        (Vec::new(), parsed(&format!("{0}/log --witness {0}/witness", folder.path().display())).unwrap());
+    let AuditCommand::Verify(args) = args.command else { panic!() };
+    let fault = file(&args, args.file.as_deref().unwrap(), &mut out, false).unwrap_err();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("chosen by   userName = \"ada\"") && !text.contains('\u{1b}'), "{text}");
+    assert!(fault.is_told());
+}
+
+#[test]
+fn words_of_another_version_are_not_called_whole_unless_one_leaves_them_out() {
+    let folder = folder();
+    let text = export().replacen("\"words\":1", "\"words\":2", 1);
+    std::fs::write(folder.path().join("log"), text).unwrap();
+    let (done, told) = verify(folder.path(), "@log --witness @witness");
+    let fault = done.unwrap_err();
+    assert_eq!((fault.exit_code(), &told["verdict"], &told["unreadWords"]), (3, &"unread".into(), &2.into()));
+    assert!(fault.to_string().contains("--other-words"), "{fault}");
+    verify(folder.path(), "@log --witness @witness --other-words").0.unwrap();
 }
 
 #[test]
@@ -115,6 +175,7 @@ fn what_cannot_be_read_is_no_verdict() {
         ("@absent", "absent"),
         ("@other", "coffre audit export"),
         ("@log --witness @absent", "absent"),
+        ("@log --witness @log", "vouch for itself"),
         ("@log --key @absent", "--key"),
         ("@log --key @other", "holds no key"),
     ] {
@@ -135,7 +196,7 @@ fn a_key_of_another_log_is_named() {
 
 #[test]
 fn either_a_file_or_the_server_is_verified() {
-    for line in ["", "log --server", "--server --older", "log --values"] {
+    for line in ["", "log --server", "--server --older", "--server --other-words", "log --values"] {
         assert!(parsed(line).is_none(), "{line}");
     }
     assert!(parsed("--server --values --witness w --key k").is_some());
@@ -181,7 +242,79 @@ async fn a_server_is_verified_up_to_a_checkpoint_of_now() {
 
     entries.truncate(200);
     let (_, told) = verify_server(&server_with(entries, true), &witness).await;
-    assert_eq!(told["findings"][1]["kind"], "cutTail");
+    assert_eq!(told["findings"][2]["kind"], "cutTail");
+}
+
+#[tokio::test]
+async fn what_the_server_shows_of_an_entry_is_what_the_entry_holds() {
+    let mut entries: Vec<_> = (0..SIZE).map(entry).collect();
+    entries[7].event.as_mut().unwrap().event = "weather.read".into();
+    let (done, told) = verify_server(&server_with(entries, true), "").await;
+    assert_eq!((done.unwrap_err().exit_code(), &told["findings"][0]["kind"]), (1, &"changed".into()));
+    assert!(told["findings"][0]["message"].as_str().unwrap().contains("entry 7"), "{told}");
+}
+
+#[tokio::test]
+async fn a_witness_that_is_collected_from_the_server_has_a_moment() {
+    let folder = folder();
+    let path = folder.path().join("witness");
+    std::fs::write(&path, witness::entry(&note(100))).unwrap();
+    let server = server_with((0..SIZE).map(entry).collect(), true);
+    let collected = async {
+        while !server.methods().contains(&"GetLatestCheckpoint".to_owned()) {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(PAUSE * 3 / 2).await;
+        std::fs::write(&path, [100, SIZE].map(|size| witness::entry(&note(size))).concat()).unwrap();
+    };
+    let line = format!("--witness {}", path.display());
+    let ((done, told), ()) = tokio::join!(verify_server(&server, &line), collected);
+    done.unwrap();
+    assert_eq!(told["anchored"], "300");
+}
+
+#[tokio::test]
+async fn a_later_checkpoint_that_somebody_had_made_meanwhile_is_no_cut_tail() {
+    let folder = folder();
+    let server = server_with((0..SIZE).map(entry).collect(), true);
+    server.reply("CreateCheckpoint", &CreateCheckpointResponse { checkpoint: Some(told(100)) });
+    let goes_on = async {
+        while !server.methods().contains(&"CreateCheckpoint".to_owned()) {
+            tokio::task::yield_now().await;
+        }
+        server.reply("CreateCheckpoint", &CreateCheckpointResponse { checkpoint: Some(told(SIZE)) });
+    };
+    let line = format!("--witness {}/witness", folder.path().display());
+    let ((done, told), ()) = tokio::join!(verify_server(&server, &line), goes_on);
+    done.unwrap();
+    assert_eq!((&told["verdict"], &told["entries"]), (&"whole".into(), &300.into()));
+}
+
+#[tokio::test]
+async fn a_log_whose_checkpoints_are_gone_is_damaged_and_held_against_the_witness() {
+    let folder = folder();
+    let mut entries: Vec<_> = (0..SIZE).map(entry).collect();
+    entries.remove(250);
+    let server = server_with(entries, true);
+    server
+        .refuse("CreateCheckpoint", Reason::AuditLogDamaged)
+        .refuse("GetLatestCheckpoint", Reason::AuditCheckpointNotFound);
+    let line = format!("--witness {0}/witness --key {0}/key", folder.path().display());
+    let (done, told) = verify_server(&server, &line).await;
+    assert_eq!((done.unwrap_err().exit_code(), &told["verdict"]), (1, &"damaged".into()));
+    let found = told["findings"].to_string();
+    for said in ["the witness saw one of 300 entries", "the entries 250 to 250 are missing"] {
+        assert!(found.contains(said), "{said}: {found}");
+    }
+    // Whoever has no key is told what is needed.
+    let (done, told) = verify_server(&server, "").await;
+    let fault = done.unwrap_err();
+    assert_eq!((fault.exit_code(), told), (1, Value::Null));
+    assert!(fault.to_string().contains("--key"), "{fault}");
+    // A log that was never signed and is not damaged is another matter.
+    server.refuse("CreateCheckpoint", Reason::StoreUnavailable);
+    let (done, told) = verify_server(&server, &line).await;
+    assert_eq!((done.unwrap_err().exit_code(), told), (75, Value::Null));
 }
 
 #[tokio::test]
@@ -221,4 +354,61 @@ async fn stored_values_are_compared_with_their_last_seals() {
     assert_eq!((done.unwrap_err().exit_code(), &told["verdict"]), (1, &"damaged".into()));
     assert_eq!(told["values"]["findings"][0]["kind"], "rolledBack");
     assert_eq!(told["values"]["totalFindings"], 1);
+}
+
+#[tokio::test]
+async fn values_that_came_back_or_went_without_a_deletion_are_named() {
+    let mut entries: Vec<_> = (0..SIZE).map(entry).collect();
+    // Behind the checkpoint: values 2 and 3 are deleted.
+    let gone = [2, 3].map(|value_id| ValueSeal { value_id, version: 3, mac: Vec::new() });
+    let event = Event { id: vec![8; 16], value_seals: gone.to_vec(), outcome: 1, ..Event::default() };
+    entries.push(v1::Entry { canonical: event.encode_to_vec(), event: Some(event), ..entry(SIZE) });
+    let stored = |ids: &[i64]| {
+        let seals = ids.iter().map(|value_id| StoredValueSeal { value_id: *value_id, version: 3, mac: vec![9; 32] });
+        ListValueSealsResponse { seals: seals.collect(), more: false }
+    };
+    let server = server_with(entries, true);
+    server.reply("ListValueSeals", &stored(&[1, 4, 5]));
+    let (done, told) = verify_server(&server, "--values").await;
+    assert_eq!((done.unwrap_err().exit_code(), &told["values"]["totalFindings"]), (3, &0.into()), "{told}");
+
+    server.reply("ListValueSeals", &stored(&[1, 2, 4]));
+    let (done, told) = verify_server(&server, "--values").await;
+    assert_eq!((done.unwrap_err().exit_code(), &told["verdict"]), (1, &"damaged".into()));
+    let kinds = told["values"]["findings"].as_array().unwrap().iter().map(|one| one["kind"].as_str().unwrap());
+    assert_eq!(kinds.collect::<Vec<_>>(), ["rolledBack", "removed"], "{told}");
+}
+
+#[tokio::test]
+async fn values_that_were_written_before_a_cut_are_not_compared_and_are_no_damage() {
+    // 256 entries went; those that remain hold the seals of the values 1 to 5, and the cut.
+    let change = Change { field: "firstKept".into(), new_value: Some("256".into()), ..Change::default() };
+    let event = Event {
+        event: "audit.cut".into(),
+        outcome: Outcome::Successful.into(),
+        changes: vec![change],
+        ..entry(299).event.unwrap()
+    };
+    let canonical = event.encode_to_vec();
+    let leaf = leaf_hash(&canonical);
+    let cut = v1::Entry { leaf_hash: leaf.to_vec(), canonical, event: Some(event), ..entry(299) };
+    let leaves: Vec<Hash> = (0..299).map(|index| leaf_hash(&entry(index).canonical)).chain([leaf]).collect();
+    let run = |run: std::ops::Range<u64>| {
+        let of = |node: Node| over(&leaves[node.leaves().start as usize..node.leaves().end as usize]);
+        join(&subtrees(run).into_iter().map(of).collect::<Vec<_>>())
+    };
+    let hashes = proof::inclusion(256, SIZE).unwrap().into_iter().map(|one| run(one).to_vec()).collect();
+    let (time, heads) = (Timestamp::from_seconds(1_795_320_000), heads_digest(&[]));
+    let checkpoint = Checkpoint { log_id: LogId::new([1; 16]), size: SIZE, root: over(&leaves), time, heads, cut: 256 };
+    let checkpoint = v1::Checkpoint { note: checkpoint.sign(&signing()).unwrap(), ..told(SIZE) };
+
+    let server = server_with((256..299).map(entry).chain([cut]).collect(), true);
+    server.reply("CreateCheckpoint", &CreateCheckpointResponse { checkpoint: Some(checkpoint) });
+    server.reply("GetInclusionProof", &GetInclusionProofResponse { hashes, ..GetInclusionProofResponse::default() });
+    let seals = [1, 2, 3, 4, 5, 70, 80].map(|value_id| StoredValueSeal { value_id, version: 3, mac: vec![9; 32] });
+    server.reply("ListValueSeals", &ListValueSealsResponse { seals: seals.to_vec(), more: false });
+    let (done, told) = verify_server(&server, "--values").await;
+    assert_eq!((done.unwrap_err().exit_code(), &told["verdict"]), (3, &"notAnchored".into()), "{told}");
+    let values = &told["values"];
+    assert_eq!((&values["compared"], &values["cutOff"], &values["totalFindings"]), (&5.into(), &2.into(), &0.into()));
 }

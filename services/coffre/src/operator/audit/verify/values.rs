@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use coffre_audit_proof::seals::{LastSeals, ValueFinding};
+use coffre_audit_proof::verify::Report;
 use coffre_proto::vault::v1::{ListValueSealsRequest, ListValueSealsResponse, StoredValueSeal};
 
 use super::super::super::fault::Fault;
@@ -12,7 +13,7 @@ use super::super::stream::Entries;
 
 /// How many values are asked for at once.
 const PAGE: i32 = 10_000;
-/// A value that is written meanwhile differs until its event arrives; it is looked at so often again.
+/// A value that is written or deleted meanwhile differs until its event arrives; it is looked at so often again.
 const ROUNDS: u32 = 5;
 /// How long to wait before.
 const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 1000 });
@@ -24,23 +25,31 @@ const MAX_FINDINGS: usize = 1000;
 pub(super) struct Values {
     /// How many values were compared.
     pub(super) compared: u64,
+    /// How many were written before the log was cut, as far as can be told: their seals went with their entries.
+    pub(super) cut_off: u64,
     /// What is wrong: the first of them.
     pub(super) findings: Vec<ValueFinding>,
     /// How many findings there are in all.
     pub(super) total: u64,
 }
 
-/// Compares all stored values. `next`: what came before this entry is in the seals.
+/// Compares all stored values with the record whose entries the seals were taken from.
 pub(super) async fn compare(
     session: &mut Session,
     seals: &mut LastSeals,
-    next: u64,
+    record: &Report,
     progress: &Progress,
 ) -> Result<Values, Fault> {
+    let (next, was_cut) = (record.size, record.cut > 0);
     let (mut values, mut doubted, mut after) = (Values::default(), Vec::new(), 0);
     loop {
         let page = stored(session, after, PAGE).await?;
         for seal in &page.seals {
+            after = after.max(seal.value_id);
+            if was_cut && seals.may_be_cut_off(seal.value_id) {
+                values.cut_off += 1;
+                continue;
+            }
             values.compared += 1;
             if let Some(finding) = seals.compare(seal.value_id, seal.version, &seal.mac) {
                 values.total += 1;
@@ -48,11 +57,16 @@ pub(super) async fn compare(
                     doubted.push((seal.value_id, finding));
                 }
             }
-            after = after.max(seal.value_id);
         }
-        progress.at(values.compared, seals.len() as u64, values.compared);
+        progress.at(values.compared + values.cut_off, seals.len() as u64, values.compared + values.cut_off);
         if !page.more || page.seals.is_empty() {
             break;
+        }
+    }
+    for (value_id, finding) in seals.missing() {
+        values.total += 1;
+        if doubted.len() < MAX_FINDINGS {
+            doubted.push((value_id, finding));
         }
     }
     for _ in 0..ROUNDS {
@@ -70,12 +84,16 @@ pub(super) async fn compare(
         doubted = again
             .into_iter()
             .filter_map(|(value_id, seal)| {
-                let seal = seal?;
-                seals.compare(value_id, seal.version, &seal.mac).map(|finding| (value_id, finding))
+                let finding = match seal {
+                    Some(seal) => seals.compare(value_id, seal.version, &seal.mac),
+                    None => seals.absent(value_id),
+                };
+                finding.map(|finding| (value_id, finding))
             })
             .collect();
         values.total -= before - doubted.len() as u64;
     }
+    doubted.sort_unstable_by_key(|(value_id, _)| *value_id);
     values.findings = doubted.into_iter().map(|(_, finding)| finding).collect();
     Ok(values)
 }

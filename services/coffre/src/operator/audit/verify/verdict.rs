@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use coffre_audit_proof::verify::{Report, Verdict};
+use coffre_audit_proof::verify::{Finding, Report, Verdict};
+use coffre_audit_proof::words::WORDS;
 use serde_json::{Value, json};
 
 use super::super::super::fault::Fault;
@@ -10,9 +11,18 @@ use super::super::super::shown::Shown;
 use super::super::plain::plain;
 use super::values::Values;
 
+/// Of what it was.
+pub(super) enum Of {
+    /// A file, which says by what its entries were chosen where they are not all.
+    File { filter: Option<String> },
+    /// The log of the server.
+    Server,
+}
+
 /// What was checked.
 pub(super) struct Checked {
     pub(super) report: Report,
+    pub(super) of: Of,
     /// The key was given, and is not the log's own word.
     pub(super) key_given: bool,
     pub(super) values: Option<Values>,
@@ -26,7 +36,8 @@ impl Checked {
         Shown { text: self.text(), json: self.json() }.print_plain(out, as_json)?;
         match self.verdict() {
             Verdict::Whole => Ok(()),
-            Verdict::NotAnchored => Err(Fault::not_anchored(self.headline())),
+            Verdict::Picked => Err(Fault::picked(self.headline())),
+            Verdict::NotAnchored | Verdict::Unread => Err(Fault::not_anchored(self.headline())),
             Verdict::Damaged => Err(Fault::damaged(self.headline())),
         }
     }
@@ -44,13 +55,18 @@ impl Checked {
 
     /// One sentence.
     fn headline(&self) -> String {
-        let Report { entries, size, anchored, unproven, picked, witnessed, .. } = &self.report;
+        let Report { entries, size, anchored, unproven, witnessed, unread, .. } = &self.report;
         match self.verdict() {
             Verdict::Damaged if self.total() == 1 => "the record is damaged: 1 finding".to_owned(),
             Verdict::Damaged => format!("the record is damaged: {} findings", self.total()),
-            Verdict::Whole if *picked => {
-                format!("the {entries} entries are recorded ones; that none is missing among them cannot be proved")
-            }
+            Verdict::Picked => format!(
+                "a part of the record: the {entries} entries are recorded ones, and a witness vouches for them; whether others are missing cannot be told"
+            ),
+            Verdict::Unread => format!(
+                "not compared: nothing wrong was found, and a witness vouches for it, but what the entries say in words (eventDescription, detail) \
+                 is in version {} of the words, and this program knows version {WORDS}: use the program that wrote it, or leave them out (--other-words)",
+                unread.unwrap_or_default()
+            ),
             Verdict::Whole => format!("the record of {entries} entries is whole, and a witness vouches for it"),
             Verdict::NotAnchored if *unproven > 0 => {
                 format!("not proved: {unproven} of {entries} entries bring no proof (a part of the log can be verified only entry by entry)")
@@ -64,11 +80,24 @@ impl Checked {
         }
     }
 
+    /// A finding, and what else it may come from.
+    fn told(&self, finding: &Finding) -> String {
+        match (&self.of, finding) {
+            (Of::File { .. }, Finding::Behind { .. }) => {
+                format!("{finding}; if the file was written before that, say --older")
+            }
+            _ => finding.to_string(),
+        }
+    }
+
     fn text(&self) -> String {
         let report = &self.report;
         let mut lines = vec![self.headline(), format!("entries     {} were checked", report.entries)];
         if let Some(time) = report.time {
             lines.push(format!("checkpoint  {} of {} entries", time.to_rfc3339_micros(), report.size));
+        }
+        if let Of::File { filter: Some(filter) } = &self.of {
+            lines.push(format!("chosen by   {filter} (the file's own word)"));
         }
         if report.cut > 0 {
             lines.push(format!("cut         the entries below {} were removed by a cut that is signed", report.cut));
@@ -92,11 +121,17 @@ impl Checked {
         lines.push(format!("key         {}{word}", report.key));
         if let Some(values) = &self.values {
             lines.push(format!("values      {} were compared with their seals", values.compared));
+            if values.cut_off > 0 {
+                lines.push(format!(
+                    "            {} were written before the cut and cannot be compared: their seals went with it",
+                    values.cut_off
+                ));
+            }
         }
         if self.incidents > 0 {
             lines.push(format!("incidents   the server tells of {}: coffre audit incidents", self.incidents));
         }
-        lines.extend(report.findings.iter().map(|finding| format!("- {finding}")));
+        lines.extend(report.findings.iter().map(|finding| format!("- {}", self.told(finding))));
         lines.extend(self.values.iter().flat_map(|values| &values.findings).map(|finding| format!("- {finding}")));
         let kept = report.findings.len() + self.values.as_ref().map_or(0, |values| values.findings.len());
         if self.total() > kept as u64 {
@@ -110,7 +145,7 @@ impl Checked {
         let findings: Vec<Value> = report
             .findings
             .iter()
-            .map(|finding| json!({"kind": finding.kind(), "message": finding.to_string()}))
+            .map(|finding| json!({"kind": finding.kind(), "message": self.told(finding)}))
             .collect();
         let values = self.values.as_ref().map(|values| {
             let findings: Vec<Value> = values
@@ -118,11 +153,13 @@ impl Checked {
                 .iter()
                 .map(|finding| json!({"kind": finding.kind(), "message": finding.to_string()}))
                 .collect();
-            json!({"compared": values.compared, "findings": findings, "totalFindings": values.total})
+            json!({"compared": values.compared, "cutOff": values.cut_off, "findings": findings, "totalFindings": values.total})
         });
         json!({
             "verdict": match self.verdict() {
                 Verdict::Whole => "whole",
+                Verdict::Picked => "picked",
+                Verdict::Unread => "unread",
                 Verdict::NotAnchored => "notAnchored",
                 Verdict::Damaged => "damaged",
             },
@@ -132,6 +169,11 @@ impl Checked {
             "cut": report.cut.to_string(),
             "checkpointOn": report.time.map(|time| time.to_rfc3339_micros()),
             "picked": report.picked,
+            "filter": match &self.of {
+                Of::File { filter } => filter.as_deref(),
+                Of::Server => None,
+            },
+            "unreadWords": report.unread,
             "unproven": report.unproven,
             "anchored": report.anchored.to_string(),
             "witnessed": report.witnessed,

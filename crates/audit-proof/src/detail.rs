@@ -1,10 +1,13 @@
 //! What an entry's `detail` says: changes and further facts, as one JSON object.
+//!
+//! What it says of an event is part of [`WORDS`](crate::words::WORDS): the verifier computes it again.
 
 use coffre_proto::audit::v1::{ActivityType, Event};
 use serde_json::Value;
 
 /// Renders the detail of an event; empty where there is nothing to tell.
-pub(crate) fn detail(event: &Event) -> String {
+#[must_use]
+pub fn detail(event: &Event) -> String {
     let client_id = event.actor.as_ref().map_or("", |actor| actor.client_id.as_str());
     // From where somebody came in is what one wants to know of a sign-in; other entries have it in a field of their own alone.
     let address = if is_sign_in(event.activity_type()) { event.client_address.as_str() } else { "" };

@@ -69,6 +69,7 @@ const SPECIAL: &[(&str, &str, &str)] = &[
     ("process.stopped", "stop the server", "stopped the server"),
     ("migration.started", "migrate the databases", "began to migrate the databases"),
     ("migration.finished", "migrate the databases", "migrated the databases"),
+    ("vault.value_seal.continued", "record further values of a change", "recorded further values of a change"),
     ("vault.value_seal.listed", "list the seals of stored values", "listed the seals of stored values"),
     ("installation.initialised", "make the first administrator", "made the first administrator"),
     ("vault.initialised", "make the vault's keys", "made the vault's keys"),
@@ -111,7 +112,8 @@ const PARTS: &[(&str, &str, &str)] = &[
 ];
 
 /// Builds the sentence.
-pub(crate) fn sentence(event: &Event) -> String {
+#[must_use]
+pub fn sentence(event: &Event) -> String {
     let (try_to, did) = words(event);
     let mut out = String::with_capacity(96);
     subject(&mut out, event);
@@ -188,9 +190,12 @@ fn about(event: &Event, nouns: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use coffre_proto::audit::v1::{Actor, Object};
+    use coffre_proto::audit::v1::{Actor, Change, Detail, Object};
 
     use super::*;
+    use crate::detail::detail;
+    use crate::tree::leaf_hash;
+    use crate::words::WORDS;
 
     fn event(word: &str, object: Option<(&str, &str, &str)>) -> Event {
         Event {
@@ -255,7 +260,7 @@ mod tests {
 
     #[test]
     fn every_event_of_the_page_has_words() {
-        let page = include_str!("../../../../docs/audit-events.md");
+        let page = include_str!("../../../docs/audit-events.md");
         let column = |line: &'static str| line.strip_prefix('|')?.split('|').nth(1)?.split('`').nth(1);
         let listed: Vec<&str> = page.lines().filter_map(column).filter(|word| word.contains('.')).collect();
         assert!(listed.len() > 60 && listed.contains(&"vault.key.drilled"), "{listed:?}");
@@ -285,6 +290,33 @@ mod tests {
         refused.occurrences = 12;
         refused.method.clear();
         assert_eq!(sentence(&refused), "An unknown caller made requests that reached no service (12 calls)");
+    }
+
+    #[test]
+    fn whoever_changes_what_is_said_raises_its_version() {
+        let mut said = format!("{VERBS:?}{SPECIAL:?}{PARTS:?}");
+        for word in ["credential.created", "vault.sealed", "locker.member.set", "user.listed", "odd", ""] {
+            for object in [None, Some(("credential", "12", "Login")), Some(("credential", "12", ""))] {
+                for (outcome, reason, occurrences) in
+                    [(1, "", 0), (2, "", 0), (2, "DENIED", 0), (2, "DENIED", 3), (3, "", 0)]
+                {
+                    let event = Event { outcome, reason: reason.into(), occurrences, ..event(word, object) };
+                    let nobody = Event { actor: None, method: String::new(), ..event.clone() };
+                    for event in [event, nobody] {
+                        let change = Change { field: "name".into(), old_value: None, new_value: Some("a\"\n".into()) };
+                        let fact = Detail { key: "value".into(), value: "1".into() };
+                        let more = Event { changes: vec![change], details: vec![fact.clone(), fact], ..event.clone() };
+                        said = [said, sentence(&event), detail(&event), detail(&more)].join("\n");
+                    }
+                }
+            }
+        }
+        let digest = hex::encode(leaf_hash(said.as_bytes()));
+        assert_eq!(
+            (WORDS, digest.as_str()),
+            (1, "094c0d77b472f6917605e5abf0b25db3c0b2c6bde65998fe3c428b0737d250bf"),
+            "raise WORDS, and write the digest of now here"
+        );
     }
 
     #[test]

@@ -1,0 +1,2 @@
+ALTER TABLE log_head DROP COLUMN cut_note;
+ALTER TABLE entries DROP COLUMN words;
