@@ -28,7 +28,7 @@ use crate::api::{
     AttributeValues, Contents, Credentials, Dashboards, Holdings, INTERNAL_RPCS, Keys, RPCS, Replicas, ValueSeals,
 };
 use crate::audit::Audit;
-use crate::domain::keys::KeySettings;
+use crate::domain::keys::{KeySettings, RolledBack};
 use crate::keyring::{self, KeyFile, Keyring, OpenError};
 use crate::lockers::Lockers;
 use crate::peers::{Asking, Giving, Pace, PeerCounts, Peers};
@@ -101,6 +101,18 @@ impl App {
         self.vault.keyring.sealed_since()
     }
 
+    /// Returns why the stored keys are refused, for readiness: they are older than those that were seen.
+    #[must_use]
+    pub fn keys_put_back(&self) -> Option<RolledBack> {
+        self.vault.keyring.put_back()
+    }
+
+    /// Says whether it is known, from the audit, that the stored keys are not older ones, for readiness.
+    #[must_use]
+    pub fn keys_compared(&self) -> bool {
+        self.vault.keyring.is_compared()
+    }
+
     /// Says whether locker was heard lately, for readiness and metrics: otherwise it is asked at every call that hangs on it.
     #[must_use]
     pub fn hears_locker(&self) -> bool {
@@ -120,13 +132,14 @@ impl App {
     }
 }
 
-/// Follows the seal state, asks other replicas for the root key, keeps transport keys, and re-encrypts values.
+/// Follows the seal state, asks the audit which keys are the newest, asks other replicas for the root key, keeps transport keys, and re-encrypts values.
 #[derive(Clone)]
 pub struct Background {
     keyring: Arc<Keyring>,
     transport: Arc<TransportKeys>,
     reencryption: Reencryption,
     asking: Asking,
+    audit: Audit,
 }
 
 impl Background {
@@ -134,10 +147,19 @@ impl Background {
     pub async fn run(self, stop: CancellationToken) {
         tokio::join!(
             self.keyring.watch(&stop),
+            self.keyring.compare_at_last(&self.audit, &stop),
             self.asking.run(&stop),
             self.transport.keep(&stop),
             self.reencryption.run(&stop)
         );
+    }
+
+    /// Compares the stored keys with what the audit tells of them, once and before anybody is answered. Where audit is away, it is asked
+    /// again in the background; the log and readiness tell it.
+    pub async fn compare_keys(&self) {
+        if let Err(error) = self.keyring.compare(&self.audit).await {
+            tracing::debug!(%error, "the stored keys are not known to be the newest");
+        }
     }
 
     /// Returns what asks other replicas for the root key, for whoever cannot wait for its next round.
@@ -180,7 +202,7 @@ pub async fn build(deps: Deps) -> Result<App, Error> {
     let store = Store::new(database);
     let site = outbox.site();
     let key = express_key.as_ref().map(|key| Key256::from_secret(key)?.on_locked_page()).transpose()?;
-    let keyring = Arc::new(Keyring::new(store.clone(), site.clone(), clock.clone(), key, key_file));
+    let keyring = Arc::new(Keyring::new(store.clone(), site.clone(), clock.clone(), key, key_file, keys.given_up_term));
     match keyring.refresh().await {
         Err(OpenError::Store(error)) if error.is_transient() => {
             tracing::warn!(%error, "the vault stays sealed until its database answers");
@@ -202,11 +224,18 @@ pub async fn build(deps: Deps) -> Result<App, Error> {
     let peer_counts = Arc::new(PeerCounts::default());
     let giving = Giving::new(keyring.clone(), outbox.clone(), clock.clone(), peers.trust_domain(), peer_counts.clone());
     let asking = Asking::new(keyring.clone(), site.clone(), peers, peer_counts.clone(), Pace::default());
-    let background = Background { keyring: keyring.clone(), transport: transport.clone(), reencryption, asking };
+    let audit = Audit::new(audit);
+    let background = Background {
+        keyring: keyring.clone(),
+        transport: transport.clone(),
+        reencryption,
+        asking,
+        audit: audit.clone(),
+    };
     let tokens = PageTokens::new(&outbox.key().derived("page-tokens"));
     let shares = Arc::new(ShareCache::new(locker.clone(), clock.clone()));
     let following = coffre_changes::consumer::start(shares.clone());
-    let (users, lockers, audit) = (Users::new(auth), Lockers::new(locker), Audit::new(audit));
+    let (users, lockers) = (Users::new(auth), Lockers::new(locker));
     let vault = Arc::new(Vault {
         store,
         keyring,

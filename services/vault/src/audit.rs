@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use coffre_channel::Channel;
-use coffre_proto::audit::internal::v1::ListOwnEntriesRequest;
 use coffre_proto::audit::internal::v1::reading_service_client::ReadingServiceClient;
+use coffre_proto::audit::internal::v1::{GetNewestTermRequest, ListOwnEntriesRequest};
 use coffre_proto::audit::v1::Entry;
 use coffre_types::UserId;
 use tokio::time::timeout;
@@ -36,6 +36,18 @@ impl Audit {
         let request = ListOwnEntriesRequest { user_id: user.get(), limit };
         match timeout(ANSWER, self.client.clone().list_own_entries(request)).await {
             Ok(Ok(answer)) => Ok(answer.into_inner().entries),
+            Ok(Err(status)) => Err(unavailable(Some(status.code()))),
+            Err(_) => Err(unavailable(None)),
+        }
+    }
+
+    /// Returns the newest term of the vault's keys that the log tells of; 0 for none.
+    ///
+    /// # Errors
+    /// `AuditUnavailable`.
+    pub async fn newest_term(&self) -> Result<u32, VaultError> {
+        match timeout(ANSWER, self.client.clone().get_newest_term(GetNewestTermRequest {})).await {
+            Ok(Ok(answer)) => u32::try_from(answer.into_inner().term).map_err(|_| unavailable(Some(Code::OutOfRange))),
             Ok(Err(status)) => Err(unavailable(Some(status.code()))),
             Err(_) => Err(unavailable(None)),
         }

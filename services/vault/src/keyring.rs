@@ -3,11 +3,12 @@
 //! The database says whether the vault was sealed on purpose and counts each change in a generation. Every replica reads that again several
 //! times a second ([`Keyring::watch`]); one that could not for longer than [`FRESH`] asks before it uses its keys again.
 
+mod compared;
 mod held;
 mod shared;
 mod stored;
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
 
@@ -25,9 +26,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::domain::error::VaultError;
-use crate::domain::keys::{RolledBack, TermsDamaged, go_on_from, open_terms};
+use crate::domain::keys::{RolledBack, TermsDamaged, open_terms};
 use crate::store::{Store, Tx};
 
+use self::compared::PutBack;
 use self::held::Held;
 pub use self::shared::{Pair, Taken};
 pub use self::stored::Stored;
@@ -64,10 +66,8 @@ pub enum OpenError {
     /// A term does not open under the right root key.
     #[error("{0}: restore the table from a backup that was made since the last change of a key; no key replaces it")]
     TermsDamaged(#[from] TermsDamaged),
-    /// The stored keys are older than those that this process has seen.
-    #[error(
-        "{0}; the vault is closed: find out who, and put the present rows back from the latest backup, before this server is started again"
-    )]
+    /// The stored keys are older than those that were seen.
+    #[error("{0}; the vault is closed")]
     RolledBack(#[from] RolledBack),
     /// There is no key file, and the mode is Express.
     #[error("the mode is Express and there is no key file: put it back, or apply the recovery key")]
@@ -157,8 +157,13 @@ pub struct Keyring {
     turns: Arc<Semaphore>,
     sealed_since: Mutex<Option<Timestamp>>,
     held: Mutex<Held>,
-    /// The newest term that was open in this process.
+    /// The newest term that was open in this process, or of which the audit told.
     seen: AtomicU32,
+    /// The audit has told of it.
+    compared: AtomicBool,
+    /// Terms that the audit tells of up to this one are given up.
+    given_up_term: u32,
+    put_back: PutBack,
     /// The log says once whether pages are locked.
     told_of_memory: Once,
 }
@@ -175,6 +180,7 @@ impl Keyring {
         clock: Arc<dyn Clock>,
         express_key: Option<Key256>,
         key_file: KeyFile,
+        given_up_term: u32,
     ) -> Self {
         let express_key = ArcSwapOption::from_pointee(express_key);
         let looked_at = Mutex::new(clock.monotonic());
@@ -197,6 +203,9 @@ impl Keyring {
             sealed_since,
             held,
             seen,
+            compared: AtomicBool::new(false),
+            given_up_term,
+            put_back: PutBack::default(),
             told_of_memory,
         }
     }
@@ -243,7 +252,7 @@ impl Keyring {
         self.turns.clone().acquire_owned().await.map_err(|_| ended_early())
     }
 
-    /// Returns the newest term that was open in this process.
+    /// Returns the newest term that was open in this process, or of which the audit told.
     #[must_use]
     pub fn seen(&self) -> u32 {
         self.seen.load(Ordering::Acquire)
@@ -390,8 +399,9 @@ impl Keyring {
         }
         let loaded = self.store.read(|tx| Ok((tx.slots()?, tx.terms()?))).await.map_err(store_error)?;
         let (slots, terms) = loaded;
-        if let Err(rolled_back) = go_on_from(self.seen(), &terms) {
+        if let Err(rolled_back) = self.goes_on(self.seen(), &terms) {
             self.close(generation, self.clock.now());
+            self.tell(rolled_back).await;
             return Err(rolled_back.into());
         }
         if let Some(ring) = self.state.opened().and_then(|opened| opened.keyring().reload(&terms).ok()) {

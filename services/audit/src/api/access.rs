@@ -82,4 +82,5 @@ pub const INTERNAL_RPCS: &[InternalRpc] = &[
     internal("/coffre.audit.internal.v1.IntakeService/ReportHeads", &[Service::Auth, Service::Vault, Service::Locker]),
     internal("/coffre.audit.internal.v1.IntakeService/ReportRefusals", &[Service::Gateway]),
     internal("/coffre.audit.internal.v1.ReadingService/ListOwnEntries", &[Service::Vault]),
+    internal("/coffre.audit.internal.v1.ReadingService/GetNewestTerm", &[Service::Vault]),
 ];

@@ -2,7 +2,8 @@
 
 use coffre_types::{Caller, Permission, UserId};
 
-/// The entries that a caller may see. Only [`Visibility::of`] and [`Visibility::own`] make one, and every read asks for one.
+/// The entries that a caller may see. Only [`Visibility::of`], [`Visibility::own`] and [`Visibility::of_log`] make one, and every read asks
+/// for one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Visibility(Option<UserId>);
 
@@ -16,6 +17,11 @@ impl Visibility {
     /// The entries of one user's own calls, whatever else it may see.
     pub(crate) fn own(user: UserId) -> Self {
         Self(Some(user))
+    }
+
+    /// Everything, for what the service itself finds out and of which no entry leaves.
+    pub(crate) fn of_log() -> Self {
+        Self(None)
     }
 
     /// The only user whose entries are visible; `None` where all are.

@@ -1,8 +1,8 @@
-//! What other services read: the last entries about calls of one user.
+//! What other services read: the last entries about calls of one user, and the newest term of the vault.
 
-use coffre_proto::audit::internal::v1::ListOwnEntriesRequest;
 use coffre_proto::audit::internal::v1::reading_service_client::ReadingServiceClient;
-use coffre_proto::audit::v1::{Actor, Event};
+use coffre_proto::audit::internal::v1::{GetNewestTermRequest, ListOwnEntriesRequest};
+use coffre_proto::audit::v1::{Actor, Detail, Event, Outcome};
 use coffre_test_support::on_each_engine;
 use coffre_types::EventId;
 use prost::Message as _;
@@ -38,6 +38,31 @@ on_each_engine! {
         assert!(seconds(5, 10).await.unwrap().is_empty());
         for (user, limit) in [(0, 10), (-3, 10), (3, 0), (3, -1)] {
             assert_eq!(seconds(user, limit).await.unwrap_err().code(), Code::InvalidArgument);
+        }
+    }
+
+    async fn the_newest_term_is_the_highest_that_the_vault_began(db: TestDb) {
+        let house = house::open(&db).await;
+        let mut stream = Stream::new();
+        let mut reading = ReadingServiceClient::new(house.intake.clone());
+        for (told, outcome, term, expected) in [
+            ("vault.opened", Outcome::Successful, "9", 0),
+            ("vault.rotation.started", Outcome::Successful, "2", 2),
+            // From Express to Express: no key changed.
+            ("vault.mode.changed", Outcome::Successful, "", 2),
+            ("vault.mode.changed", Outcome::Unsuccessful, "7", 2),
+            ("vault.mode.changed", Outcome::Successful, "4", 4),
+            ("vault.recovery_key.replaced", Outcome::Successful, "3", 4),
+            ("vault.recovery_key.replaced", Outcome::Successful, "5", 5),
+            ("vault.rotation.ended", Outcome::Successful, "5", 5),
+            ("vault.rotation.ended", Outcome::Successful, "no number", 5),
+        ] {
+            let details = vec![Detail { key: "term".into(), value: term.into() }];
+            let id = EventId::now_v7().uuid().as_bytes().to_vec();
+            let event = Event { id, event: told.into(), outcome: outcome.into(), details, ..event() };
+            house.append(&[stream.segment_of(vec![event.encode_to_vec()])]).await;
+            let newest = reading.get_newest_term(GetNewestTermRequest {}).await.unwrap().into_inner().term;
+            assert_eq!(newest, expected, "{told} {outcome:?} {term}");
         }
     }
 }

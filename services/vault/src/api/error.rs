@@ -190,13 +190,9 @@ pub(super) fn refusal(error: VaultError) -> Refusal {
                 ),
             )
         }
-        E::KeysRolledBack(rolled_back) => Refusal::new(
-            Reason::VaultKeyDamaged,
-            format!(
-                "{rolled_back}; nothing was done: find out who, and put the present rows back from the latest backup, before this server is \
-                 started again"
-            ),
-        ),
+        E::KeysRolledBack(rolled_back) => {
+            Refusal::new(Reason::VaultKeyDamaged, format!("nothing was done: {rolled_back}"))
+        }
         E::SealNotStored { full } => Refusal::new(
             Reason::StoreUnavailable,
             format!(

@@ -139,7 +139,7 @@ pub enum VaultError {
     /// Data keys do not open under the right root key, or there are none.
     #[error("{0}")]
     TermsDamaged(TermsDamaged),
-    /// The stored keys are older than those that this process has seen.
+    /// The stored keys are older than those that were seen.
     #[error("{0}")]
     KeysRolledBack(#[from] RolledBack),
     /// The vault is closed in this process, but the seal could not be stored.

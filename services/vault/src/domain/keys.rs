@@ -40,11 +40,13 @@ pub struct KeySettings {
     pub cost: stretch::Cost,
     /// Takes master keys of 6 to 15 characters.
     pub short_master_keys: bool,
+    /// After the vault's database was restored on purpose to one with older keys: the newest term that the audit tells of. 0: none.
+    pub given_up_term: u32,
 }
 
 impl Default for KeySettings {
     fn default() -> Self {
-        Self { cost: stretch::Cost::STANDARD, short_master_keys: false }
+        Self { cost: stretch::Cost::STANDARD, short_master_keys: false, given_up_term: 0 }
     }
 }
 
@@ -151,8 +153,9 @@ impl fmt::Display for TermsDamaged {
 /// Stored keys that are older than those that were seen before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "the keys in the database are older than those that this process has seen (the newest term is {stored}, and was {seen}): somebody put back old \
-     rows (tables key_slots and terms)"
+    "the keys in the database are older than those that this process, or the audit, has seen (the newest term is {stored}, and was {seen}): \
+     somebody put back old rows (tables key_slots and terms); find out who, and put the present rows back from the latest backup. Only where the \
+     whole database was restored on purpose to an older one, start this server with vault.given_up_term set to {seen}"
 )]
 pub struct RolledBack {
     /// The newest term that was seen.

@@ -6,7 +6,7 @@ use coffre_crypto::state::Opened;
 
 use super::Keyring;
 use crate::domain::error::VaultError;
-use crate::domain::keys::{Mode, go_on_from};
+use crate::domain::keys::Mode;
 use crate::store::Tx;
 use crate::store::keys::{SealRow, SlotRow};
 
@@ -78,7 +78,7 @@ impl Keyring {
             let seen = self.seen();
             let (stored, after) = self.store.read(|tx| Ok((Stored::read(tx)?, tx.seal_state()?))).await?;
             if after == Some(stored.state) {
-                go_on_from(seen, &stored.terms)?;
+                self.goes_on(seen, &stored.terms)?;
                 return Ok(stored);
             }
         }

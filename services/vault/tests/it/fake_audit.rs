@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use coffre_proto::audit::internal::v1::reading_service_server::ReadingService;
-use coffre_proto::audit::internal::v1::{ListOwnEntriesRequest, ListOwnEntriesResponse};
+use coffre_proto::audit::internal::v1::{
+    GetNewestTermRequest, GetNewestTermResponse, ListOwnEntriesRequest, ListOwnEntriesResponse,
+};
 use coffre_proto::audit::v1::{Actor, Entry, Event};
 use tonic::{Request, Response, Status};
 
@@ -15,6 +17,7 @@ pub(crate) struct FakeAudit(Arc<Mutex<State>>);
 struct State {
     entries: Vec<Entry>,
     silent: bool,
+    newest_term: i64,
 }
 
 impl FakeAudit {
@@ -23,6 +26,11 @@ impl FakeAudit {
         let actor = Actor { user_id: user, ..Actor::default() };
         let event = Some(Event { actor: Some(actor), ..Event::default() });
         self.0.lock().unwrap().entries.push(Entry { description: description.into(), event, ..Entry::default() });
+    }
+
+    /// Tells of this term of the vault's keys as the newest.
+    pub(crate) fn newest_term(&self, term: i64) {
+        self.0.lock().unwrap().newest_term = term;
     }
 
     /// Answers nothing any more, or again.
@@ -49,5 +57,16 @@ impl ReadingService for FakeAudit {
         let limit = usize::try_from(limit).unwrap();
         let entries = state.entries.iter().rev().filter(of).take(limit).cloned().collect();
         Ok(Response::new(ListOwnEntriesResponse { entries }))
+    }
+
+    async fn get_newest_term(
+        &self,
+        _: Request<GetNewestTermRequest>,
+    ) -> Result<Response<GetNewestTermResponse>, Status> {
+        let state = self.0.lock().unwrap();
+        if state.silent {
+            return Err(Status::unavailable("silent"));
+        }
+        Ok(Response::new(GetNewestTermResponse { term: state.newest_term }))
     }
 }

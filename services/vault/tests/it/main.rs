@@ -17,6 +17,7 @@ mod matrix;
 mod modes;
 mod peers;
 mod peers_attacked;
+mod put_back;
 mod races;
 mod replicas;
 mod rotation;

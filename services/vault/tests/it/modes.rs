@@ -53,7 +53,7 @@ impl World {
         self.vault.apply_key(self.call(&admin()), TypedKey::one(&text(""), &text(recovery))?).await
     }
 
-    async fn drill(&self, master: &str, recovery: &str) -> Result<SlotKind, VaultError> {
+    pub(crate) async fn drill(&self, master: &str, recovery: &str) -> Result<SlotKind, VaultError> {
         self.vault.drill_key(self.call(&admin()), TypedKey::one(&text(master), &text(recovery))?).await
     }
 
@@ -134,7 +134,7 @@ on_each_engine! {
     async fn the_recovery_key_opens_a_vault_whose_key_file_is_lost(db: TestDb) {
         let world = World::new(&db).await;
         let id = world.one_value().await;
-        let keys = KeySettings { cost: Cost::new(8 * 1024, 1).unwrap(), short_master_keys: false };
+        let keys = KeySettings { cost: Cost::new(8 * 1024, 1).unwrap(), short_master_keys: false, ..KeySettings::default() };
         let start = async |key: Option<SecretBytes>| {
             let (clock, database, outbox) = (world.clock.clone(), world.database.clone(), world.outbox.clone());
             World::start_with(clock, database, outbox, key, keys).await.unwrap()
@@ -397,7 +397,7 @@ on_each_engine! {
         }
         put(Ok(Some(vec![8; 32])));
         world.mode(Mode::Express, MASTER, "", "").await.unwrap();
-        let keys = KeySettings { cost: Cost::new(8 * 1024, 1).unwrap(), short_master_keys: false };
+        let keys = KeySettings { cost: Cost::new(8 * 1024, 1).unwrap(), short_master_keys: false, ..KeySettings::default() };
         let again = async |key: u8| {
             let (clock, database, outbox) = (world.clock.clone(), world.database.clone(), world.outbox.clone());
             World::start_with(clock, database, outbox, Some(SecretBytes::new(vec![key; 32])), keys).await.unwrap()
@@ -478,30 +478,6 @@ on_each_engine! {
         world.vault.unseal(world.call(&admin())).await.unwrap();
         world.vault.keyring.store_seal().await.unwrap();
         assert!(world.holds(id).await);
-    }
-
-    async fn old_rows_of_keys_that_come_back_close_the_process(db: TestDb) {
-        let world = World::new(&db).await;
-        let id = world.one_value().await;
-        let (leaked, admin) = (world.recovery.clone(), admin());
-        world.sql(Sql::new("CREATE TABLE old_slots AS SELECT * FROM key_slots")).await;
-        world.sql(Sql::new("CREATE TABLE old_terms AS SELECT * FROM terms")).await;
-        world.new_recovery(&leaked).await.unwrap();
-        assert!(matches!(world.drill("", &leaked).await, Err(VaultError::KeyWrong)));
-        world.sql(Sql::new("DELETE FROM key_slots")).await;
-        world.sql(Sql::new("INSERT INTO key_slots SELECT * FROM old_slots")).await;
-        world.sql(Sql::new("DELETE FROM terms WHERE term = 2")).await;
-        world.sql(Sql::new("UPDATE terms SET wrapped = (SELECT wrapped FROM old_terms WHERE term = 1)")).await;
-        world.sql(Sql::new("UPDATE seal_state SET generation = generation + 1")).await;
-        for _ in 0..3 {
-            world.later();
-            assert!(matches!(world.vault.keyring.refresh().await, Err(Error::RolledBack(_))));
-            assert!(!world.app.is_open());
-            assert!(matches!(world.read(&member(7), id).await, Err(VaultError::KeysRolledBack(_))));
-            assert!(matches!(world.apply_recovery(&leaked).await, Err(VaultError::KeysRolledBack(_))));
-            assert!(matches!(world.drill("", &leaked).await, Err(VaultError::KeysRolledBack(_))));
-            assert!(matches!(world.vault.unseal(world.call(&admin)).await, Err(VaultError::KeysRolledBack(_))));
-        }
     }
 
     async fn a_damaged_slot_or_term_is_told_from_a_wrong_key(db: TestDb) {
@@ -592,7 +568,7 @@ on_each_engine! {
         assert!(invalid(world.mode(Mode::Manual, MASTER, OTHER, "").await.map(drop)), "there is no present master key in Express");
         assert!(world.apply_recovery(&world.recovery).await.is_ok(), "an open vault: the key is only checked");
         assert!(!world.mode(Mode::Express, "", "", "").await.unwrap(), "it is Express already");
-        let keys = KeySettings { cost: Cost::new(8 * 1024, 1).unwrap(), short_master_keys: true };
+        let keys = KeySettings { cost: Cost::new(8 * 1024, 1).unwrap(), short_master_keys: true, ..KeySettings::default() };
         let (clock, database, outbox) = (world.clock.clone(), world.database.clone(), world.outbox.clone());
         let lenient = World::start_with(clock, database, outbox, Some(express_key()), keys).await.unwrap();
         assert!(lenient.mode(Mode::Manual, "123456", "", "").await.unwrap(), "it says that the key is short");

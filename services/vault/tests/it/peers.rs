@@ -249,7 +249,7 @@ on_each_engine! {
 
     async fn in_express_nobody_asks_and_nobody_gives(db: TestDb) {
         let world = World::new(&db).await;
-        let keys = KeySettings { cost: coffre_crypto::stretch::Cost::new(8 * 1024, 1).unwrap(), short_master_keys: false };
+        let keys = KeySettings { cost: coffre_crypto::stretch::Cost::new(8 * 1024, 1).unwrap(), short_master_keys: false, ..KeySettings::default() };
         let (clock, database, outbox) = (world.clock.clone(), world.database.clone(), world.outbox.clone());
         let bare = World::start_with(clock, database, outbox, None, keys).await.unwrap();
         let listening = Middle::new(as_vault(&world.app), Does::Listen);

@@ -180,7 +180,8 @@ impl World {
         outbox: Outbox,
         express_key: SecretBytes,
     ) -> Result<Self, Error> {
-        let keys = KeySettings { cost: Cost::new(8 * 1024, 1).unwrap(), short_master_keys: false };
+        let keys =
+            KeySettings { cost: Cost::new(8 * 1024, 1).unwrap(), short_master_keys: false, ..KeySettings::default() };
         Self::start_with(clock, database, outbox, Some(express_key), keys).await
     }
 
