@@ -1,7 +1,7 @@
 //! One English sentence an event, for people.
 //!
 //! It is built from the words of the event, so that a new event reads well without a change here: the last word of `credential.value.read`
-//! is what was done, the words before are to what. Words that do not read well that way are in [`SPECIAL`].
+//! is what was done, the words before are to what. Words that do not read well that way are in `SPECIAL`.
 
 use std::fmt::Write as _;
 
@@ -62,6 +62,8 @@ const SPECIAL: &[(&str, &str, &str)] = &[
     ("audit.checkpoint.read", "read a checkpoint of the audit", "read a checkpoint of the audit"),
     ("audit.checkpoint.created", "make a checkpoint of the audit", "made a checkpoint of the audit"),
     ("audit.consistency.proved", "get the proof that the audit continues", "got the proof that the audit continues"),
+    ("audit.incident.found", "look after the audit", "found something wrong with the audit"),
+    ("audit.stream.unclosed", "look after the audit", "found an end of the record of which nobody can say that it is the end"),
     ("audit.incident.listed", "list the incidents of the audit", "listed the incidents of the audit"),
     ("audit.cut", "cut off old entries of the audit", "cut off old entries of the audit"),
     ("audit.cut.planned", "ask what a cut of the audit would remove", "asked what a cut of the audit would remove"),
@@ -314,7 +316,7 @@ mod tests {
         let digest = hex::encode(leaf_hash(said.as_bytes()));
         assert_eq!(
             (WORDS, digest.as_str()),
-            (1, "094c0d77b472f6917605e5abf0b25db3c0b2c6bde65998fe3c428b0737d250bf"),
+            (2, "094c0d77b472f6917605e5abf0b25db3c0b2c6bde65998fe3c428b0737d250bf"),
             "raise WORDS, and write the digest of now here"
         );
     }
