@@ -36,7 +36,7 @@ pub use layered::{Guard, Layered, Limits, ToItsEnd};
 pub use metadata::{Peer, header};
 pub use metrics::RpcMetrics;
 pub use refusals::{list_refused, store_refused};
-pub use streams::{Served, StreamLimits, StreamPlace, Streams};
+pub use streams::{KeptPlaces, Served, StreamLimits, StreamPlace, Streams};
 
 use coffre_audit_client::Outbox;
 use tonic::service::Routes;

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use coffre_error::{Reason, Refusal};
-use coffre_types::{Caller, UserId};
+use coffre_types::{Caller, Permission, UserId};
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
@@ -27,10 +27,21 @@ pub struct StreamLimits {
     pub in_all: usize,
     /// Streams that one user has open at once.
     pub per_user: usize,
+    /// Which of them not everybody may take.
+    pub kept: Option<KeptPlaces>,
     /// How often the caller of a quiet stream is looked at again.
     pub look_again: Duration,
     /// How long a message may wait for its reader.
     pub patience: Duration,
+}
+
+/// Places that only holders of a permission may take, so that all others together cannot keep them out.
+#[derive(Clone, Copy, Debug)]
+pub struct KeptPlaces {
+    /// How many.
+    pub places: usize,
+    /// What one must hold.
+    pub permission: Permission,
 }
 
 impl Default for StreamLimits {
@@ -38,6 +49,7 @@ impl Default for StreamLimits {
         Self {
             in_all: 64,
             per_user: 8,
+            kept: None,
             // What auth tells arrives within half a second; together it is less than one.
             look_again: Duration::from_millis(300),
             patience: Duration::from_secs(60),
@@ -51,11 +63,20 @@ pub struct Streams(Arc<Inner>);
 
 struct Inner {
     limits: StreamLimits,
-    open: Mutex<HashMap<UserId, usize>>,
+    open: Mutex<Open>,
+}
+
+/// The streams that are open.
+#[derive(Default)]
+struct Open {
+    of: HashMap<UserId, usize>,
+    in_all: usize,
+    /// How many were opened without the permission that some places are kept for.
+    ordinary: usize,
 }
 
 impl Inner {
-    fn open(&self) -> MutexGuard<'_, HashMap<UserId, usize>> {
+    fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -64,15 +85,18 @@ impl Inner {
 pub struct StreamPlace {
     streams: Streams,
     user: UserId,
+    ordinary: bool,
 }
 
 impl Drop for StreamPlace {
     fn drop(&mut self) {
         let mut open = self.streams.0.open();
-        if let Some(own) = open.get_mut(&self.user) {
+        open.in_all = open.in_all.saturating_sub(1);
+        open.ordinary = open.ordinary.saturating_sub(usize::from(self.ordinary));
+        if let Some(own) = open.of.get_mut(&self.user) {
             *own = own.saturating_sub(1);
             if *own == 0 {
-                open.remove(&self.user);
+                open.of.remove(&self.user);
             }
         }
     }
@@ -88,14 +112,16 @@ impl Streams {
     /// Takes the place of a further stream of a caller.
     ///
     /// # Errors
-    /// `REQUEST_OVERLOADED` where the caller, or all together, have as many as there may be.
+    /// `REQUEST_OVERLOADED` where the caller, or all together, have as many as there may be, or what is left is kept for others.
     pub fn take(&self, caller: &Caller) -> Result<StreamPlace, Refusal> {
         let limits = &self.0.limits;
         let mut open = self.0.open();
-        let own = open.get(&caller.user_id).copied().unwrap_or(0);
+        let own = open.of.get(&caller.user_id).copied().unwrap_or(0);
+        let ordinary = limits.kept.is_some_and(|kept| !caller.has(kept.permission));
+        let for_ordinary = limits.in_all.saturating_sub(limits.kept.map_or(0, |kept| kept.places));
         let message = if own >= limits.per_user {
             Some(format!("you have {own} streams open, as many as one may have; end one of them, and repeat the call"))
-        } else if open.values().sum::<usize>() >= limits.in_all {
+        } else if open.in_all >= limits.in_all || (ordinary && open.ordinary >= for_ordinary) {
             Some("as many streams are open as there may be; repeat the call a little later".to_owned())
         } else {
             None
@@ -103,9 +129,11 @@ impl Streams {
         if let Some(message) = message {
             return Err(Refusal::new(Reason::RequestOverloaded, message).retry_after(Duration::from_secs(5)));
         }
-        *open.entry(caller.user_id).or_default() += 1;
+        *open.of.entry(caller.user_id).or_default() += 1;
+        open.in_all += 1;
+        open.ordinary += usize::from(ordinary);
         drop(open);
-        Ok(StreamPlace { streams: self.clone(), user: caller.user_id })
+        Ok(StreamPlace { streams: self.clone(), user: caller.user_id, ordinary })
     }
 }
 
@@ -250,6 +278,29 @@ mod tests {
         drop(mine);
         assert_eq!((refused(3), refused(1)), (None, None), "what has ended gives its place back");
         drop(theirs);
-        assert!(streams.0.open().is_empty(), "nothing is kept of what has ended");
+        assert!(streams.0.open().of.is_empty(), "nothing is kept of what has ended");
+    }
+
+    #[test]
+    fn ordinary_callers_leave_places_for_those_with_the_permission() {
+        let kept = Some(KeptPlaces { places: 2, permission: Permission::ViewAllAudit });
+        let streams = Streams::new(StreamLimits { in_all: 5, per_user: 2, kept, ..StreamLimits::default() });
+        let ordinary = |id: i64| streams.take(&caller(id));
+        let auditor = |id: i64| {
+            let permissions = [Permission::ViewAllAudit].into_iter().collect();
+            streams.take(&Caller { permissions, ..caller(id) })
+        };
+        let mut theirs = [1, 1, 2].map(|id| ordinary(id).ok().unwrap()).into_iter();
+        assert!(ordinary(2).is_err() && ordinary(3).is_err(), "the rest is kept");
+        let ours = [7, 7].map(|id| auditor(id).ok().unwrap());
+        assert!(auditor(8).is_err(), "there are no more than there are");
+        drop(theirs.next());
+        let more = auditor(8).ok().unwrap();
+        assert!(ordinary(3).is_err(), "what is open counts for everybody");
+        drop((ours, more));
+        assert!(ordinary(3).is_ok(), "those with the permission take no ordinary place for good");
+        drop(theirs);
+        let open = streams.0.open();
+        assert_eq!((open.in_all, open.ordinary, open.of.len()), (0, 0, 0));
     }
 }

@@ -12,8 +12,9 @@ use coffre_proto::audit::internal::v1::intake_service_server::IntakeServiceServe
 use coffre_proto::audit::internal::v1::reading_service_server::ReadingServiceServer;
 use coffre_proto::audit::v1::audit_service_server::AuditServiceServer;
 use coffre_proto::audit::v1::proof_service_server::ProofServiceServer;
-use coffre_rpc::{ServiceParts, StreamLimits, Streams};
+use coffre_rpc::{KeptPlaces, ServiceParts, StreamLimits, Streams};
 use coffre_secret::SecretBytes;
+use coffre_types::Permission;
 use diesel_migrations::EmbeddedMigrations;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all};
@@ -35,6 +36,9 @@ use crate::{INTERNAL_RPCS, RPCS};
 const MAX_INTAKE_BYTES: usize = 8 * 1024 * 1024;
 /// How long a reader waits for what this process committed before.
 const SETTLE_AT_MOST: Duration = Duration::from_millis(500);
+/// So many of the places for streams are for those who may see everything: an export and a proof do not wait for users who follow their own
+/// entries.
+const KEPT_FOR_AUDITORS: usize = 16;
 
 /// Waits, for a bounded time, until what was committed before is in the log: whoever just did something finds it there.
 pub type Settle = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
@@ -183,7 +187,8 @@ pub async fn build(deps: Deps) -> Result<App, Error> {
         retention: config.retention,
     };
     let appended = Arc::new(Notify::new());
-    let streams = Streams::new(StreamLimits::default());
+    let kept = Some(KeptPlaces { places: KEPT_FOR_AUDITORS, permission: Permission::ViewAllAudit });
+    let streams = Streams::new(StreamLimits { kept, ..StreamLimits::default() });
     let entries = Entries::new(store.clone(), prover, settle.clone(), appended.clone(), streams);
     let reading = Reading::new(store.clone(), settle);
     let intake = Intake::new(store, outbox.clone(), appended);

@@ -74,7 +74,7 @@ impl AuditService for Entries {
         let place = self.streams.take(call.caller()?)?;
         (self.settle)().await;
         let ends = self.log.ends().await.map_err(error::store)?;
-        let next = if from_end { ends.size } else { ends.begin(from_index).map_err(error::cut)? };
+        let next = if from_end { ends.size } else { ends.begin(from_index).map_err(error::misplaced)? };
         call.record().detail("from", next.to_string());
         let (mut until, mut proofs) = ((!follow).then_some(ends.size), None);
         if proof_size > 0 {

@@ -4,7 +4,7 @@ use coffre_db::list;
 use coffre_error::{Reason, Refusal};
 
 use crate::domain::keeper::Fault;
-use crate::domain::stretch::Cut;
+use crate::domain::stretch::Misplaced;
 
 const DATABASE: &str = "the audit's database";
 
@@ -23,16 +23,25 @@ pub(super) fn entry(error: coffre_db::Error) -> Refusal {
     }
 }
 
-/// Refuses to go on at a bookmark whose entries were cut off.
-pub(super) fn cut(cut: Cut) -> Refusal {
-    let first_kept = cut.first_kept;
-    Refusal::new(
-        Reason::AuditCut,
-        format!(
-            "the entries at this bookmark were cut off; the log begins at {first_kept} now, and so does a stream from 0"
-        ),
-    )
-    .with("firstKept", first_kept.to_string())
+/// Refuses to begin, or to go on, at a bookmark outside of the log.
+pub(super) fn misplaced(misplaced: Misplaced) -> Refusal {
+    match misplaced {
+        Misplaced::Cut { first_kept } => Refusal::new(
+            Reason::AuditCut,
+            format!(
+                "the entries at this bookmark were cut off; the log begins at {first_kept} now, and so does a stream from 0"
+            ),
+        )
+        .with("firstKept", first_kept.to_string()),
+        Misplaced::Beyond { size } => Refusal::invalid(
+            "from_index",
+            format!(
+                "lies beyond the end of the log, which has {size} entries: either this is another log, or it was put back and lost some; find out \
+                 which (a witness tells), and begin at {size} at most"
+            ),
+        )
+        .with("size", size.to_string()),
+    }
 }
 
 /// Refuses for a reason of the store.

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{convert, error};
 use crate::domain::ports::ReadStretches;
 use crate::domain::proofs::Prover;
-use crate::domain::stretch::Cut;
+use crate::domain::stretch::Misplaced;
 use crate::domain::visibility::Visibility;
 
 /// How often a stream looks for what other replicas appended.
@@ -93,12 +93,16 @@ impl Reader {
             // Before the size is read: what comes in between wakes, too.
             let appended = appended.notified();
             let size = self.log.ends().await.map_err(error::store)?.size;
+            if self.next > size {
+                // It was put back under the stream.
+                return Err(error::misplaced(Misplaced::Beyond { size }));
+            }
             let end = self.until.map_or(size, |until| until.min(size));
             if self.next < end {
                 let stretch = self.log.stretch(self.next, end, self.filter.clone(), self.visibility).await;
                 let stretch = stretch.map_err(error::store)?;
                 if self.next < stretch.first_kept {
-                    return Err(error::cut(Cut { first_kept: stretch.first_kept }));
+                    return Err(error::misplaced(Misplaced::Cut { first_kept: stretch.first_kept }));
                 }
                 self.next = stretch.next_index;
                 if !stretch.entries.is_empty() || since.elapsed() >= TELLS_EVERY {

@@ -11,20 +11,31 @@ pub(crate) struct Ends {
     pub(crate) size: i64,
 }
 
-/// A bookmark whose entries were cut off.
+/// Why nobody can begin at a bookmark.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Cut {
-    /// Where the log begins now.
-    pub(crate) first_kept: i64,
+pub(crate) enum Misplaced {
+    /// Its entries were cut off.
+    Cut {
+        /// Where the log begins now.
+        first_kept: i64,
+    },
+    /// The log ends before it.
+    Beyond {
+        /// How many entries there ever were.
+        size: i64,
+    },
 }
 
 impl Ends {
     /// Returns where a reader begins that wants to begin at a bookmark: 0 is the beginning of what there is.
-    pub(crate) fn begin(self, from: i64) -> Result<i64, Cut> {
+    ///
+    /// A bookmark beyond the end is that of another log, or of one that was put back since: whoever waited there would miss what comes until the
+    /// log has grown to it.
+    pub(crate) fn begin(self, from: i64) -> Result<i64, Misplaced> {
         match from {
             ..=0 => Ok(self.first_kept),
-            from if from < self.first_kept => Err(Cut { first_kept: self.first_kept }),
-            // A bookmark behind the end is that of another log, or of one that was put back: what comes there will be new.
+            from if from < self.first_kept => Err(Misplaced::Cut { first_kept: self.first_kept }),
+            from if from > self.size => Err(Misplaced::Beyond { size: self.size }),
             from => Ok(from),
         }
     }
@@ -46,11 +57,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bookmark_in_what_was_cut_is_refused_and_the_beginning_is_where_the_log_begins() {
+    fn a_bookmark_outside_of_the_log_is_refused_and_the_beginning_is_where_the_log_begins() {
         let ends = Ends { first_kept: 512, size: 600 };
-        let cut = Err(Cut { first_kept: 512 });
-        for (from, expected) in [(0, Ok(512)), (1, cut), (511, cut), (512, Ok(512)), (600, Ok(600)), (700, Ok(700))] {
+        let cut = Err(Misplaced::Cut { first_kept: 512 });
+        let beyond = Err(Misplaced::Beyond { size: 600 });
+        for (from, expected) in
+            [(0, Ok(512)), (1, cut), (511, cut), (512, Ok(512)), (600, Ok(600)), (601, beyond), (i64::MAX, beyond)]
+        {
             assert_eq!(ends.begin(from), expected, "{from}");
         }
+        assert_eq!(Ends { first_kept: 0, size: 0 }.begin(0), Ok(0), "an empty log has a beginning, too");
     }
 }

@@ -72,8 +72,8 @@ on_each_engine! {
             assert_eq!(rest, (message.next_index..700).collect::<Vec<_>>());
         }
         assert_eq!(messages.last().unwrap().next_index, 700);
-        let beyond = all(reader(&rig, 900, Some(700))).await;
-        assert_eq!((beyond.len(), beyond[0].next_index, indices(&beyond).len()), (1, 900, 0), "it says where it stands");
+        let end = all(reader(&rig, 700, Some(700))).await;
+        assert_eq!((end.len(), end[0].next_index, indices(&end).len()), (1, 700, 0), "it says where it stands");
     }
 
     async fn the_canonical_form_is_what_the_leaf_hash_is_of(db: TestDb) {
@@ -134,6 +134,16 @@ on_each_engine! {
                 seen.extend(indices(&[stream.next().await.unwrap().unwrap()]));
             }
             assert_eq!(seen, (2..302).collect::<Vec<_>>());
+        }
+    }
+
+    async fn a_bookmark_beyond_the_end_is_refused_and_never_waited_at(db: TestDb) {
+        let (rig, mut writer) = (Rig::new(&db).await, Writer::new());
+        writer.write(&rig, 5).await;
+        for until in [None, Some(5)] {
+            let refused = pin!(reader(&rig, 6, until).messages()).next().await.unwrap().unwrap_err();
+            assert_eq!((refused.reason(), refused.fact("size")), (Reason::RequestInvalid, Some("5")), "{until:?}");
+            assert_eq!(refused.violations()[0].field, "from_index");
         }
     }
 
