@@ -27,6 +27,7 @@
 mod anonymous;
 pub mod canonical;
 pub mod chain;
+mod heads;
 mod outage;
 mod outbox;
 mod record;

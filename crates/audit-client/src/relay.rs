@@ -12,11 +12,12 @@ use coffre_channel::Channel;
 use coffre_db::Error;
 use coffre_proto::audit::internal::v1::append_segments_response::Disposition;
 use coffre_proto::audit::internal::v1::intake_service_client::IntakeServiceClient;
-use coffre_proto::audit::internal::v1::{AppendSegmentsRequest, ReportHeadsRequest, Segment, StreamHead};
+use coffre_proto::audit::internal::v1::{AppendSegmentsRequest, Segment};
 use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::StreamId;
+use crate::heads::Heads;
 use crate::outbox::Outbox;
 use crate::rows::{self, Row};
 
@@ -30,8 +31,7 @@ const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(3);
 const STALLED_FOR: Duration = Duration::from_secs(2);
 /// How long commits gather before they are sent, where nobody waits for them.
 const GATHER: Duration = Duration::from_millis(20);
-const HEADS_EVERY: Duration = Duration::from_secs(1);
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
 
@@ -71,14 +71,17 @@ impl Relay {
         Self { outbox, intake, stalled: HashMap::new() }
     }
 
-    /// Runs until it is stopped. [`Outbox::flush`] comes before, for whoever wants nothing left behind.
+    /// Runs until it is stopped, and closes the streams: the audit service knows then that nothing comes after. [`Outbox::flush`] comes before,
+    /// for whoever wants nothing left behind.
     pub async fn run(self, stop: CancellationToken) {
-        let heads = Heads { outbox: self.outbox.clone(), intake: self.intake.clone() };
+        let heads = Heads::new(self.outbox.clone(), self.intake.clone());
         tokio::select! {
             () = self.carry() => {}
             () = heads.report() => {}
+            () = heads.tell() => {}
             () = stop.cancelled() => {}
         }
+        heads.close().await;
     }
 
     async fn carry(mut self) {
@@ -135,7 +138,7 @@ impl Relay {
             return Ok(Round::Idle);
         }
         let full = waiting.len() >= MAX_SEGMENTS;
-        let (batch, cut) = self.decode(waiting).await?;
+        let (batch, cut) = decode(waiting);
         if !batch.is_empty() {
             self.send(batch).await?;
         }
@@ -166,29 +169,6 @@ impl Relay {
             Ok::<_, Error>(rows)
         });
         Ok(rows.await?)
-    }
-
-    /// Reads rows up to the size of a request. What is no segment is set aside: the audit service will miss its numbers and say so.
-    async fn decode(&self, waiting: Vec<Row>) -> Result<(Vec<(i64, Segment)>, bool), Failure> {
-        let mut batch = Vec::with_capacity(waiting.len());
-        let mut unreadable = Vec::new();
-        let mut bytes = 0;
-        let mut cut = false;
-        for row in waiting {
-            bytes += row.segment.len();
-            if bytes > MAX_REQUEST_BYTES && !batch.is_empty() {
-                cut = true;
-                break;
-            }
-            match Segment::decode(row.segment.as_slice()) {
-                Ok(segment) => batch.push((row.id, segment)),
-                Err(_) => unreadable.push(row.id),
-            }
-        }
-        if !unreadable.is_empty() {
-            self.set_aside(unreadable, "is no segment").await?;
-        }
-        Ok((batch, cut))
     }
 
     async fn send(&mut self, batch: Vec<(i64, Segment)>) -> Result<(), Failure> {
@@ -264,6 +244,26 @@ impl Relay {
     }
 }
 
+/// Reads rows up to the size of a request. What is no segment, or holds nothing, is sent as what its row claims to be: the audit service
+/// finds no MAC in it, and names it.
+fn decode(waiting: Vec<Row>) -> (Vec<(i64, Segment)>, bool) {
+    let mut batch = Vec::with_capacity(waiting.len());
+    let mut bytes = 0;
+    for Row { id, mut stream_id, first_sequence, segment } in waiting {
+        bytes += segment.len();
+        if bytes > MAX_REQUEST_BYTES && !batch.is_empty() {
+            return (batch, true);
+        }
+        let whole = Segment::decode(segment.as_slice()).ok().filter(|segment| !segment.events.is_empty());
+        let segment = whole.unwrap_or_else(|| {
+            stream_id.truncate(size_of::<StreamId>());
+            Segment { stream_id, first_sequence, ..Segment::default() }
+        });
+        batch.push((id, segment));
+    }
+    (batch, false)
+}
+
 /// What was sent of one row.
 struct Sent {
     id: i64,
@@ -281,58 +281,6 @@ impl Sent {
             last_sequence: segment.first_sequence.saturating_add(events).saturating_sub(1),
             events: segment.events.len() as u64,
         }
-    }
-}
-
-/// Tells the audit service how far the streams have come, and keeps the numbers about the lag.
-struct Heads {
-    outbox: Outbox,
-    intake: IntakeServiceClient<Channel>,
-}
-
-impl Heads {
-    async fn report(mut self) {
-        let mut ticks = tokio::time::interval(HEADS_EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            self.outbox.store_counted(false).await;
-            self.measure().await;
-            self.send().await;
-        }
-    }
-
-    async fn measure(&self) {
-        let Ok(database) = self.outbox.database() else { return };
-        // A database that does not answer is for others to report.
-        if let Ok(waiting) = database.read(rows::waiting).await {
-            let shared = self.outbox.shared();
-            let age = waiting.oldest.map_or(0, |oldest| shared.clock.now().micros().saturating_sub(oldest).max(0));
-            shared.lag.rows.store(waiting.rows(), Ordering::Relaxed);
-            shared.lag.oldest_micros.store(age, Ordering::Relaxed);
-        }
-    }
-
-    async fn send(&mut self) {
-        let heads: Vec<StreamHead> = self
-            .outbox
-            .shared()
-            .streams
-            .all()
-            .iter()
-            .map(|stream| StreamHead {
-                stream_id: stream.stream_id.to_vec(),
-                last_sequence: stream.committed.last_sequence,
-                head_hash: stream.committed.hash.to_vec(),
-                closed: stream.closed,
-            })
-            .collect();
-        if heads.is_empty() {
-            return;
-        }
-        let request = ReportHeadsRequest { service: self.outbox.shared().service.to_owned(), heads };
-        // The next report follows in a second; that events do not arrive is reported where they are sent.
-        let _ = tokio::time::timeout(CALL_TIMEOUT, self.intake.report_heads(request)).await;
     }
 }
 

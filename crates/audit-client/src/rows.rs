@@ -13,6 +13,10 @@ pub(crate) struct Row {
     #[diesel(sql_type = BigInt)]
     pub(crate) id: i64,
     #[diesel(sql_type = Binary)]
+    pub(crate) stream_id: Vec<u8>,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) first_sequence: i64,
+    #[diesel(sql_type = Binary)]
     pub(crate) segment: Vec<u8>,
 }
 
@@ -62,7 +66,7 @@ pub(crate) fn insert(
 
 /// The first rows of one stream, in its order.
 pub(crate) fn of_stream(conn: &mut Connection, stream_id: &StreamId, limit: i64) -> Result<Vec<Row>> {
-    let rows = Sql::new("SELECT id, segment FROM outbox_segments WHERE stream_id = ")
+    let rows = Sql::new("SELECT id, stream_id, first_sequence, segment FROM outbox_segments WHERE stream_id = ")
         .bind(stream_id.as_slice())
         .push(" ORDER BY first_sequence LIMIT ")
         .bind(limit)
@@ -73,7 +77,8 @@ pub(crate) fn of_stream(conn: &mut Connection, stream_id: &StreamId, limit: i64)
 
 /// The oldest rows that nobody carried away by `before`, of whatever stream but those.
 pub(crate) fn left_behind(conn: &mut Connection, before: Timestamp, but: &[StreamId], limit: i64) -> Result<Vec<Row>> {
-    let mut sql = Sql::new("SELECT id, segment FROM outbox_segments WHERE created_at < ").bind(before.micros());
+    let mut sql = Sql::new("SELECT id, stream_id, first_sequence, segment FROM outbox_segments WHERE created_at < ")
+        .bind(before.micros());
     if !but.is_empty() {
         sql = sql.push(" AND stream_id NOT IN (").binds(but.iter().map(StreamId::as_slice)).push(")");
     }

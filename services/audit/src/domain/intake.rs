@@ -56,7 +56,8 @@ impl Arrival {
     /// Checks a segment: MAC, chain, contents.
     pub(crate) fn check(key: &StreamKey, segment: Segment) -> Self {
         let count = i64::try_from(segment.events.len()).unwrap_or(i64::MAX);
-        let last_sequence = segment.first_sequence.saturating_add(count).saturating_sub(1);
+        // What holds no event claims the place of one.
+        let last_sequence = segment.first_sequence.saturating_add(count.max(1)).saturating_sub(1);
         let authentic = key.is_authentic(&segment);
         let claim = Claim { stream_id: segment.stream_id, first_sequence: segment.first_sequence, last_sequence };
         if !authentic {

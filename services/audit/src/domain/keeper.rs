@@ -10,12 +10,12 @@
 
 mod again;
 mod beginning;
+mod streams;
+mod witness;
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use coffre_audit_client::chain::StreamId;
 use coffre_types::{Clock, Timestamp};
 
 use super::check::Seen;
@@ -23,14 +23,14 @@ use super::checkpoint::{Checkpoint, Known, Recognised, Signer};
 use super::cut::Beginning;
 use super::incident::Kind;
 use super::ports::{
-    Comparison, KeepCheckpoints, KeepIncidents, Lagging, ReadStretches, ReadTree, Unprovable, WatchStreams, Witness,
+    Comparison, KeepCheckpoints, KeepIncidents, ReadStretches, ReadTree, Unprovable, WatchStreams, Witness,
 };
 use super::stretch::Ends;
 
 pub(crate) use self::again::Looked;
+use self::streams::Waits;
+use self::witness::Had;
 
-/// A stream whose writer says that it is further is waited for that long. A service that comes back carries its rows within seconds.
-const STREAM_PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// A round that lost a race against another writer is tried again that often.
 const TRIES: usize = 5;
 
@@ -91,6 +91,10 @@ pub struct Standing {
     pub damaged: Option<String>,
     /// Why the witness does not take checkpoints.
     pub witness_fault: Option<String>,
+    /// What the witness lost, for a day.
+    pub witness_lost: Option<String>,
+    /// Why old entries are not cut off.
+    pub retention_waits: Option<String>,
     /// How often this process found entries or checkpoints changed.
     pub changed: i64,
 }
@@ -111,8 +115,12 @@ pub(crate) struct Keeper {
     /// One round at a time; when the last one ended.
     turn: tokio::sync::Mutex<Option<tokio::time::Instant>>,
     standing: Mutex<Standing>,
-    /// Since when a stream lags, and at which event.
-    lagging: Mutex<HashMap<StreamId, (i64, std::time::Instant)>>,
+    /// Streams that lag behind the word of their writers.
+    lagging: Waits,
+    /// Streams of which nothing is heard.
+    silent: Waits,
+    /// What the witness had.
+    had: Mutex<Had>,
 }
 
 impl Keeper {
@@ -131,7 +139,9 @@ impl Keeper {
             spacing,
             turn: tokio::sync::Mutex::default(),
             standing: Mutex::default(),
-            lagging: Mutex::default(),
+            lagging: Waits::default(),
+            silent: Waits::default(),
+            had: Mutex::default(),
         }
     }
 
@@ -174,13 +184,13 @@ impl Keeper {
     /// Compares the log with what was signed of it, and signs nothing.
     pub(crate) async fn look(&self) -> Result<(), Fault> {
         let _turn = self.turn.lock().await;
-        let witnessed = self.witness_notes().await?;
+        let witnessed = self.witnessed().await?;
         while self.store.grow().await? {}
         self.compare(&witnessed).await.map(|_| ())
     }
 
     async fn round(&self) -> Result<Checkpoint, Fault> {
-        let witnessed = self.witness_notes().await?;
+        let witnessed = self.witnessed().await?;
         for _ in 0..TRIES {
             while self.store.grow().await? {}
             let beginning = self.compare(&witnessed).await?;
@@ -190,16 +200,6 @@ impl Keeper {
             }
         }
         Err(coffre_db::Error::Retryable.into())
-    }
-
-    /// Reads what the witness has. Without it nothing is signed: a log that was put back would be signed as if it were whole.
-    async fn witness_notes(&self) -> Result<Vec<String>, Fault> {
-        let Some(witness) = &self.witness else { return Ok(Vec::new()) };
-        witness.notes().await.map_err(|error| {
-            let fault = format!("{} cannot be read, and nothing is signed without it: {error}", witness.name());
-            self.witness_fault(Some(fault.clone()));
-            Fault::Witness(fault)
-        })
     }
 
     async fn compare(&self, witnessed: &[String]) -> Result<Beginning, Fault> {
@@ -275,47 +275,8 @@ impl Keeper {
         if news {
             tracing::error!(first, last, "{text}; nothing is signed until somebody has looked at it");
         }
-        self.store.record(kind, first, last, self.clock.now()).await?;
+        self.store.record(kind, vec![(first, last)], self.clock.now()).await?;
         Err(Fault::Damaged(text))
-    }
-
-    /// Hands a checkpoint to the witness unless it has it. One that does not take it is asked again in the next round.
-    async fn hand_over(&self, mut checkpoint: Checkpoint, witnessed: &[String]) -> Result<Checkpoint, Fault> {
-        let is_new = self.lock().checkpoint_size < checkpoint.size || checkpoint.witnessed_at.is_none();
-        {
-            let mut standing = self.lock();
-            standing.checkpoint_size = checkpoint.size;
-            standing.checkpoint_time = Some(checkpoint.created_at);
-        }
-        if is_new {
-            // A collector of logs is a witness, too: `note` is the whole note.
-            tracing::info!(target: "coffre::audit::checkpoint", size = checkpoint.size, note = %checkpoint.note, "checkpoint");
-        }
-        if let Some(witness) = &self.witness
-            && witnessed.last() != Some(&checkpoint.note)
-            && let Err(error) = witness.take(checkpoint.note.clone()).await
-        {
-            self.witness_fault(Some(format!("{} cannot be written: {error}", witness.name())));
-            return Ok(checkpoint);
-        }
-        self.witness_fault(None);
-        if checkpoint.witnessed_at.is_none() {
-            let now = self.clock.now();
-            self.store.witnessed(checkpoint.size, now).await?;
-            checkpoint.witnessed_at = Some(now);
-        }
-        let mut standing = self.lock();
-        standing.witnessed_size = standing.witnessed_size.max(checkpoint.size);
-        Ok(checkpoint)
-    }
-
-    fn witness_fault(&self, fault: Option<String>) {
-        let before = std::mem::replace(&mut self.lock().witness_fault, fault.clone());
-        match fault {
-            Some(fault) if before.as_ref() != Some(&fault) => tracing::error!("{fault}; checkpoints have no witness"),
-            None if before.is_some() => tracing::info!("the witness takes checkpoints again"),
-            _ => {}
-        }
     }
 
     /// Looks how large the log is, and says whether something came since the latest checkpoint.
@@ -323,7 +284,9 @@ impl Keeper {
         let Ends { size, first_kept } = self.store.ends().await?;
         let (latest, witnessed) = (self.store.latest().await?, self.store.witnessed_size().await?);
         let (_, incidents) = self.store.incidents(0).await?;
+        let lost = self.told_lost();
         let mut standing = self.lock();
+        standing.witness_lost = lost;
         (standing.size, standing.first_kept) = (size, first_kept);
         standing.checkpoint_size = latest.as_ref().map_or(0, |latest| latest.size);
         standing.checkpoint_time = latest.as_ref().map(|latest| latest.created_at);
@@ -337,10 +300,14 @@ impl Keeper {
     /// Looks at 256 entries again, and names those that are not what they were. Says whether there were as many.
     pub(crate) async fn check(&self, block: u64) -> Result<bool, Fault> {
         let Some(Seen { findings, outdated }) = self.store.check(block).await? else { return Ok(false) };
-        for found in findings {
-            tracing::error!(first = found.first, last = found.last, "entries of the audit log are missing or changed");
-            self.store.record(Kind::Changed, found.first, found.last, self.clock.now()).await?;
-            self.lock().changed += 1;
+        if !findings.is_empty() {
+            for found in &findings {
+                let (first, last) = (found.first, found.last);
+                tracing::error!(first, last, "entries of the audit log are missing or changed");
+            }
+            self.lock().changed += i64::try_from(findings.len()).unwrap_or(i64::MAX);
+            let places = findings.into_iter().map(|found| (found.first, found.last)).collect();
+            self.store.record(Kind::Changed, places, self.clock.now()).await?;
         }
         if let (Some(first), Some(last)) = (outdated.first(), outdated.last()) {
             tracing::warn!(
@@ -352,33 +319,6 @@ impl Keeper {
             self.store.say_anew(outdated).await?;
         }
         Ok(true)
-    }
-
-    /// Names streams whose end never came: its rows were taken out of an outbox, or the outbox was put back.
-    pub(crate) async fn watch_streams(&self) -> Result<(), Fault> {
-        let now = self.clock.monotonic();
-        let lagging = self.store.lagging().await?;
-        let lost: Vec<Lagging> = {
-            let mut known = self.lagging.lock().unwrap_or_else(PoisonError::into_inner);
-            known.retain(|id, (next, _)| {
-                lagging.iter().any(|stream| stream.stream_id == *id && stream.next_sequence == *next)
-            });
-            let is_lost = |stream: &Lagging| {
-                let (_, since) = known.entry(stream.stream_id).or_insert((stream.next_sequence, now));
-                now.saturating_duration_since(*since) >= STREAM_PATIENCE
-            };
-            lagging.into_iter().filter(is_lost).collect()
-        };
-        for stream in lost {
-            tracing::error!(
-                service = stream.service,
-                from = stream.next_sequence,
-                to = stream.reported_sequence,
-                "the end of a stream never came"
-            );
-            self.store.lost(stream, self.clock.now()).await?;
-        }
-        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Standing> {

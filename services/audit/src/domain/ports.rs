@@ -146,8 +146,11 @@ pub(crate) trait KeepCheckpoints: Send + Sync {
         now: Timestamp,
     ) -> Result<Checkpoint, coffre_db::Error>;
 
-    /// Keeps when a witness had the checkpoint of a size.
-    async fn witnessed(&self, size: i64, at: Timestamp) -> Result<(), coffre_db::Error>;
+    /// Keeps when a witness had the checkpoint of a size, and which one; `by` is empty for the lines of the log.
+    async fn witnessed(&self, size: i64, by: String, at: Timestamp) -> Result<(), coffre_db::Error>;
+
+    /// Returns the largest size that this witness had by what the database knows; 0 where it knows of none.
+    async fn witnessed_by(&self, by: String) -> Result<i64, coffre_db::Error>;
 
     /// Returns the latest checkpoint.
     async fn latest(&self) -> Result<Option<Checkpoint>, coffre_db::Error>;
@@ -168,8 +171,9 @@ pub(crate) trait KeepCheckpoints: Send + Sync {
 /// Keeps what was found wrong.
 #[async_trait]
 pub(crate) trait KeepIncidents: Send + Sync {
-    /// Records, once, what is wrong with entries of the log.
-    async fn record(&self, kind: Kind, first: i64, last: i64, now: Timestamp) -> Result<(), coffre_db::Error>;
+    /// Records, once each, what is wrong with entries of the log, from the first to the last of each place. What is news is an entry of the
+    /// log as well.
+    async fn record(&self, kind: Kind, places: Vec<(i64, i64)>, now: Timestamp) -> Result<(), coffre_db::Error>;
 
     /// Returns the newest, and how many there are in all.
     async fn incidents(&self, limit: i64) -> Result<(Vec<Incident>, i64), coffre_db::Error>;
@@ -202,6 +206,14 @@ pub(crate) struct Lagging {
     pub(crate) reported_sequence: i64,
 }
 
+/// A stream without its close, of which nothing was heard for a while.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Silent {
+    pub(crate) service: String,
+    pub(crate) stream_id: StreamId,
+    pub(crate) next_sequence: i64,
+}
+
 /// Watches over streams.
 #[async_trait]
 pub(crate) trait WatchStreams: Send + Sync {
@@ -210,6 +222,12 @@ pub(crate) trait WatchStreams: Send + Sync {
 
     /// Records that the end of a stream never came.
     async fn lost(&self, stream: Lagging, now: Timestamp) -> Result<(), coffre_db::Error>;
+
+    /// Returns some streams that were not closed and of which nothing was heard since, though their services were heard of.
+    async fn silent(&self, since: Timestamp) -> Result<Vec<Silent>, coffre_db::Error>;
+
+    /// Puts on record, once, where streams ended that nobody closed. Returns those of which it is news.
+    async fn ended(&self, streams: Vec<Silent>) -> Result<Vec<Silent>, coffre_db::Error>;
 }
 
 /// Has checkpoints where nobody who can write to the database can change them.

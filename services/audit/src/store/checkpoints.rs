@@ -205,6 +205,13 @@ struct CutRow {
     cut_note: Option<String>,
 }
 
+impl Store {
+    /// Names a witness of this host: replicas have files of their own under one path. Empty stays empty.
+    fn on_this_host(&self, witness: &str) -> String {
+        if witness.is_empty() { String::new() } else { format!("{} {witness}", self.site.host_name) }
+    }
+}
+
 #[async_trait]
 impl KeepCheckpoints for Store {
     async fn log_id(&self, fresh: LogId) -> Result<LogId> {
@@ -275,11 +282,14 @@ impl KeepCheckpoints for Store {
         self.database.write(move |tx| sign(tx.conn(), &signer, beginning, now)).await
     }
 
-    async fn witnessed(&self, size: i64, at: Timestamp) -> Result<()> {
+    async fn witnessed(&self, size: i64, by: String, at: Timestamp) -> Result<()> {
+        let by = self.on_this_host(&by);
         self.database
             .write(move |tx| {
                 Sql::new("UPDATE checkpoints SET witnessed_at = ")
                     .bind(at.micros())
+                    .push(", witnessed_by = ")
+                    .bind(by.as_str())
                     .push(" WHERE witnessed_at IS NULL AND size = ")
                     .bind(size)
                     .execute(tx.conn())?;
@@ -314,6 +324,19 @@ impl KeepCheckpoints for Store {
 
     async fn had(&self, known: Known) -> Result<Option<bool>> {
         self.database.read(move |conn| dialect::snapshot(conn, |conn| had(conn, known))).await
+    }
+
+    async fn witnessed_by(&self, by: String) -> Result<i64> {
+        let by = self.on_this_host(&by);
+        self.database
+            .read(move |conn| {
+                let query = Sql::new("SELECT size AS id FROM checkpoints WHERE witnessed_by = ").bind(by.as_str());
+                match dialect::id(conn, query.push(" ORDER BY size DESC LIMIT 1")) {
+                    Err(Error::NotFound) => Ok(0),
+                    outcome => outcome,
+                }
+            })
+            .await
     }
 
     async fn witnessed_size(&self) -> Result<i64> {

@@ -1,8 +1,12 @@
-//! The table `incidents`: what was found wrong, once each.
+//! The table `incidents`: what was found wrong, once each. The table can be emptied by whoever did it; so each is an entry of the log as well,
+//! committed with its row.
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use coffre_audit_client::{ActivityType, CallRecord, Outcome, Site};
 use coffre_db::dialect::{self, Insert};
-use coffre_db::{Connection, Error, Result, Sql};
+use coffre_db::{Connection, Error, Result, Sql, Tx};
 use coffre_types::Timestamp;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Text};
@@ -17,10 +21,38 @@ struct Found {
     found_at: i64,
 }
 
-/// Records an incident once, and returns when it was first found.
-pub(super) fn record(conn: &mut Connection, kind: Kind, place: Place<'_>, now: Timestamp) -> Result<Timestamp> {
+/// What one transaction found that nobody knew.
+#[derive(Default)]
+pub(super) struct News(Vec<String>);
+
+impl News {
+    /// Puts it on record, as one entry of the log.
+    pub(super) fn tell(self, tx: &mut Tx<'_>, site: &Arc<Site>) {
+        tell(tx, site, "audit.incident.found", "incident", self.0);
+    }
+}
+
+/// Puts something on record that this service found out about the log, as one entry with a line for each.
+pub(super) fn tell(tx: &mut Tx<'_>, site: &Arc<Site>, event: &'static str, key: &'static str, lines: Vec<String>) {
+    if lines.is_empty() {
+        return;
+    }
+    let record = CallRecord::system(site.clone(), event, ActivityType::AuditError);
+    record.object("audit", "", "");
+    lines.into_iter().for_each(|line| record.detail(key, line));
+    tx.journal(record.entry(Outcome::Successful, None, record.now()));
+}
+
+/// Records an incident once, and returns when it was first found. Where that is now, it is among the news.
+pub(super) fn record(
+    conn: &mut Connection,
+    news: &mut News,
+    kind: Kind,
+    place: Place<'_>,
+    now: Timestamp,
+) -> Result<Timestamp> {
     const COLUMNS: &[&str] = &["kind", "service", "stream_id", "first_sequence", "last_sequence", "found_at"];
-    Insert::into("incidents", COLUMNS)
+    let added = Insert::into("incidents", COLUMNS)
         .row([
             kind.word().into(),
             place.service.into(),
@@ -31,6 +63,10 @@ pub(super) fn record(conn: &mut Connection, kind: Kind, place: Place<'_>, now: T
         ])
         .or_ignore(&["kind", "stream_id", "first_sequence"])
         .execute(conn)?;
+    if added > 0 {
+        news.0.push(place.told(kind));
+        return Ok(now);
+    }
     let found: Found = Sql::new("SELECT found_at FROM incidents WHERE kind = ")
         .bind(kind.word())
         .push(" AND stream_id = ")
@@ -75,8 +111,18 @@ impl TryFrom<Row> for Incident {
 
 #[async_trait]
 impl KeepIncidents for Store {
-    async fn record(&self, kind: Kind, first: i64, last: i64, now: Timestamp) -> Result<()> {
-        self.database.write(move |tx| record(tx.conn(), kind, Place::log(first, last), now).map(|_| ())).await
+    async fn record(&self, kind: Kind, places: Vec<(i64, i64)>, now: Timestamp) -> Result<()> {
+        let site = self.site.clone();
+        self.database
+            .write(move |tx| {
+                let mut news = News::default();
+                for (first, last) in &places {
+                    record(tx.conn(), &mut news, kind, Place::log(*first, *last), now)?;
+                }
+                news.tell(tx, &site);
+                Ok(())
+            })
+            .await
     }
 
     async fn incidents(&self, limit: i64) -> Result<(Vec<Incident>, i64)> {

@@ -8,6 +8,7 @@ use coffre_audit_client::chain::StreamId;
 use coffre_db::{Connection, Error, Result};
 use coffre_types::Timestamp;
 
+use super::incidents::News;
 use super::tree::{Growth, Head};
 use super::{Store, entries, incidents, streams};
 use crate::domain::entry::NewEntry;
@@ -24,7 +25,14 @@ const REPORT_AGAIN: Duration = Duration::from_secs(30);
 #[async_trait]
 impl WriteLog for Store {
     async fn append(&self, service: String, arrivals: Vec<Arrival>, now: Timestamp) -> Result<Vec<Disposition>> {
-        let appended = self.database.write(move |tx| append(tx.conn(), &service, &arrivals, now)).await;
+        let site = self.site.clone();
+        let appended = self.database.write(move |tx| {
+            let mut news = News::default();
+            let dispositions = append(tx.conn(), &mut news, &service, &arrivals, now)?;
+            news.tell(tx, &site);
+            Ok(dispositions)
+        });
+        let appended = appended.await;
         match appended {
             Err(Error::Unique(key)) if key.covers("log_index") => self.taken(now).await,
             outcome => outcome,
@@ -51,10 +59,12 @@ impl Store {
     /// The place behind the last entry is taken: by a row that did not arrive. Nothing is thrown away, neither that row nor what waits in
     /// the outboxes; the log goes on once the row is gone.
     async fn taken(&self, now: Timestamp) -> Result<Vec<Disposition>> {
+        let site = self.site.clone();
         let place = self.database.write(move |tx| {
-            let conn = tx.conn();
+            let (conn, mut news) = (tx.conn(), News::default());
             let end = Head::lock(conn)?.size;
-            incidents::record(conn, Kind::Changed, Place::log(end, end), now)?;
+            incidents::record(conn, &mut news, Kind::Changed, Place::log(end, end), now)?;
+            news.tell(tx, &site);
             Ok::<_, Error>(end)
         });
         let log_index = place.await?;
@@ -74,7 +84,13 @@ impl Store {
     }
 }
 
-fn append(conn: &mut Connection, service: &str, arrivals: &[Arrival], now: Timestamp) -> Result<Vec<Disposition>> {
+fn append(
+    conn: &mut Connection,
+    news: &mut News,
+    service: &str,
+    arrivals: &[Arrival],
+    now: Timestamp,
+) -> Result<Vec<Disposition>> {
     let head = Head::lock(conn)?;
     let ids: HashSet<StreamId> = arrivals
         .iter()
@@ -86,7 +102,7 @@ fn append(conn: &mut Connection, service: &str, arrivals: &[Arrival], now: Times
     let ids: Vec<StreamId> = ids.into_iter().collect();
     let positions = if ids.is_empty() { HashMap::new() } else { streams::positions(conn, &ids)? };
 
-    let mut round = Round { conn, service, now, positions, moved: HashSet::new(), candidates: Vec::new() };
+    let mut round = Round { conn, news, service, now, positions, moved: HashSet::new(), candidates: Vec::new() };
     let dispositions = arrivals.iter().map(|arrival| round.arrive(arrival)).collect::<Result<Vec<_>>>()?;
     let Round { conn, positions, moved, candidates, .. } = round;
 
@@ -111,6 +127,7 @@ fn append(conn: &mut Connection, service: &str, arrivals: &[Arrival], now: Times
 /// The segments of one request, one after the other.
 struct Round<'a> {
     conn: &'a mut Connection,
+    news: &'a mut News,
     service: &'a str,
     now: Timestamp,
     positions: HashMap<StreamId, Position>,
@@ -144,7 +161,7 @@ impl<'a> Round<'a> {
                     first: at.next_sequence,
                     last: segment.span.first_sequence - 1,
                 };
-                let found = incidents::record(self.conn, Kind::Gap, missing, self.now)?;
+                let found = incidents::record(self.conn, self.news, Kind::Gap, missing, self.now)?;
                 if self.now.since(found) < GAP_PATIENCE {
                     return Ok(Disposition::Gap);
                 }
@@ -171,7 +188,7 @@ impl<'a> Round<'a> {
 
     fn forged(&mut self, stream_id: &[u8], first_sequence: i64, last_sequence: i64) -> Result<Disposition> {
         let place = Place { service: self.service, stream_id, first: first_sequence, last: last_sequence };
-        incidents::record(self.conn, Kind::Forged, place, self.now)?;
+        incidents::record(self.conn, self.news, Kind::Forged, place, self.now)?;
         tracing::error!(
             service = self.service,
             first_sequence,

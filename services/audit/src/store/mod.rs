@@ -16,6 +16,7 @@ mod tree;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use coffre_audit_client::Site;
 use coffre_audit_client::chain::StreamId;
 use coffre_db::list::PageTokens;
 use coffre_db::{Database, Sql, dialect};
@@ -34,6 +35,8 @@ pub(crate) const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/po
 pub(crate) struct Store {
     database: Database,
     tokens: PageTokens,
+    /// Where what is found wrong is put on record.
+    site: Arc<Site>,
     /// Searches may take all readers but one, which is left to checkpoints, proofs and the look at the log.
     searches: Arc<Semaphore>,
     /// The reports that are stored, so that one which says the same again costs no commit.
@@ -41,9 +44,9 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub(crate) fn new(database: Database, tokens: PageTokens) -> Self {
+    pub(crate) fn new(database: Database, tokens: PageTokens, site: Arc<Site>) -> Self {
         let searches = Arc::new(Semaphore::new(database.readers().saturating_sub(1).max(1)));
-        Self { database, tokens, searches, reported: Arc::default() }
+        Self { database, tokens, site, searches, reported: Arc::default() }
     }
 
     #[cfg(test)]

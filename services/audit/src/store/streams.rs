@@ -11,10 +11,11 @@ use coffre_types::Timestamp;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Text};
 
+use super::incidents::News;
 use super::{Store, incidents};
-use crate::domain::incident::{Kind, Place};
+use crate::domain::incident::{Kind, Place, hex};
 use crate::domain::intake::ReportedHead;
-use crate::domain::ports::{Lagging, WatchStreams};
+use crate::domain::ports::{Lagging, Silent, WatchStreams};
 use crate::domain::position::Position;
 
 #[derive(QueryableByName)]
@@ -132,6 +133,9 @@ pub(super) fn take_moved(conn: &mut Connection) -> Result<Vec<StreamHead>> {
     heads.ok_or_else(|| Error::Bug("a stream's row has an id or a hash of another length".to_owned()))
 }
 
+/// So many streams are said to have ended at once; an event tells of no more.
+const AT_ONCE: i64 = 100;
+
 #[derive(QueryableByName)]
 struct LaggingRow {
     #[diesel(sql_type = Text)]
@@ -157,15 +161,58 @@ impl WatchStreams for Store {
     }
 
     async fn lost(&self, stream: Lagging, now: Timestamp) -> Result<()> {
+        let site = self.site.clone();
         self.database
             .write(move |tx| {
+                let mut news = News::default();
                 let place = Place {
                     service: &stream.service,
                     stream_id: &stream.stream_id,
                     first: stream.next_sequence,
                     last: stream.reported_sequence,
                 };
-                incidents::record(tx.conn(), Kind::Gap, place, now).map(|_| ())
+                incidents::record(tx.conn(), &mut news, Kind::Gap, place, now)?;
+                news.tell(tx, &site);
+                Ok(())
+            })
+            .await
+    }
+
+    async fn silent(&self, since: Timestamp) -> Result<Vec<Silent>> {
+        const SILENT: &str = "SELECT service, stream_id, next_sequence, reported_sequence FROM streams WHERE closed = FALSE AND last_seen < ";
+        let query = move || {
+            let query = Sql::new(SILENT).bind(since.micros());
+            let query =
+                query.push(" AND service IN (SELECT service FROM streams WHERE last_seen >= ").bind(since.micros());
+            query.push(") ORDER BY last_seen, stream_id LIMIT ").bind(AT_ONCE)
+        };
+        let rows: Vec<LaggingRow> = self.database.read(move |conn| Ok::<_, Error>(query().load(conn)?)).await?;
+        let silent = |row: LaggingRow| {
+            let LaggingRow { service, stream_id, next_sequence, .. } = row;
+            Some(Silent { service, stream_id: stream_id.try_into().ok()?, next_sequence })
+        };
+        Ok(rows.into_iter().filter_map(silent).collect())
+    }
+
+    async fn ended(&self, streams: Vec<Silent>) -> Result<Vec<Silent>> {
+        let site = self.site.clone();
+        self.database
+            .write(move |tx| {
+                let mut ended = Vec::with_capacity(streams.len());
+                for stream in &streams {
+                    // Another replica may have said it, or the stream may have moved.
+                    let open = Sql::new("UPDATE streams SET closed = TRUE WHERE closed = FALSE AND stream_id = ")
+                        .bind(stream.stream_id.as_slice())
+                        .push(" AND next_sequence = ")
+                        .bind(stream.next_sequence)
+                        .execute(tx.conn())?;
+                    ended.extend((open > 0).then(|| stream.clone()));
+                }
+                let line = |Silent { service, stream_id, next_sequence }: &Silent| {
+                    format!("{service} {} {}", hex(stream_id), next_sequence - 1)
+                };
+                incidents::tell(tx, &site, "audit.stream.unclosed", "stream", ended.iter().map(line).collect());
+                Ok(ended)
             })
             .await
     }

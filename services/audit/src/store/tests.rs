@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use coffre_audit_client::{ActivityType, Outcome, Source, StreamKey};
+use coffre_audit_client::{ActivityType, Outcome, Site, Source, StreamKey};
 use coffre_db::list::{Error, PageTokens};
 use coffre_db::{Database, DatabaseUrl, NoJournal, Options, migrate};
 use coffre_proto::audit::internal::v1::Segment;
@@ -107,7 +107,9 @@ async fn store_of(db: &TestDb, events: Vec<Event>) -> Store {
     let options = Options::new(DatabaseUrl::parse(db.url()).unwrap(), "audit");
     migrate(&options, SQLITE, POSTGRES).unwrap();
     let database = Database::open(options, || Box::new(NoJournal)).unwrap();
-    let store = Store::new(database, PageTokens::new(&[5; 32]));
+    let clock = Arc::new(coffre_types::SystemClock);
+    let site = Site { service: "audit", host_name: String::new(), environment_name: String::new(), clock };
+    let store = Store::new(database, PageTokens::new(&[5; 32]), Arc::new(site));
     let key = StreamKey::new(&vec![1; 32].into());
     let (stream, genesis) = ([8; 16], coffre_audit_client::chain::GENESIS);
     let events: Vec<Vec<u8>> = events.iter().map(Event::encode_to_vec).collect();

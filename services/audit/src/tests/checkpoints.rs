@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use coffre_audit_client::ActivityType;
 use coffre_audit_proof::checkpoint::{Checkpoint as Text, LogId, heads_digest};
 use coffre_secret::SecretBytes;
 use coffre_test_support::on_each_engine;
 
-use super::rig::{NOW, Rig, SEED, Writer};
+use super::rig::{NOW, Rig, SEED, Writer, carry};
 use crate::domain::checkpoint::{Checkpoint, Moment, Signer};
 use crate::domain::cut::Beginning;
 use crate::domain::incident::Kind;
@@ -177,6 +178,93 @@ on_each_engine! {
         writer.write(&rig, 2).await;
         assert_eq!(rig.checkpoint().await.size, 4);
         assert_eq!(notes_in(&rig), 1);
+        // It may have been moved on purpose: it is told for a day, and stays on record.
+        let found = rig.incidents().await.remove(0);
+        assert_eq!((found.kind, found.first), (Kind::Checkpoint, 2));
+        assert!(!rig.keeper.observe().await.unwrap());
+        let told = rig.keeper.standing().witness_lost.unwrap();
+        assert!(told.contains("lost all of its checkpoints, to that of 2 entries"), "{told}");
+        rig.clock.advance(Duration::from_secs(25 * 3600));
+        rig.keeper.observe().await.unwrap();
+        assert_eq!(rig.keeper.standing().witness_lost, None);
+        rig.again(&db).await.checkpoint().await;
+        assert_eq!(rig.incidents().await.len(), 1, "once");
+    }
+
+    async fn a_witness_that_lost_notes_while_the_service_was_stopped_is_named(db: TestDb) {
+        let (rig, mut writer) = (Rig::new(&db).await, Writer::new());
+        writer.write(&rig, 2).await;
+        rig.checkpoint().await;
+        let earlier = fs::read(&rig.witness).unwrap();
+        writer.write(&rig, 2).await;
+        rig.checkpoint().await;
+        for (left, part) in [(earlier, "above 2 entries, to that of 4"), (Vec::new(), "all of its checkpoints, to that of 4")] {
+            fs::write(&rig.witness, left).unwrap();
+            let rig = rig.again(&db).await;
+            rig.keeper.look().await.unwrap();
+            rig.keeper.observe().await.unwrap();
+            let told = rig.keeper.standing().witness_lost.unwrap();
+            assert!(told.contains(part), "{told}");
+        }
+        let found = rig.incidents().await;
+        assert_eq!(found.iter().map(|found| (found.kind, found.first)).collect::<Vec<_>>(), [(Kind::Checkpoint, 4)]);
+    }
+
+    async fn a_witness_of_another_replica_need_not_have_what_this_one_had(db: TestDb) {
+        let (one, memory, mut writer) = (Rig::new(&db).await, Arc::new(Memory::default()), Writer::new());
+        let other = one.with(&db, Some(memory.clone())).await;
+        one.keeper.look().await.unwrap();
+        writer.write(&one, 2).await;
+        other.checkpoint().await;
+        writer.write(&one, 2).await;
+        one.checkpoint().await;
+        let other = one.with(&db, Some(memory)).await;
+        other.keeper.look().await.unwrap();
+        assert_eq!(one.incidents().await, []);
+    }
+
+    async fn a_stream_that_nobody_closed_is_said_to_end_where_it_ends_once(db: TestDb) {
+        let (rig, mut killed, mut stopped, mut next) = (Rig::new(&db).await, Writer::new(), Writer::new(), Writer::new());
+        killed.write(&rig, 3).await;
+        stopped.write(&rig, 2).await;
+        let head = |stream_id, last_sequence, closed| ReportedHead { stream_id, last_sequence, hash: [1; 32], closed };
+        rig.store.report("vault".into(), vec![head(killed.id, 1, false), head(stopped.id, 2, true)], NOW).await.unwrap();
+        for minute in 0..30 {
+            if minute == 3 {
+                next.write(&rig, 1).await;
+            }
+            if minute >= 3 {
+                rig.store.report("vault".into(), vec![head(next.id, 1, false)], rig.clock_now()).await.unwrap();
+            }
+            rig.keeper.watch_streams().await.unwrap();
+            carry(&rig.store).await;
+            assert_eq!(rig.found("audit.stream.unclosed").await.is_empty(), minute < 13, "{minute}");
+            rig.clock.advance(Duration::from_secs(60));
+        }
+        let id: String = killed.id.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(rig.found("audit.stream.unclosed").await, [vec![format!("vault {id} 3")]]);
+        assert_eq!(rig.incidents().await, [], "a process may be killed");
+    }
+
+    async fn what_is_found_wrong_is_an_entry_of_the_log_once(db: TestDb) {
+        let (rig, mut writer) = (Rig::new(&db).await, Writer::new());
+        writer.write(&rig, 300).await;
+        rig.checkpoint().await;
+        rig.tampers(&["DELETE FROM entries WHERE log_index IN (7, 9)"]).await;
+        rig.check().await;
+        carry(&rig.store).await;
+        let told = [vec!["changed 7 to 7".to_owned(), "changed 9 to 9".to_owned()]];
+        assert_eq!(rig.found("audit.incident.found").await, told);
+        let activity = "SELECT min(activity) AS id FROM entries WHERE event = 'audit.incident.found'";
+        assert_eq!(rig.number(activity).await, i64::from(i32::from(ActivityType::AuditError)));
+        for _ in 0..3 {
+            rig.check().await;
+            carry(&rig.store).await;
+        }
+        assert_eq!(rig.found("audit.incident.found").await, told, "no loop");
+        // Whoever empties the table takes nothing out of the log.
+        rig.tampers(&["DELETE FROM incidents"]).await;
+        assert_eq!(rig.found("audit.incident.found").await, told);
     }
 
     async fn a_half_written_note_is_no_note_and_hides_none(db: TestDb) {

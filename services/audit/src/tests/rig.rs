@@ -90,7 +90,7 @@ impl Rig {
         let options = Options::new(DatabaseUrl::parse(db.url()).unwrap(), "audit");
         let database = Database::open(options, || outbox.journal()).unwrap();
         outbox.attach(database.clone());
-        let store = Arc::new(Store::new(database.clone(), PageTokens::new(&[5; 32])));
+        let store = Arc::new(Store::new(database.clone(), PageTokens::new(&[5; 32]), site.clone()));
         let log_id = store.log_id(LogId::new(Uuid::new_v4().into_bytes())).await.unwrap();
         let signer = Arc::new(Signer::new(log_id, SecretBytes::new(SEED.to_vec())).unwrap());
         let keeper = Arc::new(Keeper::new(store.clone(), signer.clone(), witness, clock.clone(), Duration::ZERO));
@@ -135,6 +135,22 @@ impl Rig {
 
     pub(super) async fn incidents(&self) -> Vec<Incident> {
         self.store.incidents(100).await.unwrap().0
+    }
+
+    /// What the entries of one event say, each the values of its details.
+    pub(super) async fn found(&self, event: &'static str) -> Vec<Vec<String>> {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = Binary)]
+            canonical: Vec<u8>,
+        }
+        let query = Sql::new("SELECT canonical FROM entries WHERE event = ").bind(event).push(" ORDER BY log_index");
+        let rows: Vec<Row> = self.database.read(move |conn| Ok::<_, Error>(query.clone().load(conn)?)).await.unwrap();
+        let details = |row: &Row| {
+            let event = Event::decode(row.canonical.as_slice()).unwrap();
+            event.details.into_iter().map(|detail| detail.value).collect()
+        };
+        rows.iter().map(details).collect()
     }
 
     /// Looks at the whole log again, and returns what was found, as first and last entry.

@@ -166,7 +166,8 @@ on_each_engine! {
         std::fs::rename(&rig.witness, rig.witness.with_extension("2026-11-22")).unwrap();
         assert_eq!(rig.checkpoint().await.size, 300);
         assert_eq!(rig.keeper.standing().damaged, None);
-        assert_eq!(newest(&rig).await, (Kind::RolledBack, 300, 599), "it stays on record");
+        let found: Vec<_> = rig.incidents().await.iter().map(|found| (found.kind, found.first, found.last)).collect();
+        assert_eq!(found, [(Kind::Checkpoint, 600, 600), (Kind::RolledBack, 300, 599)], "it stays on record, and the witness too");
         Writer::new().write(&rig, 5).await;
         assert_eq!(rig.checkpoint().await.size, 305);
     }

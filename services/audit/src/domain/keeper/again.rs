@@ -65,7 +65,7 @@ impl Keeper {
     }
 
     async fn found(&self, kind: Kind, first: i64, last: i64) -> Result<(), Fault> {
-        self.store.record(kind, first, last, self.clock.now()).await?;
+        self.store.record(kind, vec![(first, last)], self.clock.now()).await?;
         self.lock().changed += 1;
         Ok(())
     }

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use coffre_types::Timestamp;
+
 use super::{Fault, Keeper};
 use crate::domain::checkpoint::{Checkpoint, Signer};
 use crate::domain::cut::{Beginning, StoredCut};
@@ -34,6 +36,26 @@ impl Keeper {
         Ok(self.store.latest().await?.map_or(0, |latest| self.signer.cut_of(&latest.note)))
     }
 
+    /// Returns the newest checkpoint, where it is the one that was signed.
+    pub(crate) async fn newest(&self) -> Result<Option<Checkpoint>, Fault> {
+        let Some(latest) = self.store.latest().await? else { return Ok(None) };
+        Ok(Some(self.vouched(latest.size, Some(latest)).await?))
+    }
+
+    /// Returns when the first checkpoint of more than that many entries was signed, by its note's word.
+    pub(crate) async fn signed_above(&self, size: i64) -> Result<Option<Timestamp>, Fault> {
+        let Some((size, stored)) = self.store.from(size.saturating_add(1)).await? else { return Ok(None) };
+        Ok(Some(self.vouched(size, stored).await?.created_at))
+    }
+
+    /// Keeps why retention does not cut.
+    pub(crate) fn retention_waits(&self, why: Option<String>) {
+        if let Some(why) = &why {
+            tracing::warn!("{why}");
+        }
+        self.lock().retention_waits = why;
+    }
+
     /// Returns a stored checkpoint that is in every part the one that was signed, and names any other.
     pub(crate) async fn vouched(&self, size: i64, stored: Option<Checkpoint>) -> Result<Checkpoint, Fault> {
         if let Some(stored) = stored.filter(|stored| self.signer.vouches_for(stored)) {
@@ -41,7 +63,7 @@ impl Keeper {
         }
         let text = format!("the stored checkpoint of {size} entries is not the one that was signed");
         tracing::error!(size, "{text}; nothing is cut off by it");
-        self.store.record(Kind::Checkpoint, size, size, self.clock.now()).await?;
+        self.store.record(Kind::Checkpoint, vec![(size, size)], self.clock.now()).await?;
         Err(Fault::Damaged(text))
     }
 }
