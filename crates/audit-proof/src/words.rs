@@ -4,7 +4,7 @@ use coffre_proto::audit::v1::{ActivityType, Outcome, Source};
 
 /// The version of what [`sentence`](crate::sentence::sentence) and [`detail`](crate::detail::detail) make of an event. An export names it, so
 /// that its verifier knows whether it can make them again. Every change of theirs raises it.
-pub const WORDS: u32 = 2;
+pub const WORDS: u32 = 1;
 
 /// Returns the documented word of an activity.
 #[must_use]
