@@ -31,42 +31,44 @@ pub(crate) struct Fault {
     message: String,
     /// It was printed already, with all that belongs to it.
     told: bool,
+    /// The size of the audit's log, where a bookmark lies beyond its end.
+    beyond: Option<String>,
 }
 
 impl Fault {
     /// Something on this machine.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
-        Self { exit: FAILED, code: "failed", message: message.into(), told: false }
+        Self { exit: FAILED, code: "failed", message: message.into(), told: false, beyond: None }
     }
 
     /// A key that cannot be read or cannot be one.
     pub(crate) fn key(message: impl Into<String>) -> Self {
-        Self { exit: BAD_KEY, code: "key.unreadable", message: message.into(), told: false }
+        Self { exit: BAD_KEY, code: "key.unreadable", message: message.into(), told: false, beyond: None }
     }
 
     /// Something that was given on the command line or in a file is not as it should be.
     pub(crate) fn given(message: impl Into<String>) -> Self {
-        Self { exit: BAD_KEY, code: "invalid", message: message.into(), told: false }
+        Self { exit: BAD_KEY, code: "invalid", message: message.into(), told: false, beyond: None }
     }
 
     /// A record is not the one that was written. It is printed by whoever found that.
     pub(crate) fn damaged(message: impl Into<String>) -> Self {
-        Self { exit: FAILED, code: "audit.damaged", message: message.into(), told: true }
+        Self { exit: FAILED, code: "audit.damaged", message: message.into(), told: true, beyond: None }
     }
 
     /// Nothing wrong was found in a record, and nobody vouches for all of it. It is printed by whoever found that.
     pub(crate) fn not_anchored(message: impl Into<String>) -> Self {
-        Self { exit: NOT_ANCHORED, code: "audit.not_anchored", message: message.into(), told: true }
+        Self { exit: NOT_ANCHORED, code: "audit.not_anchored", message: message.into(), told: true, beyond: None }
     }
 
     /// Some entries of a record are recorded ones, and nobody can say whether any is missing. It is printed by whoever found that.
     pub(crate) fn picked(message: impl Into<String>) -> Self {
-        Self { exit: PICKED, code: "audit.picked", message: message.into(), told: true }
+        Self { exit: PICKED, code: "audit.picked", message: message.into(), told: true, beyond: None }
     }
 
     /// There is nobody to act as.
     pub(crate) fn nobody(message: impl Into<String>) -> Self {
-        Self { exit: NOT_PERMITTED, code: "not_signed_in", message: message.into(), told: false }
+        Self { exit: NOT_PERMITTED, code: "not_signed_in", message: message.into(), told: false, beyond: None }
     }
 
     /// The server refused, or did not answer.
@@ -84,12 +86,15 @@ impl Fault {
                     status.code()
                 ),
                 told: false,
+                beyond: None,
             };
         }
         let reason = refusal.reason();
         let delay = refusal.delay().map(|delay| format!(" (try again in {} s)", delay.as_secs().max(1)));
         let message = format!("{}{}", refusal.message(), delay.unwrap_or_default());
-        Self { exit: exit_code(reason), code: code(reason), message, told: false }
+        let is_place = refusal.violations().iter().any(|violation| violation.field == "from_index");
+        let beyond = refusal.fact("size").filter(|_| is_place).map(ToOwned::to_owned);
+        Self { exit: exit_code(reason), code: code(reason), message, told: false, beyond }
     }
 
     /// Says whether it was printed already.
@@ -112,6 +117,11 @@ impl Fault {
         self.code == code(Reason::AuditCheckpointNotFound)
     }
 
+    /// Returns the size of the audit's log, where the bookmark that it was asked for lies beyond its end.
+    pub(crate) fn beyond(&self) -> Option<&str> {
+        self.beyond.as_deref()
+    }
+
     /// Says more about it.
     #[must_use]
     pub(crate) fn and(mut self, more: &str) -> Self {
@@ -123,6 +133,11 @@ impl Fault {
     /// Says whether it is unknown what became of the call: the server may have done it and its answer was lost.
     pub(crate) fn is_unsure(&self) -> bool {
         self.exit == UNREACHABLE || UNSURE.iter().any(|reason| self.code == code(*reason))
+    }
+
+    /// Says whether nobody answered.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        self.exit == UNREACHABLE
     }
 
     /// Says whether the same call may work a moment later.

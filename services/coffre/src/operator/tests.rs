@@ -92,7 +92,11 @@ impl Server {
     }
 
     pub(super) fn refuse(&self, method: &'static str, reason: Reason) -> &Self {
-        let status = Refusal::new(reason, "what was wrong and what to do").into();
+        self.refuse_as(method, Refusal::new(reason, "what was wrong and what to do"))
+    }
+
+    pub(super) fn refuse_as(&self, method: &'static str, refusal: Refusal) -> &Self {
+        let status = refusal.into();
         self.0.lock().unwrap().replies.insert(method, Err(status));
         self
     }

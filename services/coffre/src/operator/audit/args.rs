@@ -52,7 +52,7 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         proof: bool,
     },
-    /// Print entries as they come, until you stop it; a lost connection is taken up again without a gap
+    /// Print entries as they come, until you stop it or the time of --until is there; a lost connection is taken up again without a gap
     #[command(after_help = TIMES)]
     Follow {
         #[command(flatten)]

@@ -25,7 +25,7 @@ use super::super::fault::Fault;
 use super::super::session::Session;
 use super::super::shown::{Shown, tenths};
 use super::args::{ExportArgs, Format};
-use super::stream::Entries;
+use super::stream::{Entries, patiently};
 use super::{signed, wanted};
 use crate::keys::private_file;
 
@@ -102,12 +102,18 @@ pub(crate) async fn to_file(
             // Nothing was written: its file is empty.
             let _ = std::fs::remove_file(&args.out);
         }
+        let path = args.out.display();
+        if let (true, Some(size)) = (args.resume, fault.beyond().map(ToOwned::to_owned)) {
+            return Err(fault.and(&format!(
+                "{path} holds entries that the log with its {size} does not have (any more): keep it, and begin a new export in another file"
+            )));
+        }
         return Err(match &target.bookmark {
-            Some(bookmark) if bookmark.exists() => {
-                let path = args.out.display();
-                fault
-                    .and(&format!("What is in {path} so far is kept: the same command with --resume goes on behind it"))
+            Some(_) if !export.begun && (fault.is_passing() || fault.is_signed_out()) => {
+                fault.and("Nothing was written: the same command begins anew")
             }
+            Some(bookmark) if export.begun && bookmark.exists() => fault
+                .and(&format!("What is in {path} so far is kept: the same command with --resume goes on behind it")),
             _ => fault,
         });
     }
@@ -132,7 +138,7 @@ async fn write_all(
 ) -> Result<(), Fault> {
     let mut marked = None::<Instant>;
     if export.proofs && !export.begun {
-        let checkpoint = checkpoint_of_now(session).await?;
+        let checkpoint = patiently(async || checkpoint_of_now(session).await).await?;
         export.until = Some(checkpoint.size);
         export.checkpoint = Some(checkpoint);
     }
@@ -342,7 +348,8 @@ impl Export {
         if self.format == Format::Csv {
             return Ok(CSV_HEADER.to_owned());
         }
-        let latest = signed(session).await?;
+        // The connection may break here, as anywhere.
+        let latest = patiently(async || signed(session).await).await?;
         let mut header = Header {
             created_on: SystemClock.now().to_rfc3339_millis(),
             verifier_key: latest.verifier_key,
@@ -350,14 +357,14 @@ impl Export {
         };
         let checkpoint = match self.checkpoint.take() {
             Some(checkpoint) => checkpoint,
-            None if first.everything => checkpoint_of_now(session).await?,
+            None if first.everything => patiently(async || checkpoint_of_now(session).await).await?,
             None => wanted(latest.checkpoint)?,
         };
         if first.everything {
             // The tree proves all of them.
             self.proofs = false;
             self.until = Some(checkpoint.size);
-            header = after_the_cut(session, header, first, &checkpoint).await?;
+            header = patiently(async || after_the_cut(session, header.clone(), first, &checkpoint).await).await?;
         } else {
             let text = self.filter.clone().unwrap_or_else(|| "one's own entries".to_owned());
             header.filter = Some(text);
@@ -378,8 +385,10 @@ impl Export {
 
 /// Has the log signed as it is now; one that is not signed any more, or by whoever may not ask for it, is taken as far as it was.
 async fn checkpoint_of_now(session: &Session) -> Result<Checkpoint, Fault> {
-    match session.proofs().create_checkpoint(session.request(CreateCheckpointRequest {})?).await {
+    let made = session.proofs().create_checkpoint(session.request(CreateCheckpointRequest {})?).await;
+    match made.map_err(|status| session.fault(&status)) {
         Ok(made) => wanted(made.into_inner().checkpoint),
+        Err(fault) if fault.is_unreachable() => Err(fault),
         Err(_) => wanted(signed(session).await?.checkpoint),
     }
 }

@@ -82,8 +82,9 @@ async fn perform(
         AuditCommand::List { which, limit, oldest_first } => list(session, which, *limit, *oldest_first, &zone).await?,
         AuditCommand::Show { id, proof } => show(session, id, *proof, &zone).await?,
         AuditCommand::Follow { which, from } => {
-            let filter = which.filter(&zone, SystemClock.now())?;
-            return follow::for_ever(session, filter, *from, &zone, out, as_json).await;
+            let now = SystemClock.now();
+            let (filter, until) = (which.filter(&zone, now)?, which.until(&zone, now)?);
+            return follow::for_ever(session, filter, *from, until, &zone, out, as_json).await;
         }
         AuditCommand::Export(args) => {
             let filter = args.which.filter(&zone, SystemClock.now())?;

@@ -1,11 +1,15 @@
 //! The commands on the audit, against a server that answers what a test tells it to.
 
+use std::time::Duration;
+
+use coffre_error::{Reason, Refusal};
 use coffre_proto::audit::v1::{
     Checkpoint, CreateCheckpointResponse, CutLogRequest, CutLogResponse, Entry, Event, GetEntryResponse,
     GetLatestCheckpointResponse, ListEntriesRequest, ListEntriesResponse, ListIncidentsResponse, Object, Outcome,
     StreamEntriesRequest, StreamEntriesResponse,
 };
 use coffre_proto::query::v1::PageInfo;
+use coffre_types::{Clock as _, SystemClock};
 use serde_json::Value;
 
 use super::super::fault::Fault;
@@ -165,11 +169,15 @@ fn one(log_index: i64, everything: bool) -> StreamEntriesResponse {
 
 fn exporting() -> Server {
     let server = server();
+    answer_checkpoints(&server);
+    server
+}
+
+fn answer_checkpoints(server: &Server) {
     let checkpoint = Some(Checkpoint { size: 2, note: "the note".into(), ..Checkpoint::default() });
     let latest = GetLatestCheckpointResponse { checkpoint: checkpoint.clone(), verifier_key: "the key".into() };
     server.reply("GetLatestCheckpoint", &latest);
     server.reply("CreateCheckpoint", &CreateCheckpointResponse { checkpoint });
-    server
 }
 
 #[tokio::test]
@@ -204,7 +212,7 @@ async fn an_export_changes_no_file_that_is_there_and_leaves_none_that_is_empty()
     let path = folder.path().join("x");
     let line = format!("export --format csv --event credential.read --out {}", path.display());
     let server = exporting();
-    server.refuse("StreamEntries", coffre_error::Reason::AuthzPermissionRequired);
+    server.refuse("StreamEntries", Reason::AuthzPermissionRequired);
     assert_eq!(run(&server, &line, &mut typed()).await.unwrap_err().exit_code(), 77);
     assert!(!path.exists());
     server.reply("StreamEntries", &one(1, false));
@@ -214,4 +222,91 @@ async fn an_export_changes_no_file_that_is_there_and_leaves_none_that_is_empty()
     let refused = run(&server, &line, &mut typed()).await.unwrap_err();
     assert!(refused.to_string().contains("--resume"), "{refused}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), table);
+}
+
+/// Waits until a method was called so many times.
+async fn asked_often(server: &Server, method: &str, times: usize) {
+    while server.methods().iter().filter(|called| *called == method).count() < times {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What the server says where its log of 2 entries ends before a bookmark.
+fn beyond() -> Refusal {
+    Refusal::invalid("from_index", "lies beyond the end").with("size", "2")
+}
+
+#[tokio::test]
+async fn a_position_that_the_log_does_not_have_says_where_to_begin() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = format!("export --out {}", folder.path().join("x").display());
+    let server = exporting();
+    server.reply("StreamEntries", &one(0, true));
+    run(&server, &line, &mut typed()).await.unwrap_err();
+    server.refuse_as("StreamEntries", beyond());
+    let refused = run(&server, &format!("{line} --resume"), &mut typed()).await.unwrap_err();
+    assert!(refused.exit_code() == 65 && refused.to_string().contains("begin a new export"), "{refused}");
+    assert!(!refused.to_string().contains("goes on behind it"), "it does not: {refused}");
+    let refused = run(&server, "follow --from 9", &mut typed()).await.unwrap_err();
+    assert!(refused.exit_code() == 65 && refused.to_string().contains("Say --from 2"), "{refused}");
+}
+
+#[tokio::test]
+async fn what_is_followed_to_a_moment_that_is_past_ends_with_what_is_there() {
+    let server = server();
+    server.reply("StreamEntries", &one(1, true));
+    let said = run(&server, "follow --until 1h", &mut typed()).await.unwrap();
+    assert!(said.contains("credential.read"), "{said}");
+    let asked: StreamEntriesRequest = server.asked("StreamEntries");
+    assert!(!asked.follow && asked.from_end, "{asked:?}");
+    run(&server, "follow --from 0", &mut typed()).await.unwrap();
+    assert!(server.asked::<StreamEntriesRequest>("StreamEntries").follow, "without it, it goes on");
+}
+
+#[tokio::test]
+async fn what_is_followed_to_a_moment_that_comes_ends_then() {
+    let server = server();
+    server.refuse("StreamEntries", Reason::RequestOverloaded);
+    let until = SystemClock.now().plus(Duration::from_millis(1500)).to_rfc3339_millis();
+    let line = format!("follow --from 0 --until {until}");
+    let mut typed = typed();
+    let (said, ()) = tokio::join!(run(&server, &line, &mut typed), async {
+        asked_often(&server, "StreamEntries", 1).await;
+        assert!(server.asked::<StreamEntriesRequest>("StreamEntries").follow, "it may still come");
+        while server.asked::<StreamEntriesRequest>("StreamEntries").follow {
+            tokio::task::yield_now().await;
+        }
+        server.reply("StreamEntries", &one(0, true));
+    });
+    assert!(said.unwrap().contains("credential.read"));
+    assert!(!server.asked::<StreamEntriesRequest>("StreamEntries").follow);
+}
+
+#[tokio::test]
+async fn an_export_whose_connection_breaks_at_its_beginning_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = format!("export --out {}", folder.path().join("x").display());
+    let server = exporting();
+    let entries = [one(0, true), one(1, true)].map(|message| message.entries).concat();
+    server.reply("StreamEntries", &StreamEntriesResponse { entries, next_index: 2, size: 2, everything: true });
+    for method in ["GetLatestCheckpoint", "CreateCheckpoint"] {
+        server.cut(method);
+    }
+    let mut typed = typed();
+    let (said, ()) = tokio::join!(run(&server, &line, &mut typed), async {
+        asked_often(&server, "GetLatestCheckpoint", 3).await;
+        answer_checkpoints(&server);
+    });
+    assert!(said.unwrap().starts_with("2 entries are in "));
+}
+
+#[tokio::test]
+async fn an_export_that_is_refused_at_its_beginning_says_that_nothing_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    let server = exporting();
+    server.reply("StreamEntries", &one(0, true)).refuse("GetLatestCheckpoint", Reason::AuthTokenInvalid);
+    let refused = run(&server, &format!("export --out {}", path.display()), &mut typed()).await.unwrap_err();
+    assert!(refused.to_string().ends_with("Nothing was written: the same command begins anew"), "{refused}");
+    assert!(!path.exists());
 }

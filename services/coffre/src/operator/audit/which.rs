@@ -19,6 +19,11 @@ fn junction(operator: junction::Operator, operands: Vec<Filter>) -> Filter {
 }
 
 impl Which {
+    /// Returns the moment before which entries are asked for.
+    pub(crate) fn until(&self, zone: &Zone, now: Timestamp) -> Result<Option<Timestamp>, Fault> {
+        self.until.as_ref().map(|time| zone.read(time, now)).transpose()
+    }
+
     /// Returns the filter; `None` where all entries are asked for.
     pub(crate) fn filter(&self, zone: &Zone, now: Timestamp) -> Result<Option<Filter>, Fault> {
         let mut all = Vec::new();
