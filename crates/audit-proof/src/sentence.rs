@@ -63,7 +63,11 @@ const SPECIAL: &[(&str, &str, &str)] = &[
     ("audit.checkpoint.created", "make a checkpoint of the audit", "made a checkpoint of the audit"),
     ("audit.consistency.proved", "get the proof that the audit continues", "got the proof that the audit continues"),
     ("audit.incident.found", "look after the audit", "found something wrong with the audit"),
-    ("audit.stream.unclosed", "look after the audit", "found an end of the record of which nobody can say that it is the end"),
+    (
+        "audit.stream.unclosed",
+        "look after the audit",
+        "found an end of the record of which nobody can say that it is the end",
+    ),
     ("audit.incident.listed", "list the incidents of the audit", "listed the incidents of the audit"),
     ("audit.cut", "cut off old entries of the audit", "cut off old entries of the audit"),
     ("audit.cut.planned", "ask what a cut of the audit would remove", "asked what a cut of the audit would remove"),
