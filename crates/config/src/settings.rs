@@ -79,6 +79,8 @@ pub struct Settings {
     pub session_life: Duration,
     /// Whether short master keys are taken, where it was said.
     pub short_master_keys: Option<bool>,
+    /// The newest term of the vault's keys that the audit tells of and that is given up; 0: none.
+    pub given_up_term: u32,
     /// File to which checkpoints of the audit log go, where it was said.
     pub audit_witness_file: Option<PathBuf>,
     /// The age at which entries of the audit log are cut off; `None`: never.
@@ -142,6 +144,7 @@ impl Settings {
             token_life: Duration::from_secs(read.between("auth.token_life_seconds", 60, 86_400)),
             session_life: Duration::from_secs(read.between("auth.session_life_seconds", 60, 2_592_000)),
             short_master_keys: read.optional("vault.short_master_keys", "true or false"),
+            given_up_term: read.between("vault.given_up_term", 0, u64::from(u32::MAX)),
             audit_witness_file: read.optional("audit_witness_file", "a file"),
             audit_retention: Some(read.between::<u64>("audit_retention_days", 0, 36_500))
                 .filter(|days| *days > 0)

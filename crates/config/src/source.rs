@@ -117,6 +117,11 @@ pub const SETTINGS: &[Setting] = &[
         "`true` or `false`: take master keys of 6 to 15 characters, which can be guessed by whoever has a copy of the database. Absent: yes in dev, no in serve.",
     ),
     plain(
+        "vault.given_up_term",
+        "0",
+        "Only after the vault's database was restored on purpose to one with older keys, which is refused otherwise: the newest term of keys that the audit has seen, which the refusal names. 0: none is given up.",
+    ),
+    plain(
         "audit_witness_file",
         "",
         "File to which the audit log's signed checkpoints are appended, best on another disk than the database. Absent: with SQLite `witness/audit.witness` beside the data folder, with PostgreSQL none: then the log lines are the only witness.",

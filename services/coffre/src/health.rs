@@ -174,7 +174,10 @@ impl Parts {
             component.set(proofs_state(&audit.standing()));
         }
         if let Some((component, vault)) = &self.seal {
-            component.set(seal_state(vault.sealed_since()));
+            component.set(match vault.keys_put_back() {
+                Some(rolled_back) => State::Degraded(format!("the vault is closed: {rolled_back}")),
+                None => seal_state(vault.sealed_since(), vault.keys_compared()),
+            });
         }
         let starting = self.may_wait && self.looks <= LOOKS_OF_A_START;
         for (component, remote, reached) in &mut self.remote {
@@ -230,8 +233,12 @@ fn database_state(service: &str, up: bool, full: bool) -> State {
 }
 
 /// A sealed vault is ready: everything but values works, and nobody can unseal a process to which no request goes.
-fn seal_state(sealed_since: Option<Timestamp>) -> State {
+fn seal_state(sealed_since: Option<Timestamp>, compared: bool) -> State {
     match sealed_since {
+        None if !compared => State::Degraded(
+            "the vault is open, and it is not known whether its keys are the newest: audit has not answered since the start"
+                .to_owned(),
+        ),
         Some(since) => State::Degraded(format!(
             "the vault is sealed since {}; `coffre keys status` says what opens it",
             since.to_rfc3339_millis()
@@ -289,10 +296,14 @@ mod tests {
     fn a_sealed_vault_is_ready_and_says_since_when() {
         let health = Health::default();
         let seal = health.component("seal");
-        seal.set(seal_state(Some(Timestamp::from_seconds(1_530_697_249))));
+        seal.set(seal_state(Some(Timestamp::from_seconds(1_530_697_249)), true));
         assert!(health.is_ready());
-        let State::Degraded(why) = seal_state(Some(Timestamp::from_seconds(1_530_697_249))) else { panic!("ready") };
+        let State::Degraded(why) = seal_state(Some(Timestamp::from_seconds(1_530_697_249)), false) else {
+            panic!("ready")
+        };
         assert!(why.contains("sealed since 2018-07-04T09:40:49.000Z"), "{why}");
-        assert_eq!(seal_state(None), State::Ready);
+        assert_eq!(seal_state(None, true), State::Ready);
+        let State::Degraded(why) = seal_state(None, false) else { panic!("ready") };
+        assert!(why.contains("not known whether its keys are the newest"), "{why}");
     }
 }

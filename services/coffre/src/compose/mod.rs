@@ -124,6 +124,10 @@ pub(crate) async fn compose(mut with: With<'_>) -> anyhow::Result<Process> {
     for (_, store) in stores.all() {
         tasks.spawn(Relay::new(store.outbox.clone(), ways.to(Service::Audit)?).run(stop.clone()));
     }
+    if let Some(vault) = &vault {
+        // Before anybody is answered, where audit is there.
+        vault.background.compare_keys().await;
+    }
 
     let registry = Registry::new();
     with.certificates.register(&registry)?;

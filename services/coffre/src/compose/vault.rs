@@ -63,5 +63,9 @@ fn peers(with: &With<'_>) -> anyhow::Result<Arc<dyn Peers>> {
 }
 
 fn settings_of_keys(settings: &Settings, form: Form) -> KeySettings {
-    KeySettings { short_master_keys: settings.short_master_keys.unwrap_or(form == Form::Dev), ..KeySettings::default() }
+    KeySettings {
+        short_master_keys: settings.short_master_keys.unwrap_or(form == Form::Dev),
+        given_up_term: settings.given_up_term,
+        ..KeySettings::default()
+    }
 }

@@ -25,7 +25,7 @@ pub(crate) async fn to_the_end(session: &mut Session, out: &mut impl Write, as_j
                 missed = 0;
                 progress.show(&rotation, out, as_json)?;
                 if !rotation.running {
-                    return Ok(());
+                    return whole(&rotation);
                 }
             }
             Err(fault) if fault.is_passing() && missed < MISSED => missed += 1,
@@ -36,6 +36,21 @@ pub(crate) async fn to_the_end(session: &mut Session, out: &mut impl Write, as_j
         }
         tokio::time::sleep(ASKED_EVERY).await;
     }
+}
+
+/// Says whether a re-encryption that has ended left nothing behind.
+fn whole(ended: &Rotation) -> Result<(), Fault> {
+    let left = ended.total_count.saturating_sub(ended.done_count);
+    if ended.end_time.is_none() || left <= 0 {
+        return Ok(());
+    }
+    Err(Fault::failed(format!(
+        "the re-encryption is incomplete: {left} of {} are not under term {}, and an old term is kept for them. Log and audit name those that do not \
+         open (valueCorrupt of vault.rotation.ended): write them anew or delete them. The others follow within a minute: then try \
+         `coffre keys rotate --watch`",
+        shown::values(ended.total_count),
+        ended.term
+    )))
 }
 
 /// Asks how far it is.

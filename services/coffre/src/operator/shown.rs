@@ -134,7 +134,7 @@ pub(crate) fn progress(rotation: &Rotation) -> String {
     }
 }
 
-fn values(count: i64) -> String {
+pub(crate) fn values(count: i64) -> String {
     if count == 1 { "1 value".to_owned() } else { format!("{count} values") }
 }
 

@@ -375,6 +375,20 @@ async fn a_rotation_is_begun_and_followed_to_its_end() {
 }
 
 #[tokio::test]
+async fn an_incomplete_re_encryption_is_no_success() {
+    let server = Server::in_mode(Mode::Express);
+    let end_time = Some(prost_types::Timestamp::default());
+    let ended = Rotation { done_count: 7, total_count: 8, term: 2, end_time, ..Rotation::default() };
+    server.reply("StartRotation", &StartRotationResponse { rotation: Some(ended) });
+    server.reply("GetRotation", &GetRotationResponse { rotation: Some(ended) });
+    for line in ["rotate --watch --user e", "rotate --user e"] {
+        let fault = run(&server, line, &mut Fake::at_terminal(&["pw"])).await.unwrap_err();
+        let told = fault.to_string();
+        assert!(fault.exit_code() == 1 && told.contains("1 of 8 values are not under term 2"), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn the_status_has_mode_state_and_rotation() {
     let server = Server::in_mode(Mode::Manual);
     server.reply("GetRotation", &GetRotationResponse { rotation: Some(Rotation { term: 1, ..Rotation::default() }) });
