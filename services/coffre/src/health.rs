@@ -212,13 +212,13 @@ fn proofs_state(log: &coffre_audit::Standing) -> State {
             "entries or checkpoints of the audit log are not what they were; its incidents name them".to_owned()
         }
         coffre_audit::Standing { witness_fault: Some(fault), .. } => fault.clone(),
-        _ => return State::Ready,
-    };
-    State::Degraded(why)
         coffre_audit::Standing { witness_lost: Some(lost), .. } => {
             format!("{lost}; where nobody moved it on purpose, look who can write there (this is told for a day)")
         }
         coffre_audit::Standing { retention_waits: Some(why), .. } => why.clone(),
+        _ => return State::Ready,
+    };
+    State::Degraded(why)
 }
 
 /// Every call leaves a record, so no call is answered without its database.
@@ -259,6 +259,10 @@ mod tests {
         };
         let mut log = coffre_audit::Standing::default();
         assert_eq!(proofs_state(&log), State::Ready);
+        log.retention_waits = Some("retention would cut off 9 entries".to_owned());
+        assert!(told(&log).starts_with("retention would cut off"));
+        log.witness_lost = Some("the witness file x lost all of its checkpoints".to_owned());
+        assert!(told(&log).starts_with("the witness file x lost"));
         log.witness_fault = Some("the witness file x cannot be written".to_owned());
         assert!(told(&log).contains("cannot be written"));
         log.changed = 1;
@@ -266,10 +270,6 @@ mod tests {
         log.damaged = Some("the log was put back".to_owned());
         assert!(told(&log).starts_with("the log was put back; nothing is signed"));
     }
-        log.retention_waits = Some("retention would cut off 9 entries".to_owned());
-        assert!(told(&log).starts_with("retention would cut off"));
-        log.witness_lost = Some("the witness file x lost all of its checkpoints".to_owned());
-        assert!(told(&log).starts_with("the witness file x lost"));
 
     #[test]
     fn a_database_that_is_away_or_full_is_named_with_what_to_do() {
