@@ -135,12 +135,13 @@ mod tests {
             let stream = Progress { stream_id: [7; 16], committed, acknowledged, closed: false };
             unsettled.look(&[stream]).iter().map(|(_, head)| head.last_sequence).collect::<Vec<_>>()
         };
-        assert_eq!(look(5, 5), [], "nothing waits");
-        assert_eq!(look(9, 5), [], "it is on its way");
-        assert_eq!(look(20, 9), [], "what was there a second ago has arrived");
+        let none: [i64; 0] = [];
+        assert_eq!(look(5, 5), none, "nothing waits");
+        assert_eq!(look(9, 5), none, "it is on its way");
+        assert_eq!(look(20, 9), none, "what was there a second ago has arrived");
         assert_eq!(look(30, 9), [30]);
-        assert_eq!(look(30, 9), [], "it is told");
+        assert_eq!(look(30, 9), none, "it is told");
         assert_eq!(look(31, 9), [31]);
-        assert_eq!(look(31, 31), []);
+        assert_eq!(look(31, 31), none);
     }
 }
