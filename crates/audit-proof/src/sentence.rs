@@ -1,7 +1,7 @@
 //! One English sentence an event, for people.
 //!
 //! It is built from the words of the event, so that a new event reads well without a change here: the last word of `credential.value.read`
-//! is what was done, the words before are to what. Words that do not read well that way are in [`SPECIAL`].
+//! is what was done, the words before are to what. Words that do not read well that way are in `SPECIAL`.
 
 use std::fmt::Write as _;
 

@@ -16,7 +16,7 @@ pub(crate) struct Reader<'s> {
     pub(crate) faults: Vec<Fault>,
 }
 
-/// What a broken setting is read as, so that the others are checked too; it never leaves [`Settings::check`].
+/// What a broken setting is read as, so that the others are checked too; it never leaves `Settings::check`.
 pub(crate) trait Placeholder {
     fn placeholder() -> Self;
 }
