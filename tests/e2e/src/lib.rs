@@ -33,6 +33,7 @@
     reason = "the environment says where the program and the database are; nothing here is a service"
 )]
 
+mod addresses;
 pub mod api;
 pub mod canary;
 pub mod case;

@@ -1,7 +1,7 @@
 //! The real program as a process: `coffre dev` on SQLite, `coffre serve all` on PostgreSQL.
 
 use std::fs::{self, DirBuilder};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use coffre_test_support::TestDb;
 
+use crate::addresses::free_addresses;
 use crate::process::Process;
 use crate::split::Part;
 use crate::{canary, keeper, raw};
@@ -221,9 +222,14 @@ impl Home {
         let process = Arc::new(Process::start(command, &self.folder));
         let admin_token = tokio::sync::Mutex::new(None);
         let server = Server { home: self.clone(), http, grpc, management, parts: Vec::new(), process, admin_token };
-        while raw::status_of(http, "/readyz") != Some(200) {
+        loop {
+            let is_ready = raw::status_of(http, "/readyz") == Some(200);
+            // Asked afterwards: where it has ended, somebody else answered.
             if let Some(status) = server.ended() {
                 return Err(format!("{status}\n{}", server.said()));
+            }
+            if is_ready {
+                return Ok(server);
             }
             if begun.elapsed() > START_WITHIN {
                 let said = server.said();
@@ -232,14 +238,7 @@ impl Home {
             }
             sleep(Duration::from_millis(5));
         }
-        Ok(server)
     }
-}
-
-/// Free ports of this machine.
-pub(crate) fn free_addresses<const N: usize>() -> [SocketAddr; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind(("127.0.0.1", 0)).unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap())
 }
 
 /// A running server: one process, or one for each service.

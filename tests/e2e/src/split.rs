@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::addresses::free_addresses;
 use crate::process::Process;
 use crate::raw;
-use crate::server::{Engine, Home, START_WITHIN, Server, free_addresses};
+use crate::server::{Engine, Home, START_WITHIN, Server};
 
 /// The services that keep something, and the key files of each.
 pub const KEEPERS: [(&str, &[&str]); 4] = [
@@ -86,16 +87,20 @@ impl Part {
     /// What it said where it ended before, or takes too long.
     pub fn ready(&self) -> Result<(), String> {
         let (process, begun) = (self.process(), Instant::now());
-        while raw::status_of(self.management, "/readyz") != Some(200) {
+        loop {
+            let is_ready = raw::status_of(self.management, "/readyz") == Some(200);
+            // Asked afterwards: where it has ended, somebody else answered.
             if let Some(status) = process.ended() {
                 return Err(format!("{} ended with {status}\n{}", self.service, process.said()));
+            }
+            if is_ready {
+                return Ok(());
             }
             if begun.elapsed() > START_WITHIN {
                 return Err(format!("{} is not ready after {START_WITHIN:?}\n{}", self.service, process.said()));
             }
             sleep(Duration::from_millis(5));
         }
-        Ok(())
     }
 }
 
@@ -234,7 +239,13 @@ impl Ground {
         let begun = Instant::now();
         for part in &parts {
             while part.told().contains("degraded") {
-                assert!(begun.elapsed() < START_WITHIN, "{}: {}", part.service, part.told());
+                if begun.elapsed() > START_WITHIN {
+                    let said: String = parts.iter().map(|part| part.process().said()).collect();
+                    return Err(format!("{}: {}\n{said}", part.service, part.told()));
+                }
+                for part in &parts {
+                    part.ready()?;
+                }
                 sleep(Duration::from_millis(10));
             }
         }
