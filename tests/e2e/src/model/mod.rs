@@ -351,8 +351,6 @@ impl Entry {
         let event = proto.event.expect("an entry holds its event");
         let activity = ActivityType::try_from(event.activity_type).unwrap();
         let (actor, object) = (event.actor.unwrap_or_default(), event.object.unwrap_or_default());
-        let changes = event.changes.iter().map(|change| format!("{change:?}"));
-        let details = event.details.iter().map(|detail| format!("{}={}", detail.key, detail.value));
         assert_eq!(proto.leaf_hash.len(), 32, "a leaf hash is a SHA-256");
         Self {
             id: proto.id,
@@ -377,7 +375,7 @@ impl Entry {
             .to_owned(),
             object_name: object.name,
             object_type: object.r#type,
-            detail: changes.chain(details).collect::<Vec<_>>().join("; "),
+            detail: proto.detail,
             request_id: event.request_id,
             created_by: actor.user_id.to_string(),
         }

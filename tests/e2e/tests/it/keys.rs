@@ -6,6 +6,7 @@ mod command;
 mod leaks;
 mod modes;
 pub(crate) mod own;
+mod put_back;
 pub(crate) mod rotation;
 pub(crate) mod sealed;
 mod wrong;

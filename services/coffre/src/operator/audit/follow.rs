@@ -44,7 +44,7 @@ pub(crate) async fn for_ever(
         let message = tokio::select! {
             message = entries.next(session) => message.map_err(|fault| misplaced(fault, from))?,
             () = &mut moment, if !is_last => {
-                entries.to_the_end();
+                entries.follow_no_longer();
                 is_last = true;
                 continue;
             }

@@ -46,7 +46,7 @@ impl Entries {
     }
 
     /// From here on only to the end of what is there. Nothing is lost: a message that nobody took is sent again.
-    pub(crate) fn to_the_end(&mut self) {
+    pub(crate) fn follow_no_longer(&mut self) {
         self.request.follow = false;
         self.open = None;
     }
