@@ -43,6 +43,8 @@ pub(crate) enum Measure {
     Oauth(Options),
     /// Re-encryption of all values under a new data key, killed in the middle, and reads meanwhile
     Rotation(Options),
+    /// Read of a value where each service is a process of its own with mutual TLS, beside one process and beside bare axum, on PostgreSQL
+    Split(Options),
     /// Start to first answer, and resident memory of an idle server
     Start(Options),
     /// Read of a value, beside the same read in a build that records nothing
@@ -63,6 +65,7 @@ impl Measure {
             | Self::SignIn(options)
             | Self::Oauth(options)
             | Self::Rotation(options)
+            | Self::Split(options)
             | Self::Start(options)
             | Self::Audit(options)
             | Self::AuditScale(options) => options,

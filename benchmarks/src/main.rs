@@ -19,9 +19,11 @@ mod http;
 mod load;
 mod log;
 mod process;
+mod program;
 mod quiet;
 mod report;
 mod server;
+mod split;
 mod work;
 
 use std::process::ExitCode;

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,19 +13,17 @@ use coffre_test_support::PostgresServer;
 use diesel::connection::SimpleConnection as _;
 use diesel::sql_types::BigInt;
 use diesel::{Connection as _, PgConnection, QueryResult, QueryableByName, RunQueryDsl as _, SqliteConnection};
-use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cases::Load;
 use crate::cli::Engine;
 use crate::http::{self, Client};
 use crate::process;
+use crate::program::Program;
 
 /// The first administrator's password; the server that it opens lives as long as the measurement.
 pub(crate) const ADMIN_PASSWORD: &str = "correct horse battery staple";
 /// How long a start may take.
-const START_WITHIN: Duration = Duration::from_secs(60);
-/// How long a stop may take.
-const STOP_WITHIN: Duration = Duration::from_secs(20);
+pub(crate) const START_WITHIN: Duration = Duration::from_secs(60);
 
 /// What a server is made of.
 pub(crate) struct Installation<'i> {
@@ -37,7 +35,7 @@ pub(crate) struct Installation<'i> {
 
 /// A running Coffre. It is stopped when this is dropped.
 pub(crate) struct Coffre {
-    child: Child,
+    program: Program,
     pub(crate) address: SocketAddr,
     /// From the start of the process to the first good answer of `/readyz`.
     pub(crate) started_in: Duration,
@@ -57,18 +55,14 @@ impl Coffre {
             Engine::Postgres => Some(PostgresServer::durable()),
         };
         let address = free_address()?;
-        let command = |words: &[&str]| command(installation, address, postgres.as_ref(), words);
         if postgres.is_some() {
-            let status = command(&["init"])?.status().context("`coffre init` did not start")?;
-            if !status.success() {
-                bail!("`coffre init` failed ({status}); {}", log_of(installation));
-            }
+            run_to_its_end(installation, postgres.as_ref(), &["init"])?;
         }
         let begun = Instant::now();
-        let child = launch(installation, address, postgres.as_ref())?;
+        let program = launch(installation, address, postgres.as_ref())?;
         let Installation { binary, folder, engine } = installation;
         let (binary, folder, engine) = (binary.to_path_buf(), folder.clone(), *engine);
-        let mut coffre = Self { child, address, started_in: Duration::ZERO, binary, folder, engine, postgres };
+        let mut coffre = Self { program, address, started_in: Duration::ZERO, binary, folder, engine, postgres };
         coffre.started_in = coffre.ready_since(begun)?;
         Ok(coffre)
     }
@@ -76,9 +70,8 @@ impl Coffre {
     /// Kills it (SIGKILL) and starts it again on what is there. Returns how long it was away.
     pub(crate) fn kill_and_start(&mut self) -> Result<Duration> {
         let begun = Instant::now();
-        self.child.kill()?;
-        self.child.wait()?;
-        self.child = launch(&self.installation(), self.address, self.postgres.as_ref())?;
+        self.program.kill()?;
+        self.program = launch(&self.installation(), self.address, self.postgres.as_ref())?;
         self.ready_since(begun)
     }
 
@@ -89,7 +82,7 @@ impl Coffre {
     /// Waits until it can serve.
     fn ready_since(&mut self, begun: Instant) -> Result<Duration> {
         while !self.is_ready() {
-            if let Some(status) = self.child.try_wait()? {
+            if let Some(status) = self.program.ended()? {
                 bail!("coffre ended at its start ({status}); {}", log_of(&self.installation()));
             }
             if begun.elapsed() > START_WITHIN {
@@ -187,7 +180,7 @@ impl Coffre {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.program.pid()
     }
 
     /// In KiB.
@@ -196,34 +189,34 @@ impl Coffre {
     }
 }
 
-impl Drop for Coffre {
-    fn drop(&mut self) {
-        // Where it has ended already there is nothing to tell it.
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            let _ = kill_process(pid, Signal::TERM);
-        }
-        let begun = Instant::now();
-        while matches!(self.child.try_wait(), Ok(None)) {
-            if begun.elapsed() > STOP_WITHIN {
-                eprintln!("coffre did not stop within {} s", STOP_WITHIN.as_secs());
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-                return;
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-fn launch(installation: &Installation<'_>, address: SocketAddr, postgres: Option<&PostgresServer>) -> Result<Child> {
+fn launch(installation: &Installation<'_>, address: SocketAddr, postgres: Option<&PostgresServer>) -> Result<Program> {
     let words: &[&str] = if postgres.is_some() { &["serve", "all"] } else { &["dev"] };
-    let spawned = command(installation, address, postgres, words)?.spawn();
-    spawned.with_context(|| format!("{} did not start", installation.binary.display()))
+    let mut command = command(installation, postgres, words)?;
+    command
+        .env("COFFRE_HTTP_ADDR", address.to_string())
+        .env("COFFRE_GRPC_ADDR", free_address()?.to_string())
+        .env("COFFRE_MANAGEMENT_ADDR", free_address()?.to_string());
+    Program::start(&mut command)
 }
 
-fn command(
+/// Runs a command that prepares something.
+pub(crate) fn run_to_its_end(
     installation: &Installation<'_>,
-    address: SocketAddr,
+    postgres: Option<&PostgresServer>,
+    words: &[&str],
+) -> Result<()> {
+    let name = words.join(" ");
+    let status = command(installation, postgres, words)?.status();
+    let status = status.with_context(|| format!("`coffre {name}` did not start"))?;
+    if !status.success() {
+        bail!("`coffre {name}` failed ({status}); {}", log_of(installation));
+    }
+    Ok(())
+}
+
+/// Everything as it is by default, but for places and a token that outlives the longest run.
+pub(crate) fn command(
+    installation: &Installation<'_>,
     postgres: Option<&PostgresServer>,
     words: &[&str],
 ) -> Result<Command> {
@@ -231,16 +224,10 @@ fn command(
     let log = File::options().create(true).append(true).open(log_file(installation))?;
     let mut command = Command::new(installation.binary);
     command.args(words).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).current_dir(folder);
-    // Everything as it is by default, but for places, ports and a token that outlives the longest run.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("COFFRE_")) {
         command.env_remove(name);
     }
-    command
-        .env("COFFRE_DATA_DIR", folder.join("data"))
-        .env("COFFRE_HTTP_ADDR", address.to_string())
-        .env("COFFRE_GRPC_ADDR", free_address()?.to_string())
-        .env("COFFRE_MANAGEMENT_ADDR", free_address()?.to_string())
-        .env("COFFRE_AUTH__TOKEN_LIFE_SECONDS", "14400");
+    command.env("COFFRE_DATA_DIR", folder.join("data")).env("COFFRE_AUTH__TOKEN_LIFE_SECONDS", "14400");
     match postgres {
         None => {
             command.env("COFFRE_ADMIN_PASSWORD", ADMIN_PASSWORD);
@@ -262,12 +249,12 @@ fn log_file(installation: &Installation<'_>) -> PathBuf {
     installation.folder.join("coffre.log")
 }
 
-fn log_of(installation: &Installation<'_>) -> String {
+pub(crate) fn log_of(installation: &Installation<'_>) -> String {
     format!("its log: {}", fs::read_to_string(log_file(installation)).unwrap_or_default().trim())
 }
 
 /// Somebody may take the port before the server does; then its start says so.
-fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 

@@ -9,7 +9,7 @@ use crate::work::Cycle;
 
 pub(super) fn run(bench: &mut Bench, engine: Engine) -> Result<()> {
     let (real, null) = (bench.serve(engine)?, bench.serve_without_audit(engine)?);
-    let works = |served: &Served| anyhow::Ok(Box::new(Cycle::new(read::calls(served)?.0)?));
+    let works = |served: &Served| anyhow::Ok(Box::new(Cycle::new(read::calls(&mut served.user("reader")?)?.0)?));
     let (of_real, of_null) = (works(&real)?, works(&null)?);
     let case = "read of a value, audited or not";
     let series =

@@ -11,6 +11,7 @@ mod read;
 mod rotation;
 mod scale;
 mod sign_in;
+mod split;
 mod start;
 mod write;
 
@@ -44,6 +45,7 @@ pub(crate) fn run(measure: Measure) -> Result<()> {
     let engines = match (&measure, bench.options.engine) {
         (_, Some(engine)) => vec![engine],
         (Measure::All(_) | Measure::Rotation(_), None) => vec![Engine::Sqlite, Engine::Postgres],
+        (Measure::Split(_), None) => vec![Engine::Postgres],
         (_, None) => vec![Engine::Sqlite],
     };
     for engine in engines {
@@ -55,6 +57,9 @@ pub(crate) fn run(measure: Measure) -> Result<()> {
                     &[read::run, locker::run, list::run, sign_in::run, oauth::run, write::run],
                 )?;
                 rotation::run(&mut bench, engine)?;
+                if engine == Engine::Postgres {
+                    split::run(&mut bench)?;
+                }
                 scale::run(&mut bench, engine)?;
             }
             Measure::Read(_) => bench.on_one_server(engine, &[read::run])?,
@@ -65,6 +70,8 @@ pub(crate) fn run(measure: Measure) -> Result<()> {
             Measure::Oauth(_) => bench.on_one_server(engine, &[oauth::run])?,
             Measure::Rotation(_) => rotation::run(&mut bench, engine)?,
             Measure::Scale(_) => scale::run(&mut bench, engine)?,
+            Measure::Split(_) if engine == Engine::Sqlite => bail!("services apart run on PostgreSQL alone"),
+            Measure::Split(_) => split::run(&mut bench)?,
             Measure::Start(_) => start::run(&mut bench, engine)?,
             Measure::Audit(_) => audit::run(&mut bench, engine)?,
             Measure::AuditScale(_) => audit_scale::run(&mut bench, engine)?,
@@ -251,9 +258,14 @@ impl Served {
 
     /// The same with a further role.
     fn user_with(&self, username: &str, role: Option<&str>) -> Result<Api> {
-        self.admin()?.add_user(username, role)?;
-        Api::sign_in(self.coffre.address, username, USER_PASSWORD)
+        user_of(self.coffre.address, username, role)
     }
+}
+
+/// A new user of a server, signed in, who may have credentials and lockers of his own, and what a further role gives.
+fn user_of(address: SocketAddr, username: &str, role: Option<&str>) -> Result<Api> {
+    Api::sign_in(address, "admin", ADMIN_PASSWORD)?.add_user(username, role)?;
+    Api::sign_in(address, username, USER_PASSWORD)
 }
 
 impl<'c> Contender<'c> {

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 
+use crate::api::Api;
 use crate::bare::Bare;
 use crate::cases::{Bench, Contender, Served, at};
 use crate::cli::Engine;
@@ -14,9 +15,8 @@ const CREDENTIALS: usize = 1000;
 /// Requests, each with the answer that is expected.
 type Calls = Vec<(Vec<u8>, Expected)>;
 
-/// Reads of so many values, and the answer of the first.
-pub(super) fn calls(served: &Served) -> Result<(Calls, Answer)> {
-    let mut api = served.user("reader")?;
+/// Reads of so many values by their owner, who is signed in, and the answer of the first.
+pub(super) fn calls(api: &mut Api) -> Result<(Calls, Answer)> {
     let stored = api.add_values("read", CREDENTIALS)?;
     let mut calls = Vec::with_capacity(stored.len());
     let mut first = None;
@@ -33,10 +33,15 @@ pub(super) fn calls(served: &Served) -> Result<(Calls, Answer)> {
     Ok((calls, answer))
 }
 
+/// The same requests, each with this one answer.
+pub(super) fn answered_alike(calls: &Calls, answer: &Answer) -> Calls {
+    calls.iter().map(|(request, _)| (request.clone(), Expected::Body(200, answer.body.clone()))).collect()
+}
+
 pub(super) fn run(bench: &mut Bench, served: &Served) -> Result<()> {
-    let (calls, answer) = calls(served)?;
+    let (calls, answer) = calls(&mut served.user("reader")?)?;
     let bare = Bare::start(bench.scratch.path(), &answer, false)?;
-    let same = calls.iter().map(|(request, _)| (request.clone(), Expected::Body(200, answer.body.clone()))).collect();
+    let same = answered_alike(&calls, &answer);
     let case = format!("read of a value, {} B answer", answer.body.len());
     let series = bench.rounds(
         &case,
