@@ -21,7 +21,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
-use crate::command::{self, cargo, step};
+use crate::command::{self, cargo, find_program, install_packages, step};
 use crate::go;
 use crate::grpcurl;
 use crate::postgres::Server;
@@ -94,6 +94,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCo
     let selected =
         |package: &str| arguments.package.is_empty() || arguments.package.iter().any(|wanted| wanted == package);
     if selected("coffre-e2e") {
+        networks()?;
         environment.push(("COFFRE_TEST_GRPCURL", grpcurl::provide(workspace)?.display().to_string()));
         environment.push(("COFFRE_TEST_OAUTH_CLIENT", go::provide_oauth_client(workspace)?.display().to_string()));
     }
@@ -149,6 +150,16 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCo
     let ignored = if count.ignored == 0 { String::new() } else { format!(", {} ignored", count.ignored) };
     println!("{} passed, {} failed{ignored} in {:.0} s", count.passed, count.failed, start.elapsed().as_secs_f64());
     Ok(code)
+}
+
+/// What the end-to-end tests make networks of their own with.
+fn networks() -> Result<()> {
+    for (program, package) in [("ip", "iproute2"), ("unshare", "util-linux"), ("nsenter", "util-linux")] {
+        if find_program(program).is_none() {
+            install_packages(&[package]).with_context(|| format!("the end-to-end tests call `{program}`"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs cargo, shows its output as it comes, and sums up the results in it.

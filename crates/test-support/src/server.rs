@@ -1,5 +1,7 @@
 //! A private PostgreSQL server.
 
+mod standby;
+
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
@@ -47,21 +49,32 @@ impl PostgresServer {
     }
 
     fn with_settings(settings: &'static [&'static str]) -> Self {
+        let server = Self::place(settings);
+        server.init();
+        server.resume();
+        server
+    }
+
+    /// A place for a server, where nothing is yet.
+    fn place(settings: &'static [&'static str]) -> Self {
         let folder = tempfile::Builder::new().prefix("coffre-pg").tempdir().expect("a temporary folder");
         let user = ordinary_user();
         if let Some(user) = user {
             std::os::unix::fs::chown(folder.path(), Some(user.uid), Some(user.gid)).expect("the folder's owner is set");
         }
-        let server = Self { bin: find(), folder, user, port: free_port(), settings, running: Mutex::new(None) };
-        server.init();
-        server.resume();
-        server
+        Self { bin: find(), folder, user, port: free_port(), settings, running: Mutex::new(None) }
     }
 
     /// Returns the address of its maintenance database.
     #[must_use]
     pub fn url(&self) -> String {
         format!("postgres://coffre@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Returns its socket, which is a file: it is reached from every network of this machine.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join(format!(".s.PGSQL.{}", self.port))
     }
 
     /// Stops it at once, as a crash would; what was committed stays.
@@ -111,7 +124,7 @@ impl PostgresServer {
     /// The eighth line of the server's own file tells its state.
     fn is_ready(&self) -> bool {
         let state = std::fs::read_to_string(self.state_file()).unwrap_or_default();
-        state.lines().nth(7).is_some_and(|line| line.trim() == "ready")
+        state.lines().nth(7).is_some_and(|line| matches!(line.trim(), "ready" | "standby"))
     }
 
     fn init(&self) {

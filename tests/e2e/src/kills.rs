@@ -83,7 +83,10 @@ async fn kill_under_load(
 }
 
 /// Every acknowledged write is there, and every call that was answered has its entry.
-async fn check(case: &Case<'_>, before: &Acknowledged) {
+///
+/// # Panics
+/// Where that is not so.
+pub async fn check(case: &Case<'_>, before: &Acknowledged) {
     for written in &before.values {
         let id = written.credential.parse().unwrap();
         let values = case.admin.list_values(id).await.ok();

@@ -9,6 +9,7 @@
 //! | [`process`] | one process of `coffre`: started, stopped, killed |
 //! | [`server`] | an installation and its server |
 //! | [`split`] | every service in a process of its own |
+//! | [`network`] | hosts with addresses of their own, which can be cut off |
 //! | [`ports`] | gRPC calls find the port of their service |
 //! | [`postgres`] | databases of their own on the PostgreSQL that the tests were given |
 //! | [`http`], [`raw`] | a REST client that changes no path, and bytes on a socket |
@@ -44,6 +45,7 @@ pub mod kills;
 pub mod ledger;
 pub mod load;
 pub mod model;
+pub mod network;
 pub mod operation;
 pub mod ports;
 pub mod postgres;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -24,12 +24,29 @@ pub struct Acknowledged {
     pub writes: Vec<String>,
     /// The entry of the audit that each of these answers named, by request id.
     pub receipts: BTreeMap<String, String>,
+    /// Calls that were refused for a while.
+    pub refused: Vec<Refused>,
+}
+
+/// A call that was not answered with what it asked for.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    pub begun: Instant,
+    pub took: Duration,
+    pub status: u16,
+    pub code: String,
+    pub is_write: bool,
 }
 
 impl Acknowledged {
     fn receipt(&mut self, request: &str, answer: &HttpAnswer) {
         let id = answer.header("x-audit-id").unwrap_or_else(|| panic!("an answer without its receipt: {answer:?}"));
         self.receipts.insert(request.to_owned(), id.to_owned());
+    }
+
+    fn refusal(&mut self, begun: Instant, answer: &HttpAnswer, is_write: bool) {
+        let (took, code) = (begun.elapsed(), answer.code());
+        self.refused.push(Refused { begun, took, status: answer.status, code, is_write });
     }
 }
 
@@ -40,7 +57,8 @@ pub struct Written {
     pub value: String,
     /// The last content that was acknowledged.
     pub acknowledged: String,
-    /// Contents that were sent and not answered: each may be there or not.
+    /// Contents that were sent and not answered, or refused for a while: each may be there or not. A later one that was acknowledged does not
+    /// end that: what is under way at a replica that was cut off may be done when that is over.
     pub open: Vec<String>,
 }
 
@@ -85,8 +103,38 @@ impl Load {
 
     /// How many calls were acknowledged so far.
     pub fn count(&self) -> usize {
+        let (reads, writes, _) = self.counts();
+        reads + writes
+    }
+
+    /// How many reads and how many writes were acknowledged so far, and how many calls refused.
+    pub fn counts(&self) -> (usize, usize, usize) {
         let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.reads.len() + shared.writes.len()
+        (shared.reads.len(), shared.writes.len(), shared.refused.len())
+    }
+
+    /// The calls that were refused so far.
+    pub fn refused(&self) -> Vec<Refused> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).refused.clone()
+    }
+
+    /// Waits until so many more reads, and so many more writes, are acknowledged.
+    ///
+    /// # Panics
+    /// Where that takes longer than half a minute.
+    pub async fn goes_on(&self, more: usize) {
+        let (begun, (reads, writes, _)) = (Instant::now(), self.counts());
+        loop {
+            let now = self.counts();
+            if now.0 >= reads + more && now.1 >= writes + more {
+                return;
+            }
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "the load does not get on: from {reads} reads and {writes} writes to {now:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     /// Waits for the callers, who end with the server, and returns what was acknowledged.
@@ -136,18 +184,19 @@ async fn write(
         let (request, content) = (id(), canary::secret(&id()));
         let path = format!("/v2/credentialvault/credentials/{}/attributevalues/{}", written.credential, written.value);
         let body = json!({"value": content});
+        let begun = Instant::now();
         let answer = http.put(path).token(token).header("x-request-id", &request).json(&body).try_send().await;
         match answer {
             Ok(answer) if answer.status == 200 => {
                 written.acknowledged = content;
-                written.open.clear();
                 let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
                 shared.receipt(&request, &answer);
                 shared.writes.push(request);
             }
             // An answer that says no, for a while: the server is stopping or its database is.
-            Ok(answer) if answer.status == 503 => {
+            Ok(answer) if matches!(answer.status, 503 | 504) => {
                 written.open.push(content);
+                shared.lock().unwrap_or_else(PoisonError::into_inner).refusal(begun, &answer, true);
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Ok(answer) => panic!("a write is answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body)),
@@ -163,7 +212,7 @@ async fn write(
 async fn read(http: &Http, token: &str, target: &Written, stop: &AtomicBool, shared: &Mutex<Acknowledged>) {
     let path = format!("/v2/credentialvault/credentials/{}/attributevalues", target.credential);
     while !stop.load(Ordering::SeqCst) {
-        let request = id();
+        let (request, begun) = (id(), Instant::now());
         let answer = http.get(&*path).token(token).header("x-request-id", &request).try_send().await;
         match answer {
             Ok(answer) if answer.status == 200 => {
@@ -172,7 +221,10 @@ async fn read(http: &Http, token: &str, target: &Written, stop: &AtomicBool, sha
                 shared.receipt(&request, &answer);
                 shared.reads.push(request);
             }
-            Ok(answer) if answer.status == 503 => tokio::time::sleep(Duration::from_millis(20)).await,
+            Ok(answer) if matches!(answer.status, 503 | 504) => {
+                shared.lock().unwrap_or_else(PoisonError::into_inner).refusal(begun, &answer, false);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
             Ok(answer) => panic!("a read is answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body)),
             Err(_) => break,
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,6 +11,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::addresses::free_addresses;
+use crate::network::Network;
 use crate::process::Process;
 use crate::raw;
 use crate::server::{Engine, Home, START_WITHIN, Server};
@@ -37,16 +38,25 @@ pub struct Part {
     pub management: SocketAddr,
     home: Home,
     settings: BTreeMap<String, String>,
+    /// Its host, where it has one of its own.
+    pub host: Option<Ipv4Addr>,
+    network: Option<Network>,
     process: Mutex<Arc<Process>>,
 }
 
 impl Part {
     /// Begins to start a replica of a service.
     fn begin(ground: &Ground, service: &'static str, replica: usize) -> Self {
-        let [public, management] = free_addresses();
-        let settings = ground.settings(service, replica, public, management);
-        let process = Process::start(command(&ground.home, service, &settings), &ground.home.folder);
         let is_gateway = service == "gateway";
+        let network = ground.network.clone().filter(|_| !is_gateway);
+        let host = network.as_ref().map(|_| ipv4(ground.inside[service][replica]));
+        let [public, mut management] = free_addresses();
+        if let Some(host) = host {
+            management.set_ip(host.into());
+        }
+        let settings = ground.settings(service, replica, public, management);
+        let command = command(&ground.home, service, &settings, network.as_ref().zip(host));
+        let process = Process::start(command, &ground.home.folder);
         Self {
             service,
             http: is_gateway.then_some(public),
@@ -54,6 +64,8 @@ impl Part {
             management,
             home: ground.home.clone(),
             settings,
+            host,
+            network,
             process: Mutex::new(Arc::new(process)),
         }
     }
@@ -69,7 +81,9 @@ impl Part {
 
     /// Starts it anew where it was, and waits until it is ready.
     pub fn start(&self) {
-        let process = Process::start(command(&self.home, self.service, &self.settings), &self.home.folder);
+        let host = self.network.as_ref().zip(self.host);
+        let command = command(&self.home, self.service, &self.settings, host);
+        let process = Process::start(command, &self.home.folder);
         *self.slot() = Arc::new(process);
         self.ready().unwrap_or_else(|said| panic!("{} did not start again: {said}", self.service));
     }
@@ -104,7 +118,19 @@ impl Part {
     }
 }
 
-fn command(home: &Home, service: &str, settings: &BTreeMap<String, String>) -> Command {
+fn ipv4(address: SocketAddr) -> Ipv4Addr {
+    match address.ip() {
+        IpAddr::V4(address) => address,
+        IpAddr::V6(address) => panic!("{address} is no IPv4 address"),
+    }
+}
+
+fn command(
+    home: &Home,
+    service: &str,
+    settings: &BTreeMap<String, String>,
+    host: Option<(&Network, Ipv4Addr)>,
+) -> Command {
     let mut command = home.command(&["serve", service]);
     command.env_remove("COFFRE_ADMIN_PASSWORD_FILE").env_remove("COFFRE_KEYS_DIR").env_remove("COFFRE_DATA_DIR");
     if service == "gateway" {
@@ -112,7 +138,11 @@ fn command(home: &Home, service: &str, settings: &BTreeMap<String, String>) -> C
     }
     command.envs(settings);
     let hosts = home.folder.join(HOSTS);
-    if hosts.exists() { with_hosts(&command, &hosts) } else { command }
+    let command = if hosts.exists() { with_hosts(&command, &hosts) } else { command };
+    match host {
+        Some((network, host)) => network.on(host, &command),
+        None => command,
+    }
 }
 
 /// The same command with a list of hosts of its own, so that a name stands for several addresses.
@@ -126,6 +156,13 @@ fn with_hosts(command: &Command, hosts: &Path) -> Command {
     wrapped
 }
 
+/// The two hosts of a service in a network of its own.
+fn replicas_of(service: &str) -> Vec<Ipv4Addr> {
+    let index = KEEPERS.iter().position(|(keeper, _)| *keeper == service).unwrap();
+    let third = u8::try_from(index + 1).unwrap();
+    vec![Ipv4Addr::new(10, 77, third, 1), Ipv4Addr::new(10, 77, third, 2)]
+}
+
 /// What is shared by the processes of a split installation: certificates, keys, and where the services listen for each other.
 #[derive(Clone, Debug)]
 pub struct Ground {
@@ -134,24 +171,41 @@ pub struct Ground {
     names: BTreeMap<&'static str, String>,
     /// Where each replica of a service listens for others.
     inside: BTreeMap<&'static str, Vec<SocketAddr>>,
+    /// Where each replica has a host of its own.
+    network: Option<Network>,
 }
 
 impl Ground {
     /// Prepares a new installation, as an operator does it.
     pub fn new(home: Home) -> Self {
-        Self::of(home, |_| "127.0.0.1".to_owned(), &[Ipv4Addr::LOCALHOST])
+        Self::of(home, |_| "127.0.0.1".to_owned(), |_| vec![Ipv4Addr::LOCALHOST])
     }
 
     /// The same with two replicas of each service that keeps something, and names that stand for the addresses of both.
     pub fn of_two(home: Home) -> Self {
-        let replicas = [Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 3)];
-        let lines =
-            KEEPERS.iter().flat_map(|(service, _)| replicas.map(|address| format!("{address} coffre-{service}\n")));
-        fs::write(home.folder.join(HOSTS), format!("127.0.0.1 localhost\n{}", lines.collect::<String>())).unwrap();
-        Self::of(home, |service| format!("coffre-{service}"), &replicas)
+        Self::with_names(home, |_| vec![Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 3)])
     }
 
-    fn of(home: Home, name: impl Fn(&str) -> String, replicas: &[Ipv4Addr]) -> Self {
+    /// The same, each replica on a host of its own: [`Self::hosts`].
+    pub fn of_network(home: Home, network: &Network) -> Self {
+        Self { network: Some(network.clone()), ..Self::with_names(home, replicas_of) }
+    }
+
+    /// The hosts of an installation with two replicas of each service that keeps something.
+    pub fn hosts() -> Vec<Ipv4Addr> {
+        KEEPERS.iter().flat_map(|(service, _)| replicas_of(service)).collect()
+    }
+
+    fn with_names(home: Home, replicas: impl Fn(&str) -> Vec<Ipv4Addr>) -> Self {
+        let of_service = |(service, _): &(&str, _)| {
+            replicas(service).iter().map(|address| format!("{address} coffre-{service}\n")).collect::<String>()
+        };
+        let lines: String = KEEPERS.iter().map(of_service).collect();
+        fs::write(home.folder.join(HOSTS), format!("127.0.0.1 localhost\n{lines}")).unwrap();
+        Self::of(home, |service| format!("coffre-{service}"), replicas)
+    }
+
+    fn of(home: Home, name: impl Fn(&str) -> String, replicas: impl Fn(&str) -> Vec<Ipv4Addr>) -> Self {
         let certificates = home.folder.join("certs");
         let made = home.operator(&["dev", "certs", "--out", certificates.to_str().unwrap()]).output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
@@ -164,11 +218,14 @@ impl Ground {
         }
         let ports = free_addresses::<4>().map(|address| address.port());
         let services = || KEEPERS.into_iter().map(|(service, _)| service).zip(ports);
-        let at = |port: u16| replicas.iter().map(|address| SocketAddr::from((*address, port))).collect();
+        let at = |service: &str, port: u16| {
+            replicas(service).into_iter().map(|address| SocketAddr::from((address, port))).collect()
+        };
         Self {
             home,
             names: services().map(|(service, port)| (service, format!("{}:{port}", name(service)))).collect(),
-            inside: services().map(|(service, port)| (service, at(port))).collect(),
+            inside: services().map(|(service, port)| (service, at(service, port))).collect(),
+            network: None,
         }
     }
 
@@ -204,7 +261,7 @@ impl Ground {
     /// A service with its settings, for whoever changes some of them.
     pub fn command(&self, service: &'static str) -> Command {
         let [public, management] = free_addresses();
-        command(&self.home, service, &self.settings(service, 0, public, management))
+        command(&self.home, service, &self.settings(service, 0, public, management), None)
     }
 
     /// Starts one more process of a service that nobody calls, such as another gateway.
@@ -250,6 +307,19 @@ impl Ground {
             }
         }
         Ok(Server::of_parts(self.home.clone(), parts))
+    }
+}
+
+/// Stops every service, those that others tell something last: who cannot hand over what he recorded waits for a while.
+///
+/// # Panics
+/// Where one does not end with 0.
+pub fn stop(server: &Server) {
+    for service in ["gateway", "vault", "locker", "auth", "audit"] {
+        for part in server.parts.iter().filter(|part| part.service == service) {
+            let process = part.process();
+            assert!(process.stop().success(), "{service} stops cleanly: {}", process.said());
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 //! do: services that are away, gateways that come and go, and settings that are refused.
 
 mod calls;
+mod cut_off;
+mod failover;
 mod peers;
 mod refused;
 mod rolling;
@@ -16,7 +18,7 @@ use coffre_e2e::http::Http;
 use coffre_e2e::model::{Filter, Query};
 use coffre_e2e::raw;
 use coffre_e2e::server::{Engine, Home};
-use coffre_e2e::split::{Ground, Part};
+use coffre_e2e::split::{self, Ground, Part};
 use rustix::process::Signal;
 
 /// "At once": no hang beyond what a busy machine needs.
@@ -95,6 +97,16 @@ async fn asked(case: &Case<'_>, there: &There, service: &str) -> (u16, Option<St
             let asked = case.admin.query_entries(&Query::default().page(0, 1)).await;
             answer(asked.status, asked.code())
         }
+    }
+}
+
+impl There {
+    /// Makes it.
+    async fn make(case: &Case<'_>) -> Self {
+        let owner = case.basic("owner").await;
+        let created = owner.create_credential(&case.unique("there"), &[NewAttribute::standard("a")]).await.ok();
+        let locker = case.admin.create_locker(&case.unique("there"), None).await.ok();
+        Self { owner, credential: created.id, locker: locker.id }
     }
 }
 
@@ -181,10 +193,7 @@ fn a_service_that_is_away_is_told_at_once_and_is_well_again_by_itself() {
             owner.get_locker(locker.id).await.ok();
             case.settle().await;
         }
-        for part in &server.parts {
-            let process = part.process();
-            assert!(process.stop().success(), "{} stops cleanly: {}", part.service, process.said());
-        }
+        split::stop(&server);
     });
 }
 

@@ -1,0 +1,119 @@
+//! Two replicas of each service on hosts of their own, of which some are killed and some are cut off, under load: errors only within the bounds
+//! of docs/between-services.md, no acknowledged write lost, no value read without its entry.
+
+#![allow(clippy::print_stdout, reason = "figures, for whoever runs it with --nocapture")]
+
+use std::time::{Duration, Instant};
+
+use coffre_e2e::api::Protocol;
+use coffre_e2e::case::{Case, run_apart};
+use coffre_e2e::kills;
+use coffre_e2e::load::{Load, Refused};
+use coffre_e2e::network::{self, Network};
+use coffre_e2e::server::{Engine, Home, Server};
+use coffre_e2e::split::{self, Ground, KEEPERS};
+use coffre_test_support::TestDb;
+
+use super::{There, is_well};
+
+/// What docs/between-services.md says of a replica that is cut off.
+const GIVEN_UP_WITHIN: Duration = Duration::from_secs(6);
+/// How much later than in truth something is seen on a busy machine.
+const BUSY: Duration = Duration::from_secs(2);
+const CALLERS: usize = 4;
+
+/// Looks at what callers met since a moment.
+fn only_within(met: &[Refused], since: Instant, bound: Duration, what: &str) {
+    for refused in met.iter().filter(|refused| refused.begun + refused.took > since) {
+        let after = refused.begun.saturating_duration_since(since);
+        assert_eq!(refused.status, 503, "{what}: {after:?} after it: {refused:?}");
+        assert!(after < bound + BUSY, "{what}: a call that begins {after:?} after it fails: {refused:?}");
+        assert!(refused.took < bound + BUSY, "{what}: a call fails after {:?}: {refused:?}", refused.took);
+    }
+}
+
+async fn killed(server: &Server, load: &Load) {
+    for (service, _) in KEEPERS {
+        let part = server.part(service);
+        part.process().kill();
+        let since = Instant::now();
+        load.goes_on(20).await;
+        let met = load.refused();
+        // What it had, and what was on its way there.
+        only_within(&met, since, Duration::ZERO, &format!("a replica of {service} is killed"));
+        let broken = met.iter().filter(|refused| refused.begun + refused.took > since).count();
+        println!("{service} killed: {broken} calls broke");
+        assert!(broken <= 2 * 2 * CALLERS, "{service}: {broken} calls broke: {met:?}");
+        tokio::task::block_in_place(|| part.start());
+        load.goes_on(20).await;
+    }
+}
+
+/// Cuts off the first replica of every service, as where the machine dies on which they are.
+async fn cut_off(server: &Server, network: &Network, load: &Load) {
+    let hosts = KEEPERS.map(|(service, _)| server.part(service).host.unwrap());
+    for host in hosts {
+        network.cut_off(host);
+    }
+    let since = Instant::now();
+    let mut going_on = Vec::new();
+    while since.elapsed() < GIVEN_UP_WITHIN + BUSY {
+        let before = load.count();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        going_on.push(load.count() - before);
+    }
+    load.goes_on(50).await;
+    let met = load.refused();
+    only_within(&met, since, GIVEN_UP_WITHIN, "half of the replicas are cut off");
+    let broken: Vec<_> = met.iter().filter(|refused| refused.begun + refused.took > since).collect();
+    let last = broken.iter().map(|refused| refused.begun + refused.took - since).max();
+    println!(
+        "cut off: {} calls broke, the last after {last:?}; answered in each half second: {going_on:?}",
+        broken.len()
+    );
+    for host in hosts {
+        network.join(host);
+    }
+    let since = Instant::now();
+    for (service, _) in KEEPERS {
+        let part = server.part(service);
+        while part.told().contains("degraded") || part.ready().is_err() {
+            assert!(since.elapsed() < Duration::from_secs(20), "{service} is not well again: {}", part.told());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    println!("well again {:?} after it is over", since.elapsed());
+    load.goes_on(50).await;
+    only_within(&load.refused(), since, Duration::ZERO, "they are there again");
+}
+
+#[test]
+fn replicas_that_are_killed_or_cut_off_cost_what_is_documented_and_nothing_is_lost() {
+    const NAME: &str =
+        "split::cut_off::replicas_that_are_killed_or_cut_off_cost_what_is_documented_and_nothing_is_lost";
+    if !Engine::Postgres.is_wanted() {
+        return;
+    }
+    network::within(NAME, &Ground::hosts(), |network| {
+        run_apart(Engine::Postgres, async |engine| {
+            let home = Home::on(engine, Some(TestDb::on(&network.database())));
+            home.initialise();
+            let server = Ground::of_network(home, &network).start();
+            let case = Case::on(&server, Protocol::Rest).await;
+            let there = There::make(&case).await;
+            case.settle().await;
+            let load = Load::start(&server, case.admin.token.as_deref().unwrap(), CALLERS, CALLERS).await;
+            load.goes_on(20).await;
+            killed(&server, &load).await;
+            cut_off(&server, &network, &load).await;
+            let met = load.finish().await;
+            println!("{} reads and {} writes, {} refused", met.reads.len(), met.writes.len(), met.refused.len());
+            kills::check(&case, &met).await;
+            for (service, _) in KEEPERS {
+                is_well(&case, &there, service).await;
+            }
+            case.settle().await;
+            split::stop(&server);
+        });
+    });
+}
