@@ -264,6 +264,11 @@ impl CallRecord {
         self.facts().object = Some(object);
     }
 
+    /// Says what the call would make: refused, it has a name and no id.
+    pub fn wanted(&self, kind: &'static str, name: impl Into<String>) {
+        self.object(kind, "", name);
+    }
+
     /// Adds a field that changed. Equal values are no change. Never a secret.
     pub fn change(&self, field: &'static str, old: Option<String>, new: Option<String>) {
         if old == new {

@@ -45,6 +45,7 @@ impl Auth {
         address: ClientAddress,
         record: &Arc<CallRecord>,
     ) -> Result<(ApiAccess, SecretText), ApiAccessError> {
+        record.wanted("apiAccess", new.client_id.as_str());
         let (by, now, early) = (permit.by(), self.now(), new.clone());
         // What would be refused is refused before a second of hashing is spent on it. A hash is bound to its owner's id, so the id is
         // taken first; the rows then appear whole.

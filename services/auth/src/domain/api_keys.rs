@@ -32,6 +32,7 @@ impl Auth {
         draft: ApiKeyDraft,
         record: &Arc<CallRecord>,
     ) -> Result<(ApiKey, SecretText), ApiKeyError> {
+        record.wanted("apiKey", draft.name.as_str());
         let now = self.now();
         let expires_at = draft.expiry(now)?;
         let (user, session) = (permit.caller().user_id, permit.caller().session_id);

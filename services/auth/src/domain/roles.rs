@@ -53,6 +53,7 @@ impl Auth {
         draft: RoleDraft,
         record: &Arc<CallRecord>,
     ) -> Result<Role, RoleError> {
+        record.wanted("role", draft.name.as_str());
         let asking = permit.asking(self.config.recent_sign_in, self.now());
         let new = NewRole {
             name: draft.name,

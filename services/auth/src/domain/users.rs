@@ -64,6 +64,7 @@ impl Auth {
         address: ClientAddress,
         record: &Arc<CallRecord>,
     ) -> Result<User, UserError> {
+        record.wanted("user", draft.username.as_str());
         password::check(&draft.password, draft.username.as_str(), self.config.password_min_length)?;
         let asking = permit.asking(self.config.recent_sign_in, self.now());
         let new = NewUser {

@@ -64,6 +64,7 @@ fn text(description: Option<&Description>) -> Option<String> {
 /// `PermissionRequired`, `NameTaken`, `UserNotFound` where the caller is being deleted.
 pub fn create<T: Write>(tx: &mut T, who: &Who, new: &NewLocker, now: Timestamp, record: &CallRecord) -> Result<View> {
     record.clear_changes();
+    record.wanted("locker", new.name.as_str());
     let creation = Creation::permit(who.permissions)?;
     if tx.has_departed(who.user)? {
         return Err(LockerError::UserNotFound(who.user));

@@ -58,6 +58,7 @@ pub(super) fn view<T: Read + ?Sized>(
 /// `PermissionRequired`, `CredentialNameTaken`, `OwnerUnknown` where the caller is being deleted.
 pub fn create<T: Write>(tx: &mut T, by: Asker<'_>, new: &NewCredential, now: Timestamp) -> Result<View> {
     by.record.clear_changes();
+    by.record.wanted("credential", new.name.as_str());
     let creation = Creation::permit(by.caller)?;
     if tx.has_departed(by.caller.user_id)? {
         return Err(VaultError::OwnerUnknown(by.caller.user_id));

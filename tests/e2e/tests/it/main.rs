@@ -35,6 +35,7 @@ mod replicas;
 mod rest_shapes;
 mod sign_in_limits;
 mod split;
+mod telemetry;
 mod traces;
 mod zy_minute;
 mod zz_afterwards;
@@ -244,6 +245,7 @@ case_list! {
         an_export_equals_the_list,
         what_is_found_wrong_is_for_auditors,
         stored_values_have_their_seals,
+        a_refused_creation_names_what_was_wanted,
     }
     lists {
         filters_combine,

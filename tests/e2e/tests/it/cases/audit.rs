@@ -6,7 +6,7 @@ use coffre_audit_proof::checkpoint::Checkpoint;
 use coffre_audit_proof::note::VerifierKey;
 use coffre_audit_proof::proof::{verify_consistency, verify_inclusion};
 use coffre_audit_proof::tree::{Hash, leaf_hash};
-use coffre_e2e::api::{CredentialChange, NewAttribute, NewValue, Proof, Protocol, Session, rest};
+use coffre_e2e::api::{CredentialChange, NewAttribute, NewRole, NewValue, Proof, Protocol, Session, rest};
 use coffre_e2e::case::{Case, permission};
 use coffre_e2e::model::{Entry, Filter, Page, Query};
 use coffre_e2e::operation::LIST_INCIDENTS;
@@ -292,4 +292,25 @@ pub(crate) async fn stored_values_have_their_seals(case: &Case<'_>) {
         auditor.unary("coffre.vault.v1.ValueSealService/ListValueSeals", tonic::Request::new(request)).await.unwrap();
     let (told, stored) = (&event.value_seals[0], &answer.seals[0]);
     assert_eq!((told.value_id, told.version, &told.mac), (stored.value_id, stored.version, &stored.mac));
+}
+
+pub(crate) async fn a_refused_creation_names_what_was_wanted(case: &Case<'_>) {
+    let owner = case.basic("owner").await;
+    let (role, locker, credential) = (case.unique("role"), case.unique("locker"), case.unique("credential"));
+    let new_role = NewRole { name: role.clone(), ..NewRole::default() };
+    case.admin.create_role(&new_role).await.ok();
+    case.admin.create_role(&new_role).await.refused(409, "role.name_taken");
+    owner.create_locker(&locker, None).await.ok();
+    owner.create_locker(&locker, None).await.refused(409, "locker.name_taken");
+    let attributes = [NewAttribute::standard("a")];
+    owner.create_credential(&credential, &attributes).await.ok();
+    owner.create_credential(&credential, &attributes).await.refused(409, "credential.name_taken");
+    for (name, kind, who) in
+        [(&role, "role", &case.admin), (&locker, "locker", &owner), (&credential, "credential", &owner)]
+    {
+        let entries = await_entries(who, &Query::filter(Filter::new("objectName", "eq", &**name)), 2).await.items;
+        let refused = entries.iter().find(|entry| entry.status == "Unsuccessful");
+        let refused = refused.unwrap_or_else(|| panic!("the refusal names {name}: {entries:#?}"));
+        assert_eq!((refused.object_type.as_str(), refused.object_id.as_str()), (kind, ""), "{refused:?}");
+    }
 }
