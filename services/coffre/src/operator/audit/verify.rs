@@ -93,7 +93,7 @@ pub(crate) fn file(args: &VerifyArgs, path: &Path, out: &mut impl Write, as_json
     });
     progress.clear();
     let report = report.map_err(|error| unreadable(path, &error))?;
-    Checked { report, of: Of::File { filter }, key_given: args.key.is_some(), values: None, incidents: 0 }
+    Checked { report, of: Of::File { filter }, key_given: args.key.is_some(), values: None, uncompared: None, incidents: 0 }
         .tell(out, as_json)
 }
 
@@ -122,9 +122,14 @@ pub(crate) async fn server(
         _ => None,
     };
     progress.clear();
-    let values = values.transpose()?;
+    let (values, uncompared) = match values.transpose() {
+        Ok(values) => (values, None),
+        // What was found out about the log is told all the same.
+        Err(fault) => (None, Some(fault)),
+    };
     let incidents = incidents(session).await;
-    Checked { report: report?, of: Of::Server, key_given: args.key.is_some(), values, incidents }.tell(out, as_json)
+    let key_given = args.key.is_some();
+    Checked { report: report?, of: Of::Server, key_given, values, uncompared, incidents }.tell(out, as_json)
 }
 
 /// What the server signed, and what was seen of it.

@@ -357,6 +357,16 @@ async fn stored_values_are_compared_with_their_last_seals() {
 }
 
 #[tokio::test]
+async fn what_was_found_out_about_the_log_is_told_where_the_values_cannot_be_compared() {
+    let server = server_with((0..SIZE).map(entry).collect(), true);
+    server.refuse("ListValueSeals", Reason::VaultSealed);
+    let (done, told) = verify_server(&server, "--values").await;
+    assert_eq!(done.unwrap_err().exit_code(), 75, "later it may work");
+    assert_eq!((&told["verdict"], &told["entries"]), (&"notAnchored".into(), &SIZE.into()), "{told}");
+    assert!(told["values"].is_null() && told["valuesRefused"].is_string(), "{told}");
+}
+
+#[tokio::test]
 async fn values_that_came_back_or_went_without_a_deletion_are_named() {
     let mut entries: Vec<_> = (0..SIZE).map(entry).collect();
     // Behind the checkpoint: values 2 and 3 are deleted.

@@ -26,19 +26,23 @@ pub(super) struct Checked {
     /// The key was given, and is not the log's own word.
     pub(super) key_given: bool,
     pub(super) values: Option<Values>,
+    /// Why the values were not compared, where they should have been.
+    pub(super) uncompared: Option<Fault>,
     /// How many incidents the server tells of.
     pub(super) incidents: i64,
 }
 
 impl Checked {
     /// Prints what came out; anything but a whole record is a fault, so that the exit code says it.
-    pub(super) fn tell(&self, out: &mut impl Write, as_json: bool) -> Result<(), Fault> {
+    pub(super) fn tell(self, out: &mut impl Write, as_json: bool) -> Result<(), Fault> {
         Shown { text: self.text(), json: self.json() }.print_plain(out, as_json)?;
-        match self.verdict() {
-            Verdict::Whole => Ok(()),
-            Verdict::Picked => Err(Fault::picked(self.headline())),
-            Verdict::NotAnchored | Verdict::Unread => Err(Fault::not_anchored(self.headline())),
-            Verdict::Damaged => Err(Fault::damaged(self.headline())),
+        let (verdict, headline) = (self.verdict(), self.headline());
+        match (verdict, self.uncompared) {
+            (Verdict::Damaged, _) => Err(Fault::damaged(headline)),
+            (_, Some(fault)) => Err(fault),
+            (Verdict::Whole, None) => Ok(()),
+            (Verdict::Picked, None) => Err(Fault::picked(headline)),
+            (Verdict::NotAnchored | Verdict::Unread, None) => Err(Fault::not_anchored(headline)),
         }
     }
 
@@ -128,6 +132,9 @@ impl Checked {
                 ));
             }
         }
+        if let Some(fault) = &self.uncompared {
+            lines.push(format!("values      were not compared: {fault}"));
+        }
         if self.incidents > 0 {
             lines.push(format!("incidents   the server tells of {}: coffre audit incidents", self.incidents));
         }
@@ -184,6 +191,7 @@ impl Checked {
             "findings": findings,
             "totalFindings": report.total_findings,
             "values": values,
+            "valuesRefused": self.uncompared.as_ref().map(ToString::to_string),
             "incidents": self.incidents,
         })
     }
