@@ -4,6 +4,7 @@
 //! - [`slot`]: the root key, wrapped once for each key that may open the vault.
 //! - [`master`], [`recovery`], [`stretch`]: the keys that people type, and what a guess at one costs.
 //! - [`keyring`]: root key, data keys, and the [`keyring::OpenKeyring`] without which no value is sealed or opened.
+//! - [`backup`]: for whom a backup is sealed.
 //! - [`peer`]: the root key on its way from one replica to another.
 //! - [`rekey`]: a new root key with new slots, made in memory, to be stored in one transaction.
 //! - [`value`]: values at rest, bound to their place.
@@ -24,6 +25,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod aead;
+pub mod backup;
 mod error;
 pub mod hkdf;
 pub mod hmac;
