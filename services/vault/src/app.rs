@@ -32,6 +32,7 @@ use crate::domain::keys::{KeySettings, RolledBack};
 use crate::keyring::{self, KeyFile, Keyring, OpenError};
 use crate::lockers::Lockers;
 use crate::peers::{Asking, Giving, Pace, PeerCounts, Peers};
+use crate::recipient::{Recipients, vouching_key};
 use crate::reencryption::{Meter, Reencryption};
 use crate::shares::ShareCache;
 use crate::store::{POSTGRES, SQLITE, Store};
@@ -132,12 +133,14 @@ impl App {
     }
 }
 
-/// Follows the seal state, asks the audit which keys are the newest, asks other replicas for the root key, keeps transport keys, and re-encrypts values.
+/// Follows the seal state, asks the audit which keys are the newest, asks other replicas for the root key, keeps transport keys and
+/// the recipient of backups, and re-encrypts values.
 #[derive(Clone)]
 pub struct Background {
     keyring: Arc<Keyring>,
     transport: Arc<TransportKeys>,
     reencryption: Reencryption,
+    recipients: Arc<Recipients>,
     asking: Asking,
     audit: Audit,
 }
@@ -150,7 +153,8 @@ impl Background {
             self.keyring.compare_at_last(&self.audit, &stop),
             self.asking.run(&stop),
             self.transport.keep(&stop),
-            self.reencryption.run(&stop)
+            self.reencryption.run(&stop),
+            self.recipients.keep(&stop)
         );
     }
 
@@ -219,6 +223,8 @@ pub async fn build(deps: Deps) -> Result<App, Error> {
         opened => opened?,
     }
     let transport = Arc::new(TransportKeys::new(store.clone(), keyring.clone(), clock.clone()));
+    let vouching = vouching_key(outbox.key())?;
+    let recipients = Arc::new(Recipients::new(store.clone(), keyring.clone(), clock.clone(), vouching));
     let meter = Arc::new(Meter::default());
     let reencryption = Reencryption::new(store.clone(), keyring.clone(), site.clone(), clock.clone(), meter.clone());
     let peer_counts = Arc::new(PeerCounts::default());
@@ -229,6 +235,7 @@ pub async fn build(deps: Deps) -> Result<App, Error> {
         keyring: keyring.clone(),
         transport: transport.clone(),
         reencryption,
+        recipients,
         asking,
         audit: audit.clone(),
     };

@@ -7,6 +7,7 @@
 //! store   the tables, on SQLite and PostgreSQL
 //! reencryption         values sealed anew under the newest term, in the background
 //! keyring, transport   whether the vault is open; keys that hide values on their way
+//! recipient            for whom backups are sealed, kept beside the slots
 //! peers                replicas that start sealed get the root key from an open one
 //! shares, lockers      what lockers share, kept until locker says that it changed; what else is asked of locker. users: of auth, audit: of the audit
 //! app     the wiring
@@ -21,6 +22,7 @@ pub mod domain;
 pub mod keyring;
 mod lockers;
 pub mod peers;
+mod recipient;
 pub mod reencryption;
 mod shares;
 pub mod store;
@@ -35,5 +37,6 @@ pub use domain::keys::KeySettings;
 pub use keyring::KeyFile;
 pub use lockers::Lockers;
 pub use peers::{NoPeers, PeerCounts, Peers, Replica};
+pub use recipient::vouching_key;
 pub use shares::ShareCache;
 pub use users::Users;

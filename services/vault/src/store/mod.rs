@@ -2,6 +2,7 @@
 //!
 //! - `schema`: the tables; `rows`: rows and what they become.
 //! - `read`, `write`: the ports. [`list`]: the list of credentials. [`dashboard`]: its counts. [`keys`]: slots, terms, seal state, transport keys. [`rotation`]: their values sealed anew; `seals`: as they are.
+//!   [`recipient`]: for whom backups are sealed.
 //! - `dialect`: what truly differs between the engines.
 
 pub mod dashboard;
@@ -9,6 +10,7 @@ mod dialect;
 pub mod keys;
 pub mod list;
 mod read;
+pub mod recipient;
 pub mod rotation;
 mod rows;
 mod schema;

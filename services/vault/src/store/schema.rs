@@ -127,4 +127,14 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    backup_recipient (id) {
+        id -> BigInt,
+        tenant_id -> BigInt,
+        public_key -> Binary,
+        vouched -> Binary,
+        updated_at -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(credentials, attributes, attribute_values);
