@@ -11,6 +11,7 @@
 //! - A [`Journal`] writes what closures hand to [`Tx::journal`], once a commit and within it: this is how the audit's outbox gets into
 //!   the transaction of the change.
 //! - [`migrate`] and [`schema_state`] bring a service's schema up to date and compare it with the binary.
+//! - [`copy`] reads all services at one moment, and fills empty databases: backup and restore.
 //! - [`list`] turns a filter, an order and a page into SQL with binds.
 //!
 //! Only [`dialect`] and the connection set-up in this crate know which engine is behind a [`Connection`]; what is written with the
@@ -27,6 +28,7 @@ use openssl_sys as _;
 use pq_sys as _;
 
 mod connection;
+pub mod copy;
 mod database;
 pub mod dialect;
 mod error;
@@ -49,7 +51,7 @@ pub use database::Database;
 pub use error::{Constraint, Error};
 pub use gather::{Gather, Load};
 pub use journal::{Journal, JournalEntry, NoJournal, Tx};
-pub use migrations::{SchemaState, migrate, schema_state};
+pub use migrations::{SchemaState, migrate, schema_state, versions_of};
 pub use options::{DatabaseUrl, Engine, InvalidUrl, Options};
 pub use sql::{Bind, Sql, Typed};
 pub use stats::{LaneStats, Stats};

@@ -6,7 +6,7 @@ use diesel::connection::SimpleConnection as _;
 use diesel::migration::{Migration as _, MigrationSource};
 use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryableByName, RunQueryDsl as _, SqliteConnection};
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 
 use crate::open::{Role, open};
 use crate::{Connection, Error, Options, dialect};
@@ -56,6 +56,60 @@ pub fn migrate(
     }
 }
 
+/// Runs those of the missing migrations that are named: the schema is then the one that these make.
+///
+/// # Errors
+/// [`Error::Unavailable`] without the database, [`Error::Bug`] where a migration fails, is not known, or where others ran before.
+pub(crate) fn migrate_to(
+    options: &Options,
+    sqlite: EmbeddedMigrations,
+    postgres: EmbeddedMigrations,
+    versions: &[String],
+) -> Result<(), Error> {
+    let mut conn = open(options, Role::Migrator)?.conn;
+    let wanted: BTreeSet<&str> = versions.iter().map(String::as_str).collect();
+    match &mut conn {
+        Connection::Sqlite(conn) => conn.immediate_transaction(|conn| run_wanted(conn, sqlite, &wanted))?,
+        Connection::Postgres(conn) => {
+            let schema = options.schema();
+            conn.batch_execute(&format!("SELECT pg_advisory_lock(hashtext('coffre migrate {schema}'))"))?;
+            conn.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\""))?;
+            run_wanted(conn, postgres, &wanted)?;
+        }
+    }
+    let applied = all_applied(&mut conn)?;
+    if applied.iter().map(String::as_str).collect::<BTreeSet<_>>() == wanted {
+        return Ok(());
+    }
+    Err(Error::Bug(format!(
+        "the schema of {} is that of the migrations {}, and not that of {}",
+        options.service,
+        applied.join(", "),
+        versions.join(", ")
+    )))
+}
+
+fn run_wanted<C, DB>(conn: &mut C, source: EmbeddedMigrations, wanted: &BTreeSet<&str>) -> Result<(), Error>
+where
+    C: MigrationHarness<DB>,
+    DB: diesel::backend::Backend,
+{
+    let pending = conn.pending_migrations(source).map_err(|error| bug(error.as_ref()))?;
+    for migration in pending {
+        if wanted.contains(migration.name().version().to_string().as_str()) {
+            conn.run_migration(&*migration).map_err(|error| bug(error.as_ref()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the versions of the migrations that ran, in their order.
+pub(crate) fn all_applied(conn: &mut Connection) -> Result<Vec<String>, Error> {
+    let rows: Vec<Version> =
+        diesel::sql_query("SELECT version FROM __diesel_schema_migrations ORDER BY version").load(conn)?;
+    Ok(rows.into_iter().map(|row| row.version).collect())
+}
+
 fn run_sqlite(conn: &mut SqliteConnection, migrations: EmbeddedMigrations) -> Result<Vec<String>, Error> {
     let ran = conn.run_pending_migrations(migrations).map_err(|error| bug(error.as_ref()))?;
     Ok(ran.iter().map(ToString::to_string).collect())
@@ -87,6 +141,14 @@ pub fn schema_state(
         (true, false) => SchemaState::Ahead { unknown },
         (true, true) => SchemaState::Current,
     })
+}
+
+/// Returns the versions of migrations.
+///
+/// # Errors
+/// [`Error::Bug`] where they cannot be read.
+pub fn versions_of(sqlite: &EmbeddedMigrations) -> Result<BTreeSet<String>, Error> {
+    versions::<diesel::sqlite::Sqlite>(sqlite)
 }
 
 fn versions<DB: diesel::backend::Backend>(source: &EmbeddedMigrations) -> Result<BTreeSet<String>, Error> {
