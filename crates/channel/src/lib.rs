@@ -2,7 +2,8 @@
 //!
 //! A generated client takes a [`Channel`] and cannot tell what is behind it. In one process a call is a function call through the
 //! layered service, without a socket and without HTTP/2; only the messages are encoded, so that both forms behave alike. Over the network
-//! calls go to one of the addresses of the service ([`Members`]), by mutual TLS, with what belongs to them ([`Carried`]).
+//! calls go to one of the addresses of the service ([`Members`]), by mutual TLS, with what belongs to them ([`Carried`]). Either way a call
+//! that is made for one that is traced is a part of its trace, and says so to whoever answers it.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
@@ -10,6 +11,7 @@ mod balanced;
 mod carried;
 mod heard;
 mod timeouts;
+mod traced;
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
@@ -104,7 +106,10 @@ impl Service<Request> for Channel {
     }
 
     fn call(&mut self, request: Request) -> ResponseFuture {
-        self.0.answer(request)
+        match coffre_trace::current() {
+            Some(current) => traced::answer(&*self.0, &current, request),
+            None => self.0.answer(request),
+        }
     }
 }
 

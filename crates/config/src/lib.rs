@@ -10,7 +10,9 @@ mod network;
 mod reader;
 mod settings;
 mod source;
+mod telemetry;
 
 pub use network::{HostPort, InternalFiles, Services, Tls, TlsFiles};
 pub use settings::{Settings, StatusCodes};
 pub use source::{Fault, SETTINGS, Setting, Sources, environment_name};
+pub use telemetry::Telemetry;

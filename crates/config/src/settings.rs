@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use crate::network::{Services, Tls};
 use crate::reader::Reader;
 use crate::source::{Fault, Sources};
+use crate::telemetry::Telemetry;
 
 /// Which status codes REST answers where the old server was irregular.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,6 +70,8 @@ pub struct Settings {
     pub log: String,
     /// Whether logs are JSON, where it was said.
     pub log_json: Option<bool>,
+    /// Where traces and metrics are sent.
+    pub telemetry: Telemetry,
     /// Shortest password, in characters.
     pub password_min_length: usize,
     /// Passwords that are easy to guess are refused.
@@ -136,6 +139,7 @@ impl Settings {
             reflection: read.optional("reflection", "true or false"),
             log: read.required("log", "a level or a filter"),
             log_json: read.optional_of("log_format", &[("text", false), ("json", true)]),
+            telemetry: Telemetry::read(&mut read),
             password_min_length,
             // Whoever lets passwords be shorter than is our rule keeps the ones of an older system, and says so where they must be good.
             password_strength_check: read

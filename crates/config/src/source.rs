@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::telemetry::STANDARD;
+
 /// One setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
@@ -99,6 +101,26 @@ pub const SETTINGS: &[Setting] = &[
     plain("reflection", "", "`true` or `false`: gRPC reflection. Absent: on in dev, off in serve."),
     plain("log", "info", "What is logged: a level, or a filter such as `info,coffre_vault=debug`."),
     plain("log_format", "", "`text` or `json`. Absent: text on a terminal, JSON elsewhere."),
+    plain(
+        "telemetry.otlp_endpoint",
+        "",
+        "Collector that gets traces and metrics by OTLP over gRPC, such as `http://127.0.0.1:4317`. Absent: nothing is traced. `OTEL_EXPORTER_OTLP_ENDPOINT` says the same.",
+    ),
+    plain(
+        "telemetry.otlp_ca_file",
+        "",
+        "PEM file with the authorities that vouch for the collector, where it is reached by `https://`. `OTEL_EXPORTER_OTLP_CERTIFICATE` says the same.",
+    ),
+    plain(
+        "telemetry.traced_share",
+        "1",
+        "Share of the traces that begin here and are recorded, from 0 to 1; one that comes with a call is recorded where its beginner said so. `OTEL_TRACES_SAMPLER_ARG` says the same.",
+    ),
+    plain(
+        "telemetry.service_name",
+        "",
+        "What collectors call this process. Absent: `coffre`, or `coffre-vault` and the like for one service. `OTEL_SERVICE_NAME` says the same.",
+    ),
     plain("auth.password_min_length", "12", "Shortest password, in characters; 8 to 128."),
     plain(
         "auth.password_strength_check",
@@ -229,10 +251,15 @@ impl Sources {
     /// Adds what the environment says. What was added before counts more.
     ///
     /// # Errors
-    /// [`Fault`] for each name that begins with `COFFRE_` and is not a setting. `COFFRE_TEST_…` belongs to the tests.
+    /// [`Fault`] for each name that begins with `COFFRE_` and is not a setting. `COFFRE_TEST_…` belongs to the tests. Of the names that
+    /// other programs have in common with us, those that mean nothing to us do not count.
     pub fn environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) -> Result<(), Vec<Fault>> {
-        let mut faults = Vec::new();
+        let (mut faults, mut usual) = (Vec::new(), Vec::new());
         for (name, value) in variables {
+            if let Some((_, key)) = STANDARD.iter().find(|(known, _)| *known == name) {
+                usual.push((*key, value));
+                continue;
+            }
             if !name.starts_with("COFFRE_") || name.starts_with("COFFRE_TEST_") || OPERATOR.contains(&name.as_str()) {
                 continue;
             }
@@ -245,6 +272,7 @@ impl Sources {
                 )),
             }
         }
+        usual.into_iter().for_each(|(key, value)| self.keep(key, value));
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 

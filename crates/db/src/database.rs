@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use coffre_trace::Current;
 use tokio::sync::oneshot;
 
 use crate::journal::{Journal, JournalEntry, Tx};
 use crate::lane::{Lane, lane};
 use crate::open::{Role, Seat};
 use crate::stats::{LaneStats, Stats};
+use crate::traced::Owner;
 use crate::writer::Order;
 use crate::{Connection, Engine, Error, Options, reader, serial, writer};
 
@@ -20,6 +22,7 @@ pub struct Database(Arc<Inner>);
 
 struct Inner {
     engine: Engine,
+    owner: Owner,
     stats: Stats,
     reads: Lane<Box<dyn Job>>,
     orders: Lane<Order>,
@@ -86,6 +89,7 @@ impl Database {
         threads.wait(engine)?;
         Ok(Self(Arc::new(Inner {
             engine,
+            owner: Owner { engine, service: options.service },
             stats: Stats { read: read_stats, write: write_stats, append: append_stats },
             reads,
             orders,
@@ -138,9 +142,14 @@ impl Database {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let (call, answer) = Call::new(move |tx: &mut Tx<'_>| f(tx.conn()));
+        let span = self.0.owner.begin("read", std::any::type_name_of_val(&f));
+        let (call, answer) = Call::new(move |tx: &mut Tx<'_>| f(tx.conn()), span.current());
         self.0.reads.send(Box::new(call)).await?;
         answer.await.unwrap_or_else(|_| Err(Error::Unavailable.into()))
+    }
+
+    pub(crate) fn owner(&self) -> Owner {
+        self.0.owner
     }
 
     pub(crate) async fn submit(&self, read: Box<dyn Job>) -> Result<(), Error> {
@@ -160,7 +169,8 @@ impl Database {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let (call, answer) = Call::new(f);
+        let span = self.0.owner.begin("change", std::any::type_name_of_val(&f));
+        let (call, answer) = Call::new(f, span.current());
         self.0.orders.send(Order::Change(Box::new(call))).await?;
         answer.await.unwrap_or_else(|_| Err(Error::Unavailable.into()))
     }
@@ -175,7 +185,8 @@ impl Database {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let (call, answer) = Call::new(f);
+        let span = self.0.owner.begin("change", std::any::type_name_of_val(&f));
+        let (call, answer) = Call::new(f, span.current());
         let lane = self.0.appends.as_ref().unwrap_or(&self.0.orders);
         lane.send(Order::Change(Box::new(call))).await?;
         answer.await.unwrap_or_else(|_| Err(Error::Unavailable.into()))
@@ -190,9 +201,10 @@ impl Database {
         if entries.is_empty() {
             return Ok(());
         }
+        let span = self.0.owner.begin("append", "");
         let (reply, answer) = oneshot::channel();
         let lane = self.0.appends.as_ref().unwrap_or(&self.0.orders);
-        lane.send(Order::Append(entries, Some(reply))).await?;
+        lane.send(Order::Append(entries, Some(reply), span.current())).await?;
         answer.await.unwrap_or(Err(Error::Unavailable))
     }
 
@@ -298,15 +310,17 @@ struct Call<F, T, E> {
     f: F,
     outcome: Option<Result<T, E>>,
     reply: oneshot::Sender<Result<T, E>>,
+    /// The span that the call is part of, where it is traced.
+    trace: Option<Current>,
 }
 
 impl<F, T, E> Call<F, T, E> {
-    fn new(f: F) -> (Self, oneshot::Receiver<Result<T, E>>)
+    fn new(f: F, trace: Option<Current>) -> (Self, oneshot::Receiver<Result<T, E>>)
     where
         F: Fn(&mut Tx<'_>) -> Result<T, E>,
     {
         let (reply, answer) = oneshot::channel();
-        (Self { f, outcome: None, reply }, answer)
+        (Self { f, outcome: None, reply, trace }, answer)
     }
 }
 
@@ -321,7 +335,15 @@ where
     }
 
     fn run(&mut self, tx: &mut Tx<'_>) -> Ran {
-        let (outcome, ran) = match catch_unwind(AssertUnwindSafe(|| (self.f)(tx))) {
+        let run = |tx: &mut Tx<'_>| catch_unwind(AssertUnwindSafe(|| (self.f)(tx)));
+        let ended = match &self.trace {
+            Some(trace) => {
+                tx.collected.traces.push(trace.clone());
+                trace.enter(|| run(tx))
+            }
+            None => run(tx),
+        };
+        let (outcome, ran) = match ended {
             Ok(Ok(value)) => (Ok(value), Ran::Done),
             Ok(Err(error)) => (Err(error), Ran::Failed),
             Err(panic) => (Err(Error::Bug(panic_text(panic.as_ref())).into()), Ran::Panicked),

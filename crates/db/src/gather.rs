@@ -5,6 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use coffre_trace::Current;
 use tokio::sync::oneshot;
 
 use crate::database::{Job, Ran, panic_text};
@@ -57,6 +58,7 @@ impl<K: Send + 'static, V: Send + 'static> Gather<K, V> {
     /// What loading returns, for every key that was loaded with this one; [`Error::Unavailable`] without a database or with a full queue;
     /// [`Error::Bug`] where loading panicked or has not a value for each key.
     pub async fn get(&self, key: K) -> Result<V> {
+        let span = self.database.owner().begin("read", std::any::type_name::<Self>());
         let (reply, answer) = oneshot::channel();
         let announce = {
             let mut waiting = lock(&self.waiting);
@@ -75,6 +77,7 @@ impl<K: Send + 'static, V: Send + 'static> Gather<K, V> {
                 of: Vec::new(),
                 outcome: None,
                 replies: Vec::new(),
+                trace: span.current(),
             };
             self.database.submit(Box::new(run)).await?;
         }
@@ -90,6 +93,8 @@ struct Run<K, V> {
     of: Vec<K>,
     replies: Vec<Reply<V>>,
     outcome: Option<Result<Vec<V>>>,
+    /// The span of whoever asked for the run: what it does for the others is told there, too.
+    trace: Option<Current>,
 }
 
 impl<K, V> Run<K, V> {
@@ -112,7 +117,12 @@ impl<K: Send, V: Send> Job for Run<K, V> {
     fn run(&mut self, tx: &mut Tx<'_>) -> Ran {
         self.begin();
         let (load, keys) = (self.load, &self.of);
-        let (outcome, ran) = match catch_unwind(AssertUnwindSafe(|| load(tx.conn(), keys))) {
+        let run = |tx: &mut Tx<'_>| catch_unwind(AssertUnwindSafe(|| load(tx.conn(), keys)));
+        let ended = match &self.trace {
+            Some(trace) => trace.enter(|| run(tx)),
+            None => run(tx),
+        };
+        let (outcome, ran) = match ended {
             Ok(Ok(values)) if values.len() == keys.len() => (Ok(values), Ran::Done),
             Ok(Ok(_)) => (Err(Error::Bug("a gathered read has not a value for each key".to_owned())), Ran::Failed),
             Ok(Err(error)) => (Err(error), Ran::Failed),

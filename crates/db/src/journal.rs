@@ -1,6 +1,7 @@
 //! Entries that are committed with a change, and the hook that writes them.
 
 use bytes::Bytes;
+use coffre_trace::Current;
 
 use crate::{Connection, Error};
 
@@ -72,6 +73,8 @@ pub(crate) type AfterCommit = Box<dyn FnOnce() + Send>;
 pub(crate) struct Collected {
     pub(crate) entries: Vec<JournalEntry>,
     pub(crate) after_commit: Vec<AfterCommit>,
+    /// The spans of the calls that are traced: the commit is part of each.
+    pub(crate) traces: Vec<Current>,
 }
 
 impl Collected {
@@ -87,6 +90,7 @@ impl Collected {
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
         self.after_commit.clear();
+        self.traces.clear();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use tokio::sync::{Semaphore, TryAcquireError};
@@ -11,7 +11,7 @@ use crate::Error;
 use crate::stats::LaneStats;
 
 enum Message<J> {
-    Job(J),
+    Job(J, Instant),
     Stop,
 }
 
@@ -51,6 +51,7 @@ impl<J> Lane<J> {
         if self.stats.connected() == 0 {
             return Err(self.refuse());
         }
+        let came = Instant::now();
         match self.room.try_acquire() {
             Ok(place) => place.forget(),
             Err(TryAcquireError::Closed) => return Err(self.refuse()),
@@ -60,7 +61,7 @@ impl<J> Lane<J> {
             },
         }
         LaneStats::add(&self.stats.queued, 1);
-        self.sender.send(Message::Job(job)).map_err(|_| self.refuse())
+        self.sender.send(Message::Job(job, came)).map_err(|_| self.refuse())
     }
 
     fn refuse(&self) -> Error {
@@ -114,14 +115,18 @@ impl<J> Intake<J> {
     /// Takes what else is queued, until there are `limit`.
     pub(crate) fn drain(&mut self, jobs: &mut Vec<J>, limit: usize) {
         let before = jobs.len();
+        let mut waited = Duration::ZERO;
         while jobs.len() < limit && !self.stopped {
             match self.receiver.try_recv() {
-                Ok(Message::Job(job)) => jobs.push(job),
+                Ok(Message::Job(job, came)) => {
+                    waited += came.elapsed();
+                    jobs.push(job);
+                }
                 Ok(Message::Stop) => self.stopped = true,
                 Err(_) => break,
             }
         }
-        self.took(jobs.len() - before);
+        self.took(jobs.len() - before, waited);
     }
 
     /// No caller holds the queue any more, or it was stopped.
@@ -131,8 +136,8 @@ impl<J> Intake<J> {
 
     fn take(&mut self, message: Message<J>) -> Next<J> {
         match message {
-            Message::Job(job) => {
-                self.took(1);
+            Message::Job(job, came) => {
+                self.took(1, came.elapsed());
                 Next::Job(job)
             }
             Message::Stop => {
@@ -142,8 +147,9 @@ impl<J> Intake<J> {
         }
     }
 
-    fn took(&self, jobs: usize) {
+    fn took(&self, jobs: usize, waited: Duration) {
         if jobs > 0 {
+            self.stats.waited(waited);
             self.room.add_permits(jobs);
             self.stats.queued.fetch_sub(jobs as u64, Ordering::Relaxed);
             LaneStats::add(&self.stats.taken, jobs);

@@ -43,6 +43,7 @@ mod reader;
 mod serial;
 mod sql;
 mod stats;
+mod traced;
 mod transaction;
 mod writer;
 

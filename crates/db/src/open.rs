@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use coffre_trace::Span;
 use diesel::connection::{InstrumentationEvent, SimpleConnection as _};
 use diesel::result::DatabaseErrorKind;
 use diesel::sql_types::{Nullable, Text};
@@ -18,6 +19,7 @@ use diesel::{Connection as _, PgConnection, SqliteConnection};
 
 use crate::options::Place;
 use crate::stats::LaneStats;
+use crate::traced::Owner;
 use crate::{Connection, Error, Options};
 
 /// What a connection is for.
@@ -102,6 +104,7 @@ impl Alarm {
 pub(crate) struct Opened {
     pub(crate) conn: Connection,
     pub(crate) alarm: Alarm,
+    pub(crate) owner: Owner,
 }
 
 /// Opens a connection for a role.
@@ -115,12 +118,20 @@ pub(crate) fn open(options: &Options, role: Role) -> Result<Opened, Error> {
     };
     let alarm = Alarm::default();
     let watched = alarm.clone();
-    conn.set_instrumentation(move |event: InstrumentationEvent<'_>| {
-        if let InstrumentationEvent::FinishQuery { error: Some(error), .. } = event {
-            watched.note(error, role);
+    let owner = Owner { engine: options.url.engine(), service: options.service };
+    let mut statement = Span::none();
+    conn.set_instrumentation(move |event: InstrumentationEvent<'_>| match event {
+        InstrumentationEvent::StartQuery { query, .. } => statement = owner.statement(query),
+        InstrumentationEvent::FinishQuery { error, .. } => {
+            let mut statement = std::mem::take(&mut statement);
+            if let Some(error) = error {
+                statement.fail();
+                watched.note(error, role);
+            }
         }
+        _ => {}
     });
-    Ok(Opened { conn, alarm })
+    Ok(Opened { conn, alarm, owner })
 }
 
 #[diesel::declare_sql_function]

@@ -50,6 +50,7 @@ fn serve(seat: &mut Seat, collected: &mut Collected, mut job: Box<dyn Job>) {
         };
         opened.alarm.clear();
         let ran = job.run(&mut Tx { conn: &mut opened.conn, collected });
+        collected.traces.clear();
         let clean = ran != Ran::Panicked && dialect::is_idle(&mut opened.conn);
         let lost = opened.alarm.lost();
         if ran == Ran::Panicked {

@@ -14,6 +14,7 @@ pub struct LaneStats {
     pub(crate) queued: AtomicU64,
     pub(crate) taken: AtomicU64,
     pub(crate) refused: AtomicU64,
+    pub(crate) waited_micros: AtomicU64,
     pub(crate) batches: AtomicU64,
     pub(crate) commits: AtomicU64,
     pub(crate) commit_micros: AtomicU64,
@@ -45,6 +46,8 @@ impl LaneStats {
         taken;
         /// Calls refused because the queue was full or no connection stood.
         refused;
+        /// Time that calls waited for a thread altogether, in microseconds.
+        waited_micros;
         /// Groups of calls that shared a transaction.
         batches;
         /// Commits.
@@ -67,6 +70,10 @@ impl LaneStats {
 
     pub(crate) fn add(counter: &AtomicU64, by: usize) {
         counter.fetch_add(by as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn waited(&self, long: Duration) {
+        self.waited_micros.fetch_add(u64::try_from(long.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     pub(crate) fn committed(&self, took: Duration) {

@@ -88,6 +88,7 @@ pub(crate) fn transaction(
         return Err(Failure::unavailable());
     };
     opened.alarm.clear();
+    let owner = opened.owner;
     let alarm = opened.alarm.clone();
     let mut step = Step { conn: &mut opened.conn, journal, alarm: &alarm, wrote: false, committing: false, took: None };
     let mut panics = 0;
@@ -120,6 +121,9 @@ pub(crate) fn transaction(
             }
         }
     };
+    if let (Some(took), Ok(Verdict::Commit)) = (took, &outcome) {
+        collected.traces.iter().for_each(|trace| owner.committed(trace, took));
+    }
     collected.clear();
     if lost {
         seat.lose();
@@ -165,8 +169,13 @@ impl Step<'_> {
         if !collected.entries.is_empty() {
             self.wrote = true;
             let write = || self.journal.write(self.conn, &collected.entries);
-            catch_unwind(AssertUnwindSafe(write))
-                .unwrap_or_else(|panic| Err(Error::Bug(panic_text(panic.as_ref()))))?;
+            let write = || catch_unwind(AssertUnwindSafe(write));
+            // What is written for all is told by one of them.
+            let written = match collected.traces.first() {
+                Some(trace) => trace.enter(write),
+                None => write(),
+            };
+            written.unwrap_or_else(|panic| Err(Error::Bug(panic_text(panic.as_ref()))))?;
         }
         self.committing = true;
         let before = Instant::now();

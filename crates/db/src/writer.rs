@@ -5,6 +5,7 @@
 //! run again with a savepoint for each, so that it leaves the others alone: nearly every change succeeds, and a savepoint has the engine
 //! keep a copy of every page that is touched. A batch that is lost is rerun one by one, so that only the culprit pays.
 
+use coffre_trace::Current;
 use tokio::sync::oneshot;
 
 use crate::database::Job;
@@ -19,7 +20,7 @@ use crate::{Error, reader};
 /// What is to be committed.
 pub(crate) enum Order {
     Change(Box<dyn Job>),
-    Append(Vec<JournalEntry>, Option<oneshot::Sender<Result<(), Error>>>),
+    Append(Vec<JournalEntry>, Option<oneshot::Sender<Result<(), Error>>>, Option<Current>),
 }
 
 impl Order {
@@ -27,16 +28,16 @@ impl Order {
         match self {
             Self::Change(job) => job.answer(),
             // The caller may have gone.
-            Self::Append(_, Some(reply)) => drop(reply.send(Ok(()))),
-            Self::Append(_, None) => {}
+            Self::Append(_, Some(reply), _) => drop(reply.send(Ok(()))),
+            Self::Append(_, None, _) => {}
         }
     }
 
     pub(crate) fn refuse(self, error: Error) {
         match self {
             Self::Change(job) => job.refuse(error),
-            Self::Append(_, Some(reply)) => drop(reply.send(Err(error))),
-            Self::Append(_, None) => {}
+            Self::Append(_, Some(reply), _) => drop(reply.send(Err(error))),
+            Self::Append(_, None, _) => {}
         }
     }
 }
@@ -97,7 +98,10 @@ fn attempt(
     transaction(seat, journal, begin, collected, |conn, collected, _, panics| {
         for order in orders.iter_mut() {
             match order {
-                Order::Append(entries, _) => collected.entries.extend(entries.iter().cloned()),
+                Order::Append(entries, _, trace) => {
+                    collected.entries.extend(entries.iter().cloned());
+                    collected.traces.extend(trace.clone());
+                }
                 Order::Change(job) => {
                     if change(conn, collected, job.as_mut(), apart, panics)? == Verdict::RollBack {
                         return Ok(Verdict::RollBack);

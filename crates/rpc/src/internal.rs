@@ -11,6 +11,7 @@ use std::time::Duration;
 use coffre_channel::{Carried, Request, Response, asked, carry, goes_on};
 use coffre_error::{Reason, Refusal};
 use coffre_tls::{InternalTls, Service};
+use coffre_trace::{TRACEPARENT, TraceContext, Tracer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -18,9 +19,12 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::service::Routes;
 use tower::Service as _;
+use tracing::Instrument as _;
 
+use crate::layered::code_of;
 use crate::listener::{Arrived, Bounds, Listening, Serve};
-use crate::{Layered, Peer, RpcMetrics, ServiceParts, header};
+use crate::metrics::Series;
+use crate::{Layered, Peer, RpcMetrics, ServiceParts, header, traced};
 
 /// Calls at once on one connection: there is one from each replica of each service.
 const STREAMS: u32 = 1024;
@@ -47,6 +51,8 @@ pub struct InternalOptions {
     pub connections: usize,
     /// How long open calls may go on after the stop.
     pub drain: Duration,
+    /// Traces calls, where anything is traced.
+    pub tracer: Tracer,
 }
 
 /// The internal port of a service. Clones share it.
@@ -56,7 +62,7 @@ pub struct Internal(Arc<Inner>);
 struct Inner {
     service: Service,
     routes: Routes,
-    callers: HashMap<&'static str, &'static [Service]>,
+    rpcs: HashMap<&'static str, (&'static [Service], Series)>,
     public: Layered,
     public_prefix: String,
     places: Semaphore,
@@ -77,7 +83,11 @@ impl Internal {
         Self(Arc::new(Inner {
             service,
             routes: parts.internal.clone().prepare(),
-            callers: parts.internal_rpcs.iter().map(|rpc| (rpc.path, rpc.callers)).collect(),
+            rpcs: parts
+                .internal_rpcs
+                .iter()
+                .map(|rpc| (rpc.path, (rpc.callers, metrics.of_internal(parts.name, rpc.path))))
+                .collect(),
             public_prefix: format!("/coffre.{}.v1.", public.name()),
             public,
             places: Semaphore::new(IN_FLIGHT),
@@ -134,8 +144,8 @@ impl Inner {
                 Err(never) => match never {},
             };
         }
-        match self.callers.get(path) {
-            Some(callers) if callers.contains(&caller) => self.within_deadline(request).await,
+        match self.rpcs.get_key_value(path) {
+            Some((rpc, (callers, series))) if callers.contains(&caller) => self.measured(rpc, series, request).await,
             Some(_) => self.refuse(caller, path),
             None => Status::unimplemented("no such call").into_http(),
         }
@@ -147,6 +157,25 @@ impl Inner {
         let message =
             format!("the service {caller} may not call {path}; whoever runs these servers must look at why it does");
         Status::from(Refusal::new(Reason::AuthzPermissionRequired, message)).into_http()
+    }
+
+    /// Request id, trace and metrics, so that everything below can name the call, and what it refuses is counted.
+    async fn measured(&self, rpc: &'static str, series: &Series, mut request: Request) -> Response {
+        let began = Instant::now();
+        let outside = TraceContext::of(request.headers());
+        // What no call of a trace asks for, such as a change stream, is none.
+        let begun =
+            outside.map(|outside| self.options.tracer.serve(Some(outside), || rpc.trim_start_matches('/').into()));
+        let span = begun.unwrap_or_default();
+        if let Some(own) = span.context() {
+            request.headers_mut().insert(TRACEPARENT, own.header());
+        }
+        let id = request.headers().get(header::REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+        let logged = traced::logged(rpc, id, span.context().or(outside));
+        let response = coffre_trace::within(&span, self.within_deadline(request)).instrument(logged).await;
+        series.observe(code_of(&response), began.elapsed());
+        traced::answered(span, &response);
+        response
     }
 
     async fn within_deadline(&self, request: Request) -> Response {

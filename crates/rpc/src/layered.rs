@@ -14,6 +14,7 @@ use coffre_authn::Authenticator;
 use coffre_channel::{Carried, Channel, Request, Response, asked, carry};
 use coffre_error::{Reason, Refusal};
 use coffre_proto::audit::v1::Outcome;
+use coffre_trace::{Name, TRACEPARENT, TraceContext, Tracer};
 use coffre_types::{Activity, Clock};
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue};
@@ -27,6 +28,7 @@ use tracing::Instrument as _;
 
 use crate::metadata::{Origin, Peer, bearer, header};
 use crate::metrics::Series;
+use crate::traced;
 use crate::{CallContext, Rpc, RpcMetrics, ServiceParts};
 
 /// How much earlier than a client's deadline a call ends.
@@ -64,6 +66,8 @@ pub struct Guard {
     pub stopping: CancellationToken,
     /// Told of the calls of signed-in callers, for work that makes room for them.
     pub activity: Activity,
+    /// Traces them, where anything is traced.
+    pub tracer: Tracer,
 }
 
 /// A service behind its layers. Clones share it.
@@ -202,15 +206,27 @@ impl Drop for ToItsEnd {
 impl Inner {
     /// Request id, trace and metrics. First, so that everything below can name the call; outside of all that can fail, so that a trace
     /// shows how it failed and what the steps below refuse is counted, too.
-    async fn answer(self: Arc<Self>, request: Request) -> Response {
+    async fn answer(self: Arc<Self>, mut request: Request) -> Response {
         let Some((rpc, series)) = self.rpcs.get(request.uri().path()) else {
             return Status::unimplemented("no such call").into_http();
         };
+        let outside = TraceContext::of(request.headers());
+        let name = || Name::Of(rpc.path.trim_start_matches('/'));
+        let mut span = self.guard.tracer.serve(outside, name);
+        if let Some(own) = span.context() {
+            // What is recorded, logged and called below is part of this span.
+            request.headers_mut().insert(TRACEPARENT, own.header());
+        }
         let origin = Origin::read(request.headers(), Peer::of(request.extensions()));
-        let span = tracing::debug_span!("call", rpc = rpc.path, request_id = %origin.request_id);
+        span.note_request(&origin.request_id);
+        let logged = traced::logged(rpc.path, &origin.request_id, span.context().or(outside));
         let started = self.guard.clock.monotonic();
-        let response = self.bounded(rpc, origin, request).instrument(span).await;
+        let response = coffre_trace::within(&span, self.bounded(rpc, origin, request)).instrument(logged).await;
         series.observe(code_of(&response), self.guard.clock.monotonic().duration_since(started));
+        if let Some(refusal) = refusal_of(&response) {
+            self.guard.metrics.refusal(self.name, refusal.reason());
+        }
+        traced::answered(span, &response);
         response
     }
 
@@ -361,11 +377,11 @@ fn receipted(mut response: Response, record: &CallRecord) -> Response {
 }
 
 /// An answer without a message carries its status in the headers (gRPC over HTTP/2, "Trailers-Only").
-fn code_of(response: &Response) -> Code {
+pub(crate) fn code_of(response: &Response) -> Code {
     response.headers().get(Status::GRPC_STATUS).map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
 }
 
-fn refusal_of(response: &Response) -> Option<Refusal> {
+pub(crate) fn refusal_of(response: &Response) -> Option<Refusal> {
     if code_of(response) == Code::Ok {
         return None;
     }

@@ -25,6 +25,7 @@ mod metadata;
 mod metrics;
 mod refusals;
 mod streams;
+mod traced;
 
 pub use access::{Access, Rpc, missing, password_change_required, recent_sign_in_required, session_required};
 pub use admission::Admission;
@@ -37,6 +38,7 @@ pub use metadata::{Peer, header};
 pub use metrics::RpcMetrics;
 pub use refusals::{list_refused, store_refused};
 pub use streams::{KeptPlaces, Served, StreamLimits, StreamPlace, Streams};
+pub use traced::internal_channel;
 
 use coffre_audit_client::Outbox;
 use tonic::service::Routes;

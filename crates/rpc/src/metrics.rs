@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use coffre_error::{Reason, code};
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 use crate::Rpc;
+
+/// How long calls take, in seconds.
+const BUCKETS: [f64; 15] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
 /// The vectors that all services of a process share.
 #[derive(Clone)]
@@ -14,6 +19,9 @@ pub struct RpcMetrics {
     calls: IntCounterVec,
     seconds: HistogramVec,
     in_flight: IntGaugeVec,
+    refusals: IntCounterVec,
+    internal_calls: IntCounterVec,
+    internal_seconds: HistogramVec,
     refused: IntCounterVec,
     connections: IntGaugeVec,
     handshakes: IntCounterVec,
@@ -31,10 +39,29 @@ impl RpcMetrics {
         )?;
         let seconds = HistogramVec::new(
             HistogramOpts::new("coffre_rpc_duration_seconds", "Time from the arrival of a call to its answer.")
-                .buckets(vec![
-                    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
-                    10.0,
-                ]),
+                .buckets(BUCKETS.to_vec()),
+            &["service", "rpc"],
+        )?;
+        let refusals = IntCounterVec::new(
+            Opts::new(
+                "coffre_rpc_refusals_total",
+                "Calls refused, by service and code word; `auth.throttled` are sign-ins that are held back.",
+            ),
+            &["service", "reason"],
+        )?;
+        let internal_calls = IntCounterVec::new(
+            Opts::new(
+                "coffre_internal_calls_total",
+                "Calls of other services answered, by service, RPC and gRPC code.",
+            ),
+            &["service", "rpc", "code"],
+        )?;
+        let internal_seconds = HistogramVec::new(
+            HistogramOpts::new(
+                "coffre_internal_duration_seconds",
+                "Time from the arrival of a call of another service to its answer.",
+            )
+            .buckets(BUCKETS.to_vec()),
             &["service", "rpc"],
         )?;
         let in_flight = IntGaugeVec::new(
@@ -56,13 +83,26 @@ impl RpcMetrics {
             Opts::new("coffre_handshakes_refused_total", "TLS handshakes that came to nothing, by listener."),
             &["listener"],
         )?;
+        registry.register(Box::new(refusals.clone()))?;
+        registry.register(Box::new(internal_calls.clone()))?;
+        registry.register(Box::new(internal_seconds.clone()))?;
         registry.register(Box::new(refused.clone()))?;
         registry.register(Box::new(connections.clone()))?;
         registry.register(Box::new(handshakes.clone()))?;
         registry.register(Box::new(calls.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
         registry.register(Box::new(in_flight.clone()))?;
-        Ok(Self { calls, seconds, in_flight, refused, connections, handshakes })
+        Ok(Self {
+            calls,
+            seconds,
+            in_flight,
+            refusals,
+            internal_calls,
+            internal_seconds,
+            refused,
+            connections,
+            handshakes,
+        })
     }
 
     pub(crate) fn in_flight(&self, service: &str) -> IntGauge {
@@ -80,14 +120,17 @@ impl RpcMetrics {
         }
     }
 
+    /// Counts a refusal by the word that callers get.
+    pub(crate) fn refusal(&self, service: &str, reason: Reason) {
+        self.refusals.with_label_values(&[service, code(reason)]).inc();
+    }
+
     pub(crate) fn of(&self, service: &str, rpc: &Rpc) -> Series {
-        let name = rpc.path.trim_start_matches('/');
-        Series {
-            ok: self.calls.with_label_values(&[service, name, "Ok"]),
-            calls: self.calls.clone(),
-            seconds: self.seconds.with_label_values(&[service, name]),
-            labels: (service.to_owned(), name.to_owned()),
-        }
+        Series::new(&self.calls, &self.seconds, service, rpc.path)
+    }
+
+    pub(crate) fn of_internal(&self, service: &str, path: &str) -> Series {
+        Series::new(&self.internal_calls, &self.internal_seconds, service, path)
     }
 }
 
@@ -106,6 +149,16 @@ pub(crate) struct Series {
 }
 
 impl Series {
+    fn new(calls: &IntCounterVec, seconds: &HistogramVec, service: &str, path: &str) -> Self {
+        let name = path.trim_start_matches('/');
+        Self {
+            ok: calls.with_label_values(&[service, name, "Ok"]),
+            calls: calls.clone(),
+            seconds: seconds.with_label_values(&[service, name]),
+            labels: (service.to_owned(), name.to_owned()),
+        }
+    }
+
     pub(crate) fn observe(&self, code: tonic::Code, took: Duration) {
         self.seconds.observe(took.as_secs_f64());
         if code == tonic::Code::Ok {

@@ -1,11 +1,13 @@
-//! Logs, and the management port with metrics and health.
+//! Logs, traces, and the management port with metrics and health.
 //!
-//! What is logged and what never is: `docs/logging.md`. Metrics come from layers and background tasks, not from handlers.
+//! What is logged and what never is: `docs/logging.md`. What is traced: `docs/tracing.md`. Metrics come from layers and background tasks, not from handlers.
 
 mod health;
 mod logs;
 mod management;
+mod otlp;
 
 pub use health::{Component, Health, State};
-pub use logs::{Format, LogError, init};
+pub use logs::{Format, LogError, LogFilter, init};
 pub use management::serve;
+pub use otlp::{Collector, Exporter, ExporterMetrics, OtlpError};

@@ -144,7 +144,7 @@ pub(crate) enum ConfigAction {
 }
 
 /// Settings by flag; the environment (`COFFRE_…`) and the file come after.
-#[derive(Debug, Args, Default)]
+#[derive(Clone, Debug, Args, Default)]
 pub(crate) struct Flags {
     /// Settings file
     #[arg(long, value_name = "FILE", env = "COFFRE_CONFIG", hide_env_values = true)]

@@ -6,6 +6,8 @@
 //! - `set` says which services a process runs; `exposure` refuses settings that are unsafe for them; `certificates` protect their calls.
 //! - `compose` wires the services of a process; `run` serves them until the stop; `init` makes a new installation.
 //! - `certs` makes certificates for trying.
+//! - `logging` changes what is logged while a process runs.
+//! - `telemetry` sends traces and metrics to a collector.
 //! - `recorded` tells the audit what the process does by itself.
 //! - `operator` holds the commands that call a running server.
 //! - `say` is the one way to print.
@@ -23,6 +25,7 @@ mod health;
 mod init;
 mod keys;
 mod lock;
+mod logging;
 mod metrics;
 mod operator;
 mod password;
@@ -35,6 +38,7 @@ mod set;
 mod settings;
 mod stop;
 mod stores;
+mod telemetry;
 
 use std::process::ExitCode;
 
@@ -68,7 +72,11 @@ fn main() -> ExitCode {
         }
         Command::Dev { command: None, flags } => with_settings(flags, run::dev),
         Command::Serve { service, flags } => {
-            with_settings(flags, async move |settings| run::serve_set(settings, service.set()).await)
+            let again = flags.clone();
+            with_log(flags, async move |settings, filter| {
+                logging::follow(again, filter)?;
+                run::serve_set(settings, service.set()).await
+            })
         }
         Command::Init { command: Some(InitCommand::Keys { out }), .. } => done(init::make_keys(&out)),
         Command::Init { command: None, recovery_key_out, flags } => {
@@ -86,14 +94,21 @@ fn with_settings(
     flags: cli::Flags,
     command: impl AsyncFnOnce(coffre_config::Settings) -> anyhow::Result<()>,
 ) -> Result<ExitCode, ExitCode> {
+    with_log(flags, async move |settings, _| command(settings).await)
+}
+
+fn with_log(
+    flags: cli::Flags,
+    command: impl AsyncFnOnce(coffre_config::Settings, coffre_telemetry::LogFilter) -> anyhow::Result<()>,
+) -> Result<ExitCode, ExitCode> {
     let settings = settings::load(flags).map_err(|error| refuse(&error, BAD_CONFIGURATION))?;
     let format = settings
         .log_json
         .map(|json| if json { coffre_telemetry::Format::Json } else { coffre_telemetry::Format::Text });
-    coffre_telemetry::init(&settings.log, format).map_err(|error| refuse(&error.into(), BAD_CONFIGURATION))?;
+    let filter = coffre_telemetry::init(&settings.log, format).map_err(|error| refuse(&error.into(), BAD_CONFIGURATION))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| refuse(&error.into(), 1))?;
-    runtime.block_on(command(settings)).map_err(|error| refuse(&error, 1))?;
+    runtime.block_on(command(settings, filter)).map_err(|error| refuse(&error, 1))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use coffre_audit::Standing;
 use coffre_audit_client::Lag;
 use coffre_authn::Authenticator;
+use coffre_db::{Database, Engine, LaneStats, Stats};
 use coffre_tls::Service;
 use coffre_types::{Clock as _, SystemClock, Timestamp};
 use coffre_vault::PeerCounts;
@@ -39,6 +40,37 @@ const GAUGES: [(&str, &str, Look); 6] = [
         lag(store, |lag| as_f64(i64::try_from(lag.counted()).unwrap_or(i64::MAX)))
     }),
     ("coffre_database_up", "1 where the database answers.", |store| f64::from(u8::from(store.database.is_up()))),
+];
+
+type LookAtLane = fn(&LaneStats) -> u64;
+
+/// Name, help, and how it is read from a queue of a database.
+const LANES: [(&str, &str, LookAtLane); 9] = [
+    ("coffre_database_queued", "Calls that wait for a thread of the database.", LaneStats::queued),
+    ("coffre_database_calls", "Calls that a thread of the database took, since the start.", LaneStats::taken),
+    (
+        "coffre_database_wait_microseconds",
+        "Time that calls waited for a thread of the database altogether, since the start.",
+        LaneStats::waited_micros,
+    ),
+    (
+        "coffre_database_refused",
+        "Calls refused because the queue of the database was full or no connection stood, since the start.",
+        LaneStats::refused,
+    ),
+    ("coffre_database_connections", "Connections to the database that stand.", LaneStats::connected),
+    (
+        "coffre_database_reconnects",
+        "Connections to the database that were opened again, since the start.",
+        LaneStats::reconnects,
+    ),
+    ("coffre_database_commits", "Commits, since the start.", LaneStats::commits),
+    (
+        "coffre_database_commit_microseconds",
+        "Time spent in COMMIT altogether, since the start.",
+        LaneStats::commit_micros,
+    ),
+    ("coffre_database_retries", "Transactions repeated because they lost a race, since the start.", LaneStats::retries),
 ];
 
 const STREAM_AGE: (&str, &str) = (
@@ -144,6 +176,17 @@ impl Collector for Readings {
     }
 }
 
+type OfLane = fn(&Stats) -> &LaneStats;
+
+/// The queues of a database. On SQLite changes and appends have one.
+fn lanes_of(database: &Database) -> Vec<(&'static str, OfLane)> {
+    let mut lanes: Vec<(&'static str, OfLane)> = vec![("read", Stats::read), ("write", Stats::write)];
+    if database.engine() == Engine::Postgres {
+        lanes.push(("append", Stats::append));
+    }
+    lanes
+}
+
 /// Adds the gauges of every store.
 pub(crate) fn register(registry: &Registry, stores: &Stores) -> Result<(), prometheus::Error> {
     let mut readings = Readings::default();
@@ -151,6 +194,13 @@ pub(crate) fn register(registry: &Registry, stores: &Stores) -> Result<(), prome
         for (name, help, read) in GAUGES {
             let store = store.clone();
             readings.add(Opts::new(name, help).const_label("service", service), move || read(&store))?;
+        }
+        for (name, help, read) in LANES {
+            for (lane, of) in lanes_of(&store.database) {
+                let database = store.database.clone();
+                let opts = Opts::new(name, help).const_label("service", service).const_label("lane", lane);
+                readings.add(opts, move || as_f64(i64::try_from(read(of(database.stats()))).unwrap_or(i64::MAX)))?;
+            }
         }
     }
     registry.register(Box::new(readings))
@@ -306,8 +356,9 @@ mod tests {
     fn the_page_has_a_line_for_each() {
         let page = include_str!("../../../docs/metrics.md");
         let log = LOG.iter().map(|(name, help, _)| (*name, *help));
+        let lanes = LANES.iter().map(|(name, help, _)| (*name, *help));
         let peers = ROOT_KEY.iter().map(|(name, help, _)| (*name, *help));
-        let named = GAUGES.iter().map(|(name, help, _)| (*name, *help)).chain(log).chain(peers).chain([
+        let named = GAUGES.iter().map(|(name, help, _)| (*name, *help)).chain(log).chain(lanes).chain(peers).chain([
             STREAM_AGE,
             SEALED,
             SEALED_SINCE,

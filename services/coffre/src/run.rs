@@ -25,6 +25,7 @@ use crate::health::Watch;
 use crate::keys::Keys;
 use crate::set::Set;
 use crate::stores::Stores;
+use crate::telemetry::Telemetry;
 use crate::{banner, disk, init, keys, lock, recorded, settings as read, stop, stores};
 
 /// How long whoever sends calls gets to see that the process is about to stop, on one machine and in a cluster.
@@ -179,6 +180,7 @@ async fn serve(settings: &Settings, made: Made, announce: impl FnOnce(&At)) -> a
     let certificates = Certificates::load(settings, set)?;
     certificates.watch(&background, &tasks);
     let clock = compose::clock();
+    let telemetry = Telemetry::begin(settings, set)?;
     let mut process = compose(With {
         settings,
         form,
@@ -190,6 +192,7 @@ async fn serve(settings: &Settings, made: Made, announce: impl FnOnce(&At)) -> a
         activity: Activity::new(clock.clone()),
         clock,
         readiness: readiness.clone(),
+        tracer: telemetry.tracer.clone(),
         stop: &background,
         tasks: &tasks,
     })
@@ -213,6 +216,7 @@ async fn serve(settings: &Settings, made: Made, announce: impl FnOnce(&At)) -> a
         let room = disk::Watch::new(&stores, url.folder(), settings.database_limit, &health, &process.registry)?;
         tasks.spawn(room.run(background.clone()));
     }
+    telemetry.run(&process.registry, &background, &tasks)?;
     tasks.spawn({
         let (registry, background) = (process.registry.clone(), background.clone());
         async move {

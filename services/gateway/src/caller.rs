@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use axum::extract::FromRequestParts;
 use bytes::{BufMut as _, BytesMut};
 use coffre_error::{Reason, Refusal};
+use coffre_trace::{TRACEPARENT, TraceContext};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -21,7 +22,6 @@ use crate::receipts::Receipt;
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_AUTHORIZATION: HeaderName = HeaderName::from_static("x-authorization");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("x-coffre-client-address");
 const SOURCE: HeaderName = HeaderName::from_static("x-coffre-source");
 
@@ -32,7 +32,8 @@ const REQUEST_ID_LENGTH: usize = 128;
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) request_id: HeaderValue,
-    pub(crate) traceparent: Option<HeaderValue>,
+    /// The span that it is part of, as it came or as the edge began it.
+    pub(crate) trace: Option<TraceContext>,
     /// The client, as the peer or a trusted proxy names it.
     pub(crate) client: Option<Peer>,
     /// Room for the receipt of the call that the request makes.
@@ -72,16 +73,10 @@ impl Context {
     pub(crate) fn of(headers: &HeaderMap, peer: Option<&Peer>, proxies: &[IpNet]) -> Self {
         Self {
             request_id: request_id(headers),
-            traceparent: headers.get(TRACEPARENT).filter(|value| is_traceparent(value.as_bytes())).cloned(),
+            trace: TraceContext::of(headers),
             client: peer.map(|peer| client_address(headers, peer, proxies)),
             receipt: Receipt::default(),
         }
-    }
-
-    /// Reads the trace id out of the `traceparent`.
-    pub(crate) fn trace_id(&self) -> Option<[u8; 16]> {
-        let text = self.traceparent.as_ref()?.to_str().ok()?.get(3..35)?;
-        u128::from_str_radix(text, 16).ok().map(u128::to_be_bytes)
     }
 }
 
@@ -96,26 +91,6 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
         let text: &str = Uuid::now_v7().hyphenated().encode_lower(&mut text);
         HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("none"))
     })
-}
-
-/// Says whether a header is a W3C `traceparent` of version 00.
-fn is_traceparent(value: &[u8]) -> bool {
-    let hex = |range: std::ops::Range<usize>| {
-        value
-            .get(range)
-            .is_some_and(|part| part.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte)))
-    };
-    let nonzero =
-        |range: std::ops::Range<usize>| value.get(range).is_some_and(|part| part.iter().any(|byte| *byte != b'0'));
-    let dashes = [2, 35, 52].iter().all(|at| value.get(*at) == Some(&b'-'));
-    value.len() == 55
-        && value.starts_with(b"00")
-        && dashes
-        && hex(3..35)
-        && hex(36..52)
-        && hex(53..55)
-        && nonzero(3..35)
-        && nonzero(36..52)
 }
 
 /// Returns the peer's address or, where the peer is a trusted proxy, the right-most hop of `X-Forwarded-For` that is none.
@@ -224,15 +199,15 @@ impl Caller {
 
     /// Wraps a message with the metadata of the call.
     pub(crate) fn request<T>(self, message: T) -> tonic::Request<T> {
-        let Context { request_id, traceparent, client, receipt } = self.context;
+        let Context { request_id, trace, client, receipt } = self.context;
         let mut headers = HeaderMap::with_capacity(8);
         if let Some(authorization) = self.authorization {
             headers.insert(AUTHORIZATION, authorization);
         }
         headers.insert(X_REQUEST_ID, request_id);
         headers.insert(SOURCE, HeaderValue::from_static("API"));
-        if let Some(traceparent) = traceparent {
-            headers.insert(TRACEPARENT, traceparent);
+        if let Some(trace) = trace {
+            headers.insert(TRACEPARENT, trace.header());
         }
         if let Some(client) = client {
             headers.insert(CLIENT_ADDRESS, client.text);
@@ -346,22 +321,6 @@ mod tests {
         for given in ["", "two words", "caf\u{e9}", &too_long] {
             let made = request_id(&headers(&[("x-request-id", given)]));
             assert_eq!(Uuid::parse_str(made.to_str().unwrap()).unwrap().get_version_num(), 7, "{given}");
-        }
-    }
-
-    #[test]
-    fn only_a_well_formed_traceparent_goes_on() {
-        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert!(is_traceparent(good.as_bytes()));
-        for bad in [
-            "",
-            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "00-4BF92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
-        ] {
-            assert!(!is_traceparent(bad.as_bytes()), "{bad}");
         }
     }
 

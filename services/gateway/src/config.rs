@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use coffre_tls::PublicTls;
+use coffre_trace::Tracer;
 use coffre_types::Timestamp;
 use ipnet::IpNet;
 
@@ -31,6 +32,8 @@ pub struct Config {
     pub readiness: Readiness,
     /// Where requests are counted.
     pub metrics: Option<RestMetrics>,
+    /// Traces them, where anything is traced.
+    pub tracer: Tracer,
     /// What the port shows; without it, it speaks in the clear.
     pub tls: Option<PublicTls>,
     /// How much and how long.
@@ -56,6 +59,7 @@ impl Default for Config {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             readiness: Readiness::ready(),
             metrics: None,
+            tracer: Tracer::default(),
             tls: None,
             limits: Limits::default(),
         }

@@ -16,6 +16,7 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use coffre_channel::Channel;
 use coffre_error::{Reason, Refusal, code};
+use coffre_trace::{Key, Name, Span, within};
 use coffre_types::{Clock as _, SystemClock};
 use futures_util::FutureExt as _;
 use http::header::{
@@ -99,14 +100,20 @@ impl Gateway {
         let began = Instant::now();
         let (inner, parts) = (&*self.0, &self.0.parts);
         let _in_flight = parts.templates.metrics().map(RestMetrics::begin);
-        let context = Context::of(request.headers(), peer, &parts.config.trusted_proxies);
-        let span = tracing::info_span!("request", request_id = context.request_id.to_str().unwrap_or_default());
-        async move {
-            let fault = parts.refuse_early(request.headers(), request.uri()).err();
-            if let Some(uri) = plain_path(request.uri().path(), request.uri().query()) {
-                *request.uri_mut() = uri;
-            }
-            let route = parts.templates.find(request.method(), request.uri().path());
+        let mut context = Context::of(request.headers(), peer, &parts.config.trusted_proxies);
+        let fault = parts.refuse_early(request.headers(), request.uri()).err();
+        if let Some(uri) = plain_path(request.uri().path(), request.uri().query()) {
+            *request.uri_mut() = uri;
+        }
+        let route = parts.templates.find(request.method(), request.uri().path());
+        let mut span = parts.begin(route, &mut context);
+        let logged = tracing::info_span!(
+            "request",
+            request_id = context.request_id.to_str().unwrap_or_default(),
+            trace_id = context.trace.map(|own| tracing::field::display(own.trace())),
+            span_id = context.trace.map(|own| tracing::field::display(own.span())),
+        );
+        let answering = async move {
             let is_oauth = oauth::is_path(request.uri().path());
             let answered = match fault {
                 Some(refusal) => Failure::from(refusal).into_response(),
@@ -119,13 +126,37 @@ impl Gateway {
             }
             parts.answered(route, &response, &context, began);
             response
+        };
+        let response = within(&span, answering).instrument(logged).await;
+        span.note(Key::HttpStatus, i64::from(response.status().as_u16()));
+        if let Some(Refused { refusal, .. }) = response.extensions().get() {
+            span.note(Key::ErrorType, code(refusal.reason()));
         }
-        .instrument(span)
-        .await
+        if response.status().is_server_error() {
+            span.fail();
+        }
+        response
     }
 }
 
 impl Parts {
+    /// Begins the span of a request, by the template of its route. What is called for it, logged and recorded is part of that span.
+    fn begin(&self, route: Option<&Route>, context: &mut Context) -> Span {
+        let known = route.filter(|route| !route.template().is_empty());
+        let method = route.map_or("other", Route::method);
+        let name = || known.map_or(Name::Of(method), |route| Name::Shared(route.name().clone()));
+        let mut span = self.config.tracer.serve(context.trace, name);
+        context.trace = span.context().or(context.trace);
+        if span.is_recorded() {
+            span.note(Key::HttpMethod, method);
+            span.note_request(context.request_id.to_str().unwrap_or_default());
+            if let Some(route) = known {
+                span.note(Key::HttpRoute, Name::Shared(route.template().clone()));
+            }
+        }
+        span
+    }
+
     /// Counts an answer, and notes it for the audit where the gateway refused by itself.
     fn answered(&self, route: Option<&Route>, response: &Response, context: &Context, began: Instant) {
         if let Some(route) = route {
@@ -140,7 +171,7 @@ impl Parts {
                 reason,
                 client_address: context.client.as_ref().map(Peer::address),
                 request_id: context.request_id.to_str().unwrap_or_default().to_owned(),
-                trace_id: context.trace_id(),
+                trace_id: context.trace.map(|own| own.trace_id()),
             });
         }
     }

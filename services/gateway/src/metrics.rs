@@ -153,6 +153,16 @@ impl Route {
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
     }
+
+    /// Returns the template; empty where the path is none of ours.
+    pub(crate) fn template(&self) -> &Arc<str> {
+        &self.template
+    }
+
+    /// Returns the method, or `other`.
+    pub(crate) fn method(&self) -> &'static str {
+        self.method
+    }
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ use coffre_rpc::{
 };
 use coffre_secret::SecretBytes;
 use coffre_tls::{InternalTls, PublicTls};
+use coffre_trace::Tracer;
 use coffre_types::{Activity, Clock as _, Permission, SessionId, SystemClock, TokenKind, UserId};
 use futures_util::{Stream, StreamExt as _, stream};
 use jsonwebtoken::EncodingKey;
@@ -192,14 +193,23 @@ impl World {
         let activity = Activity::new(clock.clone());
         let metrics_of = metrics.clone();
         let stops = stopping.clone();
-        let guard = Guard { authenticator, clock, metrics: metrics_of, limits, stopping: stops, activity };
+        let guard = Guard {
+            authenticator,
+            clock,
+            metrics: metrics_of,
+            limits,
+            stopping: stops,
+            activity,
+            tracer: Tracer::default(),
+        };
         let layered = Layered::new(&parts, guard);
         Self { layered, parts, metrics, token, kept, registry, hangs, asked, may_follow, stopping, _folder: folder }
     }
 
     /// The internal port of the service.
     pub(crate) fn internal(&self, tls: InternalTls) -> Internal {
-        let options = InternalOptions { tls, connections: 64, drain: Duration::from_secs(5) };
+        let options =
+            InternalOptions { tls, connections: 64, drain: Duration::from_secs(5), tracer: Tracer::default() };
         Internal::new(Service::Auth, &self.parts, self.layered.clone(), &self.metrics, options)
     }
 

@@ -134,6 +134,7 @@ impl World {
             limits: Limits::default(),
             stopping: Default::default(),
             activity: Activity::new(clock.clone()),
+            tracer: Default::default(),
         };
         let layered = Layered::new(&app.parts, guard);
         Replica { app, layered, authenticator, database }

@@ -31,7 +31,9 @@ pub(super) fn build(
         intake: ways.to(Service::Audit)?,
     });
     let metrics = RestMetrics::register(registry).context("the metrics of the REST port")?;
-    let config = config(with.settings, with.form, with.readiness.clone(), metrics, with.certificates.public.clone());
+    let mut config =
+        config(with.settings, with.form, with.readiness.clone(), metrics, with.certificates.public.clone());
+    config.tracer = with.tracer.clone();
     Ok(coffre_gateway::router(clients, config))
 }
 

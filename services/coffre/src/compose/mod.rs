@@ -24,6 +24,7 @@ use coffre_config::Settings;
 use coffre_gateway::{Gateway, Readiness};
 use coffre_rpc::{Front, FrontOptions, Guard, Internal, InternalOptions, Layered, Limits, RpcMetrics, ServiceParts};
 use coffre_tls::Service;
+use coffre_trace::Tracer;
 use coffre_types::{Activity, Clock, SystemClock};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
@@ -62,6 +63,7 @@ pub(crate) struct With<'p> {
     /// The calls that it answers, for which password hashing makes room.
     pub(crate) activity: Activity,
     pub(crate) readiness: Readiness,
+    pub(crate) tracer: Tracer,
     pub(crate) stop: &'p CancellationToken,
     pub(crate) tasks: &'p TaskTracker,
 }
@@ -103,7 +105,7 @@ impl Process {
 /// Builds the services of the set, leads them to each other and to those elsewhere, and starts what runs in the background until `stop`.
 pub(crate) async fn compose(mut with: With<'_>) -> anyhow::Result<Process> {
     let (settings, set, stores, stop, tasks) = (with.settings, with.set, with.stores, with.stop, with.tasks);
-    let mut ways = Ways::lay(settings, set, with.certificates.internal.as_ref(), stop)?;
+    let mut ways = Ways::lay(settings, set, with.certificates.internal.as_ref(), &with.tracer, stop)?;
     let auth = if set.has(Service::Auth) { Some(auth::build(&mut with, &mut ways).await?) } else { None };
     let vault = match set.has(Service::Vault) {
         true => Some(Arc::new(vault::build(&mut with, &mut ways).await?)),
@@ -207,6 +209,7 @@ impl Doors {
             limits: Limits::default(),
             stopping: streams.clone(),
             activity: with.activity.clone(),
+            tracer: with.tracer.clone(),
         };
         let layered: Vec<(Service, Layered)> =
             parts.iter().map(|(service, parts)| (*service, Layered::new(parts, guard.clone()))).collect();
@@ -223,7 +226,12 @@ impl Doors {
         let internal = alone.map(|((service, parts), (_, layered))| {
             let tls =
                 with.certificates.internal.clone().context("the certificate for calls between services is missing")?;
-            let options = InternalOptions { tls, connections: settings.connections, drain: settings.drain };
+            let options = InternalOptions {
+                tls,
+                connections: settings.connections,
+                drain: settings.drain,
+                tracer: with.tracer.clone(),
+            };
             anyhow::Ok(Internal::new(*service, parts, layered.clone(), &metrics, options))
         });
         Ok(Self { authenticator: Some(authenticator), layered, front: Some(front), internal: internal.transpose()? })

@@ -3,9 +3,10 @@
 use anyhow::Context as _;
 use coffre_channel::{Channel, Fill, Members, Reach, Target};
 use coffre_config::Settings;
-use coffre_rpc::ServiceParts;
+use coffre_rpc::{ServiceParts, internal_channel};
 use coffre_telemetry::State;
 use coffre_tls::{InternalTls, Service};
+use coffre_trace::Tracer;
 use tokio_util::sync::CancellationToken;
 
 use crate::exposure;
@@ -15,6 +16,7 @@ use crate::set::Set;
 pub(crate) struct Ways {
     here: Vec<(Service, Channel, Option<Fill>)>,
     elsewhere: Vec<Remote>,
+    tracer: Tracer,
 }
 
 /// The way to a service that runs elsewhere.
@@ -30,6 +32,7 @@ impl Ways {
         settings: &Settings,
         set: Set,
         tls: Option<&InternalTls>,
+        tracer: &Tracer,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let here = set.keepers().map(|service| {
@@ -42,7 +45,8 @@ impl Ways {
             let members = follow(settings, service, tls, stop)?;
             Ok(Remote { service, members })
         });
-        Ok(Self { here: here.collect(), elsewhere: elsewhere.collect::<anyhow::Result<_>>()? })
+        let elsewhere = elsewhere.collect::<anyhow::Result<_>>()?;
+        Ok(Self { here: here.collect(), elsewhere, tracer: tracer.clone() })
     }
 
     /// Leads to the internal side of a service.
@@ -57,7 +61,7 @@ impl Ways {
     pub(crate) fn is_here(&mut self, service: Service, parts: &ServiceParts) {
         let way = self.here.iter_mut().find(|(known, ..)| *known == service);
         if let Some(fill) = way.and_then(|(.., fill)| fill.take()) {
-            fill.set(Channel::in_process(parts.internal.clone().prepare()));
+            fill.set(internal_channel(parts.internal.clone(), parts.internal_rpcs, &self.tracer));
         }
     }
 
