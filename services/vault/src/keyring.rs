@@ -326,12 +326,12 @@ impl Keyring {
     /// Returns the open keyring.
     ///
     /// # Errors
-    /// `Sealed`, or the database where the state is not fresh and cannot be read.
+    /// `Sealed`; `KeysRolledBack`; the database where the state is not fresh and cannot be read.
     pub async fn opened(&self) -> Result<Opened, VaultError> {
         if self.age() > FRESH {
             self.look().await?;
         }
-        self.state.opened().ok_or(VaultError::Sealed)
+        self.state.opened().ok_or_else(|| self.put_back().map_or(VaultError::Sealed, VaultError::KeysRolledBack))
     }
 
     /// Says whether the vault is open, as far as this process knows.

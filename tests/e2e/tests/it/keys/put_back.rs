@@ -54,7 +54,7 @@ async fn keys_that_were_put_back_are_refused_by_the_next_process(own: &mut Own) 
     {
         let case = own.case().await;
         let keeper = keeper(&case).await;
-        assert!(!keeper.key_applied().await.ok());
+        keeper.key_applied().await.refused(500, "vault.key_damaged");
         for key in [&leaked, &own.recovery] {
             let refused = keeper.drill_key(Key::Recovery(key)).await.refused(500, "vault.key_damaged");
             assert!(refused.message.contains("older than those"), "{refused:?}");
