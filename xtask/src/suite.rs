@@ -9,14 +9,15 @@
 //! | `COFFRE_TEST_BINARY` | the program `coffre` |
 //! | `COFFRE_TEST_GRPCURL` | the program `grpcurl` |
 //! | `COFFRE_TEST_OAUTH_CLIENT` | the client of `tests/e2e/clients/go` |
+//! | `COFFRE_TEST_FAKETIME` | the library `libfaketime.so.1`; absent: that of the package `faketime` |
 //! | `COFFRE_TEST_OPEN_VALUE` | the program of `crates/crypto/tests/independent` |
 //! | `COFFRE_TEST_CHECK_AUDIT` | the program of `crates/audit-proof/tests/independent` |
 //! | `COFFRE_TEST_MANIFESTS` | the program of `xtask/manifests` |
 
-use std::env;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
+use std::{env, fs};
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
@@ -94,7 +95,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCo
     let selected =
         |package: &str| arguments.package.is_empty() || arguments.package.iter().any(|wanted| wanted == package);
     if selected("coffre-e2e") {
-        networks()?;
+        worlds()?;
         environment.push(("COFFRE_TEST_GRPCURL", grpcurl::provide(workspace)?.display().to_string()));
         environment.push(("COFFRE_TEST_OAUTH_CLIENT", go::provide_oauth_client(workspace)?.display().to_string()));
     }
@@ -152,12 +153,18 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCo
     Ok(code)
 }
 
-/// What the end-to-end tests make networks of their own with.
-fn networks() -> Result<()> {
+/// What the end-to-end tests make networks and times of their own with.
+fn worlds() -> Result<()> {
     for (program, package) in [("ip", "iproute2"), ("unshare", "util-linux"), ("nsenter", "util-linux")] {
         if find_program(program).is_none() {
             install_packages(&[package]).with_context(|| format!("the end-to-end tests call `{program}`"))?;
         }
+    }
+    let libraries = fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_here = libraries.map(|folder| folder.join("faketime/libfaketime.so.1")).any(|library| library.is_file());
+    if !is_here && env::var_os("COFFRE_TEST_FAKETIME").is_none() {
+        install_packages(&["faketime"])
+            .context("the end-to-end tests set clocks with libfaketime; COFFRE_TEST_FAKETIME may name it")?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@
 //! | [`network`] | hosts with addresses of their own, which can be cut off |
 //! | [`ports`] | gRPC calls find the port of their service |
 //! | [`postgres`] | databases of their own on the PostgreSQL that the tests were given |
+//! | [`hostile`] | crowds of clients that want no answer |
 //! | [`http`], [`raw`] | a REST client that changes no path, and bytes on a socket |
 //! | [`operation`] | every call, and what the audit says about it |
 //! | [`api`] | a caller: the calls over either protocol, with answers in one form |
@@ -39,6 +40,7 @@ pub mod api;
 pub mod canary;
 pub mod case;
 pub mod front_door;
+pub mod hostile;
 pub mod http;
 pub mod keeper;
 pub mod kills;

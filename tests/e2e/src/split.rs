@@ -156,8 +156,17 @@ fn with_hosts(command: &Command, hosts: &Path) -> Command {
     wrapped
 }
 
+/// Writes the list of hosts, in place: it is mounted.
+fn list(home: &Home, addresses: impl Fn(&str) -> Vec<Ipv4Addr>) {
+    let of_service = |(service, _): &(&str, _)| {
+        addresses(service).iter().map(|address| format!("{address} coffre-{service}\n")).collect::<String>()
+    };
+    let lines: String = KEEPERS.iter().map(of_service).collect();
+    fs::write(home.folder.join(HOSTS), format!("127.0.0.1 localhost\n{lines}")).unwrap();
+}
+
 /// The two hosts of a service in a network of its own.
-fn replicas_of(service: &str) -> Vec<Ipv4Addr> {
+pub fn replicas_of(service: &str) -> Vec<Ipv4Addr> {
     let index = KEEPERS.iter().position(|(keeper, _)| *keeper == service).unwrap();
     let third = u8::try_from(index + 1).unwrap();
     vec![Ipv4Addr::new(10, 77, third, 1), Ipv4Addr::new(10, 77, third, 2)]
@@ -173,6 +182,8 @@ pub struct Ground {
     inside: BTreeMap<&'static str, Vec<SocketAddr>>,
     /// Where each replica has a host of its own.
     network: Option<Network>,
+    /// What the second replica of each service adds to its settings.
+    second: BTreeMap<String, String>,
 }
 
 impl Ground {
@@ -191,18 +202,26 @@ impl Ground {
         Self { network: Some(network.clone()), ..Self::with_names(home, replicas_of) }
     }
 
+    /// Gives the second replica of each service variables of its own.
+    #[must_use]
+    pub fn second_with(mut self, variables: &[(&str, &str)]) -> Self {
+        self.second = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        self
+    }
+
     /// The hosts of an installation with two replicas of each service that keeps something.
     pub fn hosts() -> Vec<Ipv4Addr> {
         KEEPERS.iter().flat_map(|(service, _)| replicas_of(service)).collect()
     }
 
     fn with_names(home: Home, replicas: impl Fn(&str) -> Vec<Ipv4Addr>) -> Self {
-        let of_service = |(service, _): &(&str, _)| {
-            replicas(service).iter().map(|address| format!("{address} coffre-{service}\n")).collect::<String>()
-        };
-        let lines: String = KEEPERS.iter().map(of_service).collect();
-        fs::write(home.folder.join(HOSTS), format!("127.0.0.1 localhost\n{lines}")).unwrap();
+        list(&home, &replicas);
         Self::of(home, |service| format!("coffre-{service}"), replicas)
+    }
+
+    /// Lets the names of services stand for other addresses, from the next time on that they are looked up; a name without any is unknown.
+    pub fn list(&self, addresses: impl Fn(&str) -> Vec<Ipv4Addr>) {
+        list(&self.home, addresses);
     }
 
     fn of(home: Home, name: impl Fn(&str) -> String, replicas: impl Fn(&str) -> Vec<Ipv4Addr>) -> Self {
@@ -226,7 +245,13 @@ impl Ground {
             names: services().map(|(service, port)| (service, format!("{}:{port}", name(service)))).collect(),
             inside: services().map(|(service, port)| (service, at(service, port))).collect(),
             network: None,
+            second: BTreeMap::new(),
         }
+    }
+
+    /// Where the first replica of a service listens for others.
+    pub fn inside(&self, service: &str) -> SocketAddr {
+        self.inside[service][0]
     }
 
     /// The settings of a service, beside those of the installation.
@@ -254,6 +279,9 @@ impl Ground {
             set("GRPC_ADDR", public.to_string());
             set("INTERNAL_ADDR", self.inside[service][replica].to_string());
             set("KEYS_DIR", self.home.folder.join("keys-of").join(service).display().to_string());
+        }
+        if replica == 1 {
+            settings.extend(self.second.clone());
         }
         settings
     }

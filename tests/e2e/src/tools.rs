@@ -32,3 +32,18 @@ pub fn oauth_client() -> PathBuf {
         panic!("{}: {error}; `cargo xtask test` builds it, or COFFRE_TEST_OAUTH_CLIENT names it", found.display())
     })
 }
+
+/// The library that makes a process believe in another time, which `cargo xtask test` names in `COFFRE_TEST_FAKETIME`.
+///
+/// # Panics
+/// Where it is neither named nor installed.
+pub fn faketime() -> PathBuf {
+    if let Some(given) = std::env::var_os("COFFRE_TEST_FAKETIME") {
+        return given.into();
+    }
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found = folders.map(|folder| folder.join("faketime/libfaketime.so.1")).filter(|path| path.is_file());
+    found
+        .next()
+        .expect("the test needs libfaketime: install the package `faketime`, or name it in COFFRE_TEST_FAKETIME")
+}

@@ -2,8 +2,10 @@
 //! do: services that are away, gateways that come and go, and settings that are refused.
 
 mod calls;
+mod clocks;
 mod cut_off;
 mod failover;
+mod newer_schema;
 mod peers;
 mod refused;
 mod rolling;
