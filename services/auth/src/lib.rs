@@ -29,4 +29,5 @@ pub use app::{App, Deps, Error, build};
 pub use config::Config;
 pub use init::{FirstAdministrator, InitError, init, is_initialised};
 pub use pending::deletions_pending;
+pub use secrets::opens_signing_key;
 pub use store::{POSTGRES_MIGRATIONS, SQLITE_MIGRATIONS};

@@ -12,6 +12,12 @@ use crate::domain::api_access::Binding;
 /// What the stored hash of a generated client secret begins with; that of a chosen one is a PHC string.
 const GENERATED: &str = "hmac-sha256$";
 
+/// Says whether a key file opens a stored signing key: it is then the one of the installation.
+#[must_use]
+pub fn opens_signing_key(auth_key: &SecretBytes, kid: &str, public_key: &[u8], sealed: &[u8]) -> bool {
+    Secrets::derive(auth_key).is_ok_and(|secrets| secrets.open_signing_key(kid, public_key, sealed).is_ok())
+}
+
 /// Hashes API keys. A key gets its id within the transaction that makes it, and is hashed there.
 #[derive(Clone)]
 pub(crate) struct ApiKeyHashes(MacKey);

@@ -60,6 +60,21 @@ pub(crate) enum Command {
     },
     /// Bring the schema up to date
     Migrate(Flags),
+    /// Write everything into one file, while the services run: databases and key files, without the key that opens the vault
+    Backup {
+        /// New file for it
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Fill an empty installation from a backup, of whichever database, after every value in it was opened
+    Restore {
+        #[command(flatten)]
+        asked: RestoreArgs,
+        #[command(flatten)]
+        flags: Flags,
+    },
     /// Look at the settings
     Config {
         /// What to do with them
@@ -141,6 +156,24 @@ pub(crate) enum ConfigAction {
     Check,
     /// Print them; secrets are left out
     Print,
+}
+
+/// What to restore, and how.
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// The file that `coffre backup` wrote
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Check everything, open every value, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// File that holds the master key or the recovery key of the time of the backup, `-` for standard input; without it, it is asked for on
+    /// a terminal and read from standard input elsewhere
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Go on although some values do not open; they are named
+    #[arg(long)]
+    pub(crate) accept_damaged: bool,
 }
 
 /// Settings by flag; the environment (`COFFRE_…`) and the file come after.

@@ -41,7 +41,8 @@ impl Keys {
     }
 }
 
-const FILES: [&str; 4] = ["auth.key", EXPRESS, "audit.key", CHECKPOINT];
+const FILES: [&str; 4] = ["auth.key", EXPRESS, AUDIT, CHECKPOINT];
+const AUDIT: &str = "audit.key";
 const EXPRESS: &str = "express.key";
 const CHECKPOINT: &str = "checkpoint.key";
 
@@ -137,6 +138,52 @@ pub(crate) fn express(folder: &Path) -> anyhow::Result<Option<SecretBytes>> {
     let path = folder.join(EXPRESS);
     let there = path.try_exists().context("the folder of the keys cannot be read")?;
     there.then(|| read(&path)).transpose()
+}
+
+/// The files that a backup brings along: all but the one that opens the vault.
+pub(crate) const IN_BACKUPS: [&str; 3] = ["auth.key", AUDIT, CHECKPOINT];
+
+/// Reads a key file of those.
+pub(crate) fn of_backup(folder: &Path, name: &str) -> anyhow::Result<SecretBytes> {
+    read(&folder.join(name))
+}
+
+/// Says whether a key could be put into a folder: it is not there, or the same.
+pub(crate) fn has_room_for(folder: &Path, name: &str, key: &SecretBytes) -> anyhow::Result<()> {
+    let path = folder.join(name);
+    if !path.try_exists().context("the folder of the keys cannot be read")? {
+        return Ok(());
+    }
+    if coffre_secret::equal(read(&path)?.expose(), key.expose()) {
+        return Ok(());
+    }
+    bail!(
+        "{} is there already and is another key, perhaps of something: name a folder without keys (COFFRE_KEYS_DIR)",
+        path.display()
+    )
+}
+
+/// Puts a key into its file, unless it is there.
+pub(crate) fn put(folder: &Path, name: &str, key: &SecretBytes) -> anyhow::Result<()> {
+    has_room_for(folder, name, key)?;
+    let path = folder.join(name);
+    if path.exists() {
+        return Ok(());
+    }
+    private_folder(folder)?;
+    let mut file = private_file(&path).with_context(|| format!("{} cannot be written", path.display()))?;
+    file.write_all(key.expose())?;
+    file.sync_all()?;
+    fs::File::open(folder)?.sync_all()?;
+    Ok(())
+}
+
+/// Makes an express key where there is none.
+pub(crate) fn make_express(folder: &Path) -> anyhow::Result<SecretBytes> {
+    private_folder(folder)?;
+    make_one(&folder.join(EXPRESS))?;
+    fs::File::open(folder)?.sync_all()?;
+    read(&folder.join(EXPRESS))
 }
 
 /// Makes a file that only its owner may read. One that is there already stays as it is.

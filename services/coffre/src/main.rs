@@ -5,6 +5,7 @@
 //! - `disk` watches the room that is left.
 //! - `set` says which services a process runs; `exposure` refuses settings that are unsafe for them; `certificates` protect their calls.
 //! - `compose` wires the services of a process; `run` serves them until the stop; `init` makes a new installation.
+//! - `backup` makes backups and restores them.
 //! - `certs` makes certificates for trying.
 //! - `logging` changes what is logged while a process runs.
 //! - `telemetry` sends traces and metrics to a collector.
@@ -14,6 +15,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod backup;
 mod banner;
 mod certificates;
 mod certs;
@@ -83,6 +85,12 @@ fn main() -> ExitCode {
             with_settings(flags, async move |settings| init::command(settings, recovery_key_out.as_deref()).await)
         }
         Command::Migrate(flags) => with_settings(flags, init::migrate),
+        Command::Backup { out, flags } => {
+            with_settings(flags, async move |settings| backup::make(settings, &out).await)
+        }
+        Command::Restore { asked, flags } => {
+            with_settings(flags, async move |settings| backup::restore(settings, asked).await)
+        }
         Command::Healthcheck(flags) => with_settings(flags, health::check),
         Command::Keys(args) => return operator::run(&args),
         Command::Audit(args) => return operator::run_audit(&args),

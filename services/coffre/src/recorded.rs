@@ -97,6 +97,47 @@ const fn form_word(form: Form) -> &'static str {
     }
 }
 
+/// Records that a backup was made.
+pub(crate) async fn backup_made(
+    settings: &Settings,
+    url: &DatabaseUrl,
+    key: &SecretBytes,
+    id: &str,
+    details: Vec<(&'static str, String)>,
+) -> anyhow::Result<()> {
+    of_backup(settings, url, key, "backup.made", id, &details).await
+}
+
+/// Records that a backup was restored, in the log that came with it.
+pub(crate) async fn restored(
+    settings: &Settings,
+    url: &DatabaseUrl,
+    key: &SecretBytes,
+    id: &str,
+    details: Vec<(&'static str, String)>,
+) -> anyhow::Result<()> {
+    of_backup(settings, url, key, "restore.done", id, &details).await
+}
+
+async fn of_backup(
+    settings: &Settings,
+    url: &DatabaseUrl,
+    key: &SecretBytes,
+    event: &'static str,
+    id: &str,
+    details: &[(&'static str, String)],
+) -> anyhow::Result<()> {
+    let store = stores::open(url, &settings.environment, key, "audit")?;
+    let record = CallRecord::system(store.outbox.site(), event, ActivityType::AuditUnsetActivityType);
+    record.object("backup", id, "");
+    for (key, value) in details {
+        record.detail(key, value.as_str());
+    }
+    let told = store.outbox.append(&record, Outcome::Successful, None).await;
+    store.database.stop();
+    told.map_err(|refusal| anyhow::anyhow!("{}", refusal.message()))
+}
+
 /// An event to be recorded.
 struct Told {
     event: &'static str,

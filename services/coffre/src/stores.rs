@@ -22,6 +22,16 @@ fn services() -> [(&'static str, (EmbeddedMigrations, EmbeddedMigrations)); 4] {
     ]
 }
 
+/// Returns the migrations of a service, for SQLite and for PostgreSQL.
+pub(crate) fn migrations(service: &str) -> Option<(EmbeddedMigrations, EmbeddedMigrations)> {
+    services().into_iter().find(|(known, _)| *known == service).map(|(_, migrations)| migrations)
+}
+
+/// Returns how the databases of all services are reached by what works on them as a whole.
+pub(crate) fn all_options(url: &DatabaseUrl) -> Vec<Options> {
+    services().map(|(service, _)| Options::new(url.clone(), service)).to_vec()
+}
+
 /// Brings every schema up to date and returns the versions that ran, each with its service before it.
 pub(crate) fn migrate(url: &DatabaseUrl) -> anyhow::Result<Vec<String>> {
     let mut ran = Vec::new();

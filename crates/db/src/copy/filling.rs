@@ -134,7 +134,7 @@ impl Filling {
 
 fn occupied(conn: &mut Connection, tables: &[Table], seeded: &[&str]) -> Result<Option<String>, Error> {
     for table in tables.iter().filter(|table| !seeded.contains(&table.name.as_str())) {
-        let query = format!("SELECT count(*) AS id FROM (SELECT 1 FROM \"{}\" LIMIT 1) AS some", table.name);
+        let query = format!("SELECT count(*) AS id FROM (SELECT 1 FROM \"{}\" LIMIT 1) AS found", table.name);
         if dialect::id(conn, Sql::empty().text(query))? > 0 {
             return Ok(Some(table.name.clone()));
         }

@@ -11,7 +11,7 @@ mod fault;
 mod follow;
 mod keys;
 mod recovery;
-mod secrets;
+pub(crate) mod secrets;
 mod session;
 mod shown;
 #[cfg(test)]
