@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn what_is_logged_changes_while_it_runs_and_what_is_no_filter_changes_nothing() {
         let (lines, filter) = (Lines::default(), LogFilter::new("info").unwrap());
-        let layer = tracing_subscriber::fmt::layer().with_writer(lines.clone());
+        let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(lines.clone());
         let subscriber = tracing_subscriber::registry().with(filter.clone()).with(layer);
         let say = |number: u32| tracing::debug!(number, "a line");
         tracing::subscriber::with_default(subscriber, || {

@@ -23,6 +23,7 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
+use rustix::process::Signal;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tonic::{Request, Response, Status};
@@ -199,10 +200,6 @@ fn a_trace_leads_from_the_gateway_through_the_services_to_the_statements_and_hol
             }
         }
 
-        let said = server.part("vault").process().said();
-        let line = said.lines().find(|line| line.contains(TRACE) && line.contains("traced-1"));
-        assert!(line.is_some(), "a log line of the vault names the trace beside the request id:\n{said}");
-
         let refused = http.get("/v2/credentialvault/credentials/1?planted=x").header("x-authorization", &secret);
         refused
             .header("traceparent", &format!("00-{TRACE}-{OUTSIDE}-01"))
@@ -210,6 +207,9 @@ fn a_trace_leads_from_the_gateway_through_the_services_to_the_statements_and_hol
             .await
             .refused(401, "auth.token_invalid");
         collector.trace(|all| all.iter().any(|told| told.note("error.type").is_some())).await;
+        let said = server.part("gateway").process().said();
+        let line = said.lines().find(|line| line.contains(TRACE) && line.contains("request_id"));
+        assert!(line.is_some_and(|line| line.contains("auth.token_invalid")), "a log line names both ids:\n{said}");
         for part in &server.parts {
             assert!(part.process().stop().success(), "{}", part.process().said());
         }
@@ -242,5 +242,31 @@ fn a_collector_that_never_answers_holds_up_no_call_and_no_stop() {
         let begun = Instant::now();
         assert!(server.stop().success(), "{}", server.said());
         assert!(begun.elapsed() < Duration::from_secs(8), "the stop took {:?}", begun.elapsed());
+    });
+}
+
+#[test]
+fn what_is_logged_changes_at_a_signal_and_what_is_no_filter_changes_nothing() {
+    run_apart(Engine::Postgres, async |engine| {
+        let home = Home::new(engine).without("COFFRE_LOG");
+        let settings = home.folder.join("coffre.toml");
+        let server = home.start();
+        let says = async |log: &str, expected: &str| {
+            std::fs::write(&settings, format!("log = {log:?}")).unwrap();
+            server.signal(Signal::HUP);
+            let begun = Instant::now();
+            while !server.said().contains(expected) {
+                assert!(begun.elapsed() < SENT_WITHIN, "{log}: {}", server.said());
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let refused = async || Http::new(server.http).get("/v1/usermanagement/users/1").send().await.is(401);
+        refused().await;
+        says("info,coffre=loud", "are wrong: what is logged stays as it was").await;
+        refused().await;
+        assert!(!server.said().contains("a request was refused"), "{}", server.said());
+        says("info,coffre_gateway=debug", "this is what is logged from now on").await;
+        refused().await;
+        assert!(server.said().contains("a request was refused"), "{}", server.said());
     });
 }
