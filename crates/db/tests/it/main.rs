@@ -9,6 +9,7 @@
 )]
 
 mod bounded;
+mod copy;
 mod faults;
 mod gathered;
 mod journal;
