@@ -2,8 +2,9 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use crate::record::now;
 use crate::tracer::Inner;
 use crate::{Key, Kind, Name, Record, Span, TraceContext, Value, dice};
 
@@ -58,7 +59,7 @@ impl Current {
     pub fn add(&self, kind: Kind, name: Name, took: Duration, notes: &[(Key, Value)]) {
         if self.context.sampled {
             let context = TraceContext { span_id: dice::number(), ..self.context };
-            let now = SystemTime::now();
+            let now = now();
             self.tracer.finish(Record {
                 context,
                 parent: Some(self.context.span_id()),

@@ -1,8 +1,9 @@
 //! A span that is under way.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use crate::record::now;
 use crate::tracer::Inner;
 use crate::{Current, Key, Kind, Name, Record, TraceContext, Value, dice};
 
@@ -48,7 +49,7 @@ impl Span {
                 parent: parent.map(|parent| parent.span_id()),
                 kind,
                 name: name(),
-                start: SystemTime::now(),
+                start: now(),
                 took: Duration::ZERO,
                 notes: Vec::with_capacity(6),
                 failed: false,

@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prometheus::proto::{LabelPair, MetricFamily, MetricType};
 
-use super::{nanos, text};
+use super::{nanos, now, text};
 
 /// Writes what a process tells about itself since it began.
 pub(super) fn message(
@@ -21,7 +21,7 @@ pub(super) fn message(
     families: &[MetricFamily],
     began: SystemTime,
 ) -> ResourceMetrics {
-    let times = (nanos(began), nanos(SystemTime::now()));
+    let times = (nanos(began), nanos(now()));
     let metrics = families.iter().filter_map(|family| metric(family, times)).collect();
     let metrics = ScopeMetrics { scope: Some(scope), metrics, ..ScopeMetrics::default() };
     ResourceMetrics { resource: Some(resource), scope_metrics: vec![metrics], ..ResourceMetrics::default() }
@@ -108,7 +108,7 @@ mod tests {
         for took in [0.05, 0.06, 0.5, 7.0] {
             seconds.with_label_values(&["a"]).observe(took);
         }
-        let told = message(Resource::default(), InstrumentationScope::default(), &registry.gather(), SystemTime::now());
+        let told = message(Resource::default(), InstrumentationScope::default(), &registry.gather(), now());
         let metrics = &told.scope_metrics[0].metrics;
         let data = |name: &str| metrics.iter().find(|metric| metric.name == name).unwrap().data.as_ref().unwrap();
         let Data::Sum(sum) = data("calls_total") else { panic!("a counter grows") };
