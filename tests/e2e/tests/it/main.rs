@@ -19,6 +19,7 @@ mod audit_export;
 mod audit_log;
 mod audit_unknown;
 mod audit_verify;
+mod backup;
 mod bad_input;
 mod bad_messages;
 mod cases;
