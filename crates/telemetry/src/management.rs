@@ -3,11 +3,13 @@
 //! Where it is bound to the loopback interface it answers only under names of that interface: otherwise a page in a browser could read it
 //! under a name of its own that leads here.
 
+mod door;
+
 use std::net::IpAddr;
 
 use axum::Router;
 use axum::extract::{Request, State as Shared};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
@@ -16,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Health, State};
+use door::Door;
 
 /// Serves `/livez`, `/readyz` with components and `/metrics` until `stop`.
 ///
@@ -29,7 +32,7 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let loopback = listener.local_addr()?.ip().is_loopback();
     let router = router(registry, health, loopback);
-    axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
+    axum::serve(Door::new(listener), router).with_graceful_shutdown(async move { stop.cancelled().await }).await
 }
 
 fn router(registry: Registry, health: Health, loopback: bool) -> Router {
@@ -37,8 +40,16 @@ fn router(registry: Registry, health: Health, loopback: bool) -> Router {
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .layer(from_fn(one_answer))
         .with_state((registry, health));
     if loopback { router.layer(from_fn(only_loopback_names)) } else { router }
+}
+
+/// One answer a connection: whoever asks on and on without reading has the machine work for one.
+async fn one_answer(request: Request, next: Next) -> Response {
+    let mut answer = next.run(request).await;
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
 }
 
 async fn only_loopback_names(request: Request, next: Next) -> Response {
