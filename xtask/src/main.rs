@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "a build tool reads the environment and the clock directly")]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod before;
 mod command;
 mod deploy;
 mod go;
@@ -55,6 +56,9 @@ enum Task {
     },
     /// Runs the long tests, on a release build. They are no part of `test`.
     Soak {
+        /// A commit whose program is built, too, and replaced by this one under load.
+        #[arg(long, value_name = "COMMIT")]
+        before: Option<String>,
         /// What the soak program takes; `--help` after `--` lists it.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
@@ -91,12 +95,17 @@ fn run(task: Task) -> Result<ExitCode> {
             let fixed = ["run", "--release", "--locked", "-p", "coffre-benchmarks", "--"];
             command::pass_through(cargo(&workspace).args(fixed).args(arguments))
         }
-        Task::Soak { arguments } => {
+        Task::Soak { before, arguments } => {
             // The soak program starts the server as a process of its own, so both are built.
             command::succeed(cargo(&workspace).args(["build", "--release", "--locked", "-p", "coffre"]))?;
             let fixed = ["run", "--release", "--locked", "-p", "coffre-e2e", "--bin", "soak", "--"];
             let binary = workspace.target.join("release/coffre");
-            command::pass_through(cargo(&workspace).env("COFFRE_TEST_BINARY", binary).args(fixed).args(arguments))
+            let mut soak = cargo(&workspace);
+            soak.env("COFFRE_TEST_BINARY", binary).args(fixed);
+            if let Some(commit) = before {
+                soak.arg("--before").arg(before::program(&workspace, &commit)?);
+            }
+            command::pass_through(soak.args(arguments))
         }
     }
 }

@@ -17,7 +17,7 @@ pub enum Manner {
     Silent,
     /// One byte of what could become a request, every second.
     Slow,
-    /// Asks as often as it may, and reads nothing.
+    /// Asks again and again, and reads nothing.
     Deaf,
     /// Sends headers without end.
     Bomb,
@@ -106,9 +106,11 @@ async fn behave(manner: Manner, port: SocketAddr, to: &mut (impl AsyncWrite + Un
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
-        Manner::Deaf => loop {
-            to.write_all(format!("{head}\r\n").as_bytes()).await?;
-        },
+        Manner::Deaf => {
+            for _ in 0..20 {
+                to.write_all(format!("{head}\r\n").as_bytes()).await?;
+            }
+        }
         Manner::Bomb => {
             to.write_all(head.as_bytes()).await?;
             for number in 0.. {

@@ -21,6 +21,7 @@
 //! | [`case`] | one case: its own users and names on a shared server |
 //! | [`canary`] | the search for secrets where none may be |
 //! | [`load`] | writers and readers that remember what was acknowledged |
+//! | [`versions`] | the version before beside this one, and this one in its place |
 //! | [`tools`] | programs that users have |
 //! | [`sharing`] | operations that no single transaction holds, and what must be true after each |
 //! | [`front_door`] | refusals compared by their time, and many clients that nobody knows |
@@ -59,3 +60,4 @@ pub mod sharing;
 pub mod split;
 pub mod tables;
 pub mod tools;
+pub mod versions;

@@ -77,6 +77,8 @@ pub struct Home {
     database: Option<Arc<TestDb>>,
     settings: Vec<(String, String)>,
     absent: Vec<String>,
+    /// The program, where it is another one than that of this run.
+    program: Option<PathBuf>,
 }
 
 impl Home {
@@ -105,6 +107,7 @@ impl Home {
             database: database.map(Arc::new),
             settings: Vec::new(),
             absent: Vec::new(),
+            program: None,
         };
         home.write_secret("admin-password", &home.admin_password);
         DirBuilder::new().mode(0o700).create(home.folder.join("keys")).unwrap();
@@ -132,6 +135,13 @@ impl Home {
             .env("COFFRE_ADMIN_PASSWORD_FILE", self.folder.join("admin-password"))
             .env("COFFRE_KEYS_DIR", self.folder.join("keys"));
         command
+    }
+
+    /// The same with another program, such as that of the version before; with that of this run where none is named.
+    #[must_use]
+    pub fn running(mut self, program: Option<PathBuf>) -> Self {
+        self.program = program;
+        self
     }
 
     /// Leaves a variable out.
@@ -162,7 +172,7 @@ impl Home {
 
     /// `coffre` with the settings of this installation and of nothing else.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(self.program.as_deref().unwrap_or_else(|| binary()));
         command.args(arguments).current_dir(&self.folder).env_clear().stdin(Stdio::null());
         for kept in ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "RUST_BACKTRACE"] {
             if let Some(value) = std::env::var_os(kept) {
@@ -290,6 +300,11 @@ impl Server {
             admin_token: tokio::sync::Mutex::new(None),
             parts,
         }
+    }
+
+    /// Its process, or that of the gateway.
+    pub fn process(&self) -> Arc<Process> {
+        self.process.clone()
     }
 
     /// The process of a service, where each has its own.

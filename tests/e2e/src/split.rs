@@ -81,8 +81,13 @@ impl Part {
 
     /// Starts it anew where it was, and waits until it is ready.
     pub fn start(&self) {
+        self.start_in(&self.home);
+    }
+
+    /// The same with the program of a home that is a clone of its own.
+    pub fn start_in(&self, home: &Home) {
         let host = self.network.as_ref().zip(self.host);
-        let command = command(&self.home, self.service, &self.settings, host);
+        let command = command(home, self.service, &self.settings, host);
         let process = Process::start(command, &self.home.folder);
         *self.slot() = Arc::new(process);
         self.ready().unwrap_or_else(|said| panic!("{} did not start again: {said}", self.service));

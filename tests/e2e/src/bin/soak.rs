@@ -3,11 +3,14 @@
 //! - kills: the server is killed under load, again and again on the same data (see [`coffre_e2e::kills`]);
 //! - front door: the times of refused sign-ins of all kinds are compared by a rank test; very many token requests come from clients that nobody
 //!   knows, while memory of the server is watched;
-//! - load: reads and writes with one per cent of bad input, while memory, open files and threads of the server are watched.
+//! - versions: services of the version before, and of this one beside it and in its place, under load (see [`coffre_e2e::versions`]);
+//! - load: reads and writes with one per cent of bad input, while memory, open files and threads of the server are watched; on
+//!   PostgreSQL also with two replicas of each service in processes of their own.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -18,8 +21,11 @@ use coffre_e2e::case::{Case, block_on};
 use coffre_e2e::front_door;
 use coffre_e2e::http::Http;
 use coffre_e2e::kills;
-use coffre_e2e::server::{Engine, Home};
+use coffre_e2e::process::Process;
+use coffre_e2e::server::{Engine, Home, Server};
 use coffre_e2e::settled;
+use coffre_e2e::split::{self, Ground};
+use coffre_e2e::versions;
 use serde_json::json;
 
 /// What the run takes.
@@ -37,6 +43,12 @@ struct Arguments {
     /// How many token requests come from clients that nobody knows, on each engine
     #[arg(long, default_value_t = 1_000_000)]
     clients: u64,
+    /// How long the load goes on with every service in processes of its own
+    #[arg(long, default_value_t = 10)]
+    apart: u64,
+    /// The program `coffre` of the version before, which is replaced by this one under load
+    #[arg(long)]
+    before: Option<PathBuf>,
     /// How many connections the load has
     #[arg(long, default_value_t = 16)]
     connections: usize,
@@ -67,7 +79,29 @@ fn main() {
             clients(engine, arguments.clients, arguments.connections);
         }
         if arguments.minutes > 0 {
-            block_on(load(engine, Duration::from_secs(arguments.minutes * 60), arguments.connections));
+            let length = Duration::from_secs(arguments.minutes * 60);
+            block_on(async {
+                let server = home(engine).start();
+                let processes = [("all", server.process())];
+                load(&format!("{engine:?}"), &server, &processes, length, arguments.connections).await;
+                assert!(server.stop().success());
+            });
+        }
+        if engine == Engine::Postgres && arguments.apart > 0 {
+            let length = Duration::from_secs(arguments.apart * 60);
+            block_on(async {
+                let server = Ground::of_two(home(engine)).start();
+                let processes: Vec<_> = server.parts.iter().map(|part| (part.service, part.process())).collect();
+                load("services apart", &server, &processes, length, arguments.connections).await;
+                split::stop(&server);
+            });
+        }
+        if let (Engine::Postgres, Some(before)) = (engine, &arguments.before) {
+            let figures = block_on(versions::beside(before));
+            println!(
+                "versions: {} reads and {} writes acknowledged while every service was replaced, {} refused, none lost",
+                figures.reads, figures.writes, figures.refused
+            );
         }
     }
 }
@@ -147,13 +181,15 @@ struct Answers {
     wrong: AtomicU64,
 }
 
-async fn load(engine: Engine, length: Duration, connections: usize) {
-    let home = Home::new(engine)
+fn home(engine: Engine) -> Home {
+    Home::new(engine)
         .with("COFFRE_AUTH__TOKEN_LIFE_SECONDS", "86400")
-        .with("COFFRE_AUTH__SESSION_LIFE_SECONDS", "86400");
-    let home = home.with("COFFRE_LOG", "warn");
-    let server = home.start();
-    let case = Case::on(&server, Protocol::Rest).await;
+        .with("COFFRE_AUTH__SESSION_LIFE_SECONDS", "86400")
+        .with("COFFRE_LOG", "warn")
+}
+
+async fn load(form: &str, server: &Server, processes: &[(&str, Arc<Process>)], length: Duration, connections: usize) {
+    let case = Case::on(server, Protocol::Rest).await;
     let owner = case.basic("soak").await;
     let answers: Arc<Answers> = Arc::default();
     let stop = Arc::new(AtomicBool::new(false));
@@ -201,11 +237,14 @@ async fn load(engine: Engine, length: Duration, connections: usize) {
         }));
     }
     let begun = Instant::now();
-    let mut seen: Vec<Usage> = Vec::new();
+    let mut seen: Vec<Vec<Usage>> = Vec::new();
     while begun.elapsed() < length {
         tokio::time::sleep(Duration::from_secs(5).min(length)).await;
-        let now = usage(server.pid);
-        println!("{engine:?}: {:>4} s: {now:?} {answers:?}", begun.elapsed().as_secs());
+        let now: Vec<Usage> = processes.iter().map(|(_, process)| usage(process.pid)).collect();
+        println!("{form}: {:>4} s: {answers:?}", begun.elapsed().as_secs());
+        for ((name, _), now) in processes.iter().zip(&now) {
+            println!("    {name:<8} {now:?}");
+        }
         seen.push(now);
     }
     stop.store(true, Ordering::Relaxed);
@@ -214,20 +253,19 @@ async fn load(engine: Engine, length: Duration, connections: usize) {
     }
     let total = answers.good.load(Ordering::Relaxed) + answers.refused.load(Ordering::Relaxed);
     let wrong = answers.wrong.load(Ordering::Relaxed);
-    let (first, last) = (seen[seen.len() / 4], seen[seen.len() - 1]);
     println!(
-        "{engine:?}: {total} answers in {:?} ({:.0}/s), {wrong} wrong; resident {} MiB after a quarter, {} MiB at the end; files {} and {}; threads {} and {}",
+        "{form}: {total} answers in {:?} ({:.0}/s), {wrong} wrong",
         begun.elapsed(),
-        total as f64 / begun.elapsed().as_secs_f64(),
-        first.resident_mib,
-        last.resident_mib,
-        first.files,
-        last.files,
-        first.threads,
-        last.threads,
+        total as f64 / begun.elapsed().as_secs_f64()
     );
+    for (index, (name, _)) in processes.iter().enumerate() {
+        let (first, last) = (seen[seen.len() / 4][index], seen[seen.len() - 1][index]);
+        println!(
+            "{form}: {name}: resident {} MiB after a quarter, {} MiB at the end; files {} and {}; threads {} and {}",
+            first.resident_mib, last.resident_mib, first.files, last.files, first.threads, last.threads,
+        );
+        assert!(last.resident_mib < first.resident_mib + first.resident_mib / 2 + 64, "memory of {name} grows");
+        assert!(last.files < first.files + 32, "open files of {name} grow");
+    }
     assert_eq!(wrong, 0, "answers that nobody expects");
-    assert!(last.resident_mib < first.resident_mib + first.resident_mib / 2 + 64, "memory grows");
-    assert!(last.files < first.files + 32, "open files grow");
-    assert!(server.stop().success());
 }

@@ -3,6 +3,7 @@
 
 mod calls;
 mod clocks;
+mod crowds;
 mod cut_off;
 mod failover;
 mod newer_schema;
