@@ -113,7 +113,8 @@ fn with_log(
     let format = settings
         .log_json
         .map(|json| if json { coffre_telemetry::Format::Json } else { coffre_telemetry::Format::Text });
-    let filter = coffre_telemetry::init(&settings.log, format).map_err(|error| refuse(&error.into(), BAD_CONFIGURATION))?;
+    let filter =
+        coffre_telemetry::init(&settings.log, format).map_err(|error| refuse(&error.into(), BAD_CONFIGURATION))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| refuse(&error.into(), 1))?;
     runtime.block_on(command(settings, filter)).map_err(|error| refuse(&error, 1))?;

@@ -46,7 +46,8 @@ impl Examined {
         let mut told: Vec<Vec<u8>> =
             backup.head.slots.iter().map(coffre_backup::StoredSlot::bytes).collect::<Result<_, _>>()?;
         let mut stored: Vec<Vec<u8>> = examined.slots.iter().map(|(_, slot, _)| slot.clone()).collect();
-        (told.sort(), stored.sort());
+        told.sort();
+        stored.sort();
         if told != stored {
             bail!("this backup was changed since it was made: its head names other keys than its rows");
         }

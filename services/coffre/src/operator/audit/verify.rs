@@ -93,8 +93,15 @@ pub(crate) fn file(args: &VerifyArgs, path: &Path, out: &mut impl Write, as_json
     });
     progress.clear();
     let report = report.map_err(|error| unreadable(path, &error))?;
-    Checked { report, of: Of::File { filter }, key_given: args.key.is_some(), values: None, uncompared: None, incidents: 0 }
-        .tell(out, as_json)
+    Checked {
+        report,
+        of: Of::File { filter },
+        key_given: args.key.is_some(),
+        values: None,
+        uncompared: None,
+        incidents: 0,
+    }
+    .tell(out, as_json)
 }
 
 /// Verifies the log of the server.
