@@ -223,6 +223,34 @@ fn a_trace_leads_from_the_gateway_through_the_services_to_the_statements_and_hol
 }
 
 #[test]
+fn in_one_process_a_trace_tells_of_the_same_calls() {
+    run_apart(Engine::Sqlite, async |engine| {
+        let (collector, address) = Collector::start().await;
+        let server = Home::new(engine).with("COFFRE_TELEMETRY__OTLP_ENDPOINT", &format!("http://{address}")).start();
+        let case = Case::on(&server, Protocol::Rest).await;
+        let owner = case.basic("owner").await;
+        let created = owner.create_credential(&case.unique("traced"), &[NewAttribute::standard("a")]).await.ok();
+        let locker = owner.create_locker(&case.unique("traced"), None).await.ok();
+        let (http, token) = (Http::new(server.http), owner.token.clone().unwrap());
+        let path = format!("/v2/credentialvault/lockers/{}/credentials/{}", locker.id, created.id);
+        let request = http.put(path).token(&token).header("traceparent", &format!("00-{TRACE}-{OUTSIDE}-01"));
+        let answer = request.send().await;
+        assert!(answer.status < 300, "{} {}", answer.status, String::from_utf8_lossy(&answer.body));
+        case.api.ledger.forget();
+        // Vault asks locker for a place, and locker keeps it.
+        let calls = |all: &[Told], name: &str| all.iter().filter(|told| told.span.name.contains(name)).count();
+        let all = collector.trace(|all| calls(all, "PUT /v2") == 1 && calls(all, "ReserveEntry") == 2).await;
+        assert!(calls(&all, "COMMIT") >= 2, "{}", tree(&all));
+        let by_id: BTreeMap<_, _> = all.iter().map(|told| (told.span.span_id.clone(), told.clone())).collect();
+        let root = all.iter().find(|told| told.span.name.starts_with("PUT ")).unwrap();
+        for told in &all {
+            assert_eq!(told.service, "coffre");
+            assert!(is_under(&by_id, &told.span.span_id, &root.span.span_id), "one tree: {}", tree(&all));
+        }
+    });
+}
+
+#[test]
 fn a_collector_that_never_answers_holds_up_no_call_and_no_stop() {
     run_apart(Engine::Sqlite, async |engine| {
         // Takes connections and says nothing.
