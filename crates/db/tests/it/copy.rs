@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use coffre_db::copy::{Cut, Filling, Row};
-use coffre_db::{Bind, Database, Error, NoJournal, Options, Sql, migrate};
+use coffre_db::{Bind, Database, Error, NoJournal, Options, Sql, migrate, versions_of};
 use coffre_test_support::{TestDb, on_each_engine};
 use diesel::RunQueryDsl as _;
 
+use crate::migrations::{NEWER_POSTGRES, NEWER_SQLITE};
 use crate::support::{POSTGRES, SQLITE, options};
 
 fn opened(options: &Options) -> Database {
@@ -122,6 +123,16 @@ on_each_engine! {
             assert_eq!(new[table.place("id").unwrap()], 5_001_i64.into());
             assert_eq!(copied, rows);
         }
+    }
+
+    async fn rows_of_an_older_schema_are_in_before_newer_migrations_run(db: TestDb) {
+        let known = [(SQLITE, POSTGRES), (NEWER_SQLITE, NEWER_POSTGRES)].map(|(sqlite, _)| versions_of(&sqlite).unwrap());
+        assert!(known[0].is_subset(&known[1]) && known[0] != known[1]);
+        let versions: Vec<String> = known[0].iter().cloned().collect();
+        let filling = Filling::begin(&options(&db), (NEWER_SQLITE, NEWER_POSTGRES), &versions, &[]).unwrap();
+        filling.unwrap().commit().unwrap();
+        assert_eq!(Cut::take(&[options(&db)]).unwrap().of("test").unwrap().versions(), versions);
+        assert_eq!(migrate(&options(&db), NEWER_SQLITE, NEWER_POSTGRES).unwrap().len(), 1);
     }
 
     async fn what_is_not_there_is_not_made(db: TestDb) {

@@ -6,8 +6,8 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 use crate::support::{POSTGRES, SQLITE, options};
 
-const NEWER_SQLITE: EmbeddedMigrations = embed_migrations!("tests/migrations/newer_sqlite");
-const NEWER_POSTGRES: EmbeddedMigrations = embed_migrations!("tests/migrations/newer_postgres");
+pub const NEWER_SQLITE: EmbeddedMigrations = embed_migrations!("tests/migrations/newer_sqlite");
+pub const NEWER_POSTGRES: EmbeddedMigrations = embed_migrations!("tests/migrations/newer_postgres");
 
 on_each_engine! {
     async fn migrations_run_once(db: TestDb) {
