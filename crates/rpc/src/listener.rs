@@ -23,7 +23,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
@@ -140,14 +140,24 @@ impl Listening {
             changes.borrow_and_update();
             changes
         });
+        // Boxed, both times: one that says nothing takes little room, and not that of a conversation.
         match &self.door {
-            None => self.talk(stream, Arrived { address, identity: None }, changes, service, stop).await,
+            None => {
+                let until = Instant::now() + self.bounds.silence;
+                let mut first = [0];
+                let spoke = timeout_at(until, stream.peek(&mut first));
+                if let Some(Ok(Ok(1..))) = stop.run_until_cancelled(spoke).await {
+                    let from = Arrived { address, identity: None };
+                    Box::pin(self.talk(stream, from, until, changes, service, stop)).await;
+                }
+            }
             // Nobody waits for a handshake when the port closes.
             Some(door) => match stop.run_until_cancelled(door.accept(stream)).await {
                 None => {}
                 Some(Ok(accepted)) => {
                     let from = Arrived { address, identity: accepted.identity };
-                    self.talk(accepted.stream, from, changes, service, stop).await;
+                    let until = Instant::now() + self.bounds.silence;
+                    Box::pin(self.talk(accepted.stream, from, until, changes, service, stop)).await;
                 }
                 Some(Err(fault)) => {
                     if let Some(series) = &self.metrics {
@@ -163,6 +173,7 @@ impl Listening {
         &self,
         stream: I,
         from: Arrived,
+        until: Instant,
         changes: Option<watch::Receiver<u64>>,
         service: impl Serve,
         stop: CancellationToken,
@@ -178,7 +189,7 @@ impl Listening {
         });
         let mut connection = pin!(self.builder().serve_connection(TokioIo::new(stream), answer));
         let silence = async {
-            if timeout(self.bounds.silence, heard).await.is_ok() {
+            if timeout_at(until, heard).await.is_ok() {
                 // It spoke, or it is gone, which the connection sees.
                 pending::<()>().await;
             }
