@@ -84,7 +84,11 @@ impl Crowd {
 
     /// Waits until all have tried.
     pub async fn opened(&self) {
-        let count = self.clients.len();
+        self.tried(self.clients.len()).await;
+    }
+
+    /// Waits until so many have tried.
+    pub async fn tried(&self, count: usize) {
         while self.opened.load(Ordering::SeqCst) < count {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

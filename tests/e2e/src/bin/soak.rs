@@ -3,6 +3,7 @@
 //! - kills: the server is killed under load, again and again on the same data (see [`coffre_e2e::kills`]);
 //! - front door: the times of refused sign-ins of all kinds are compared by a rank test; very many token requests come from clients that nobody
 //!   knows, while memory of the server is watched;
+//! - crowds: very many connections that say nothing, at every port of services apart, one port after the other;
 //! - versions: services of the version before, and of this one beside it and in its place, under load (see [`coffre_e2e::versions`]);
 //! - load: reads and writes with one per cent of bad input, while memory, open files and threads of the server are watched; on
 //!   PostgreSQL also with two replicas of each service in processes of their own.
@@ -19,9 +20,11 @@ use clap::Parser;
 use coffre_e2e::api::{NewAttribute, NewValue, Protocol};
 use coffre_e2e::case::{Case, block_on};
 use coffre_e2e::front_door;
+use coffre_e2e::hostile::{Crowd, Manner};
 use coffre_e2e::http::Http;
 use coffre_e2e::kills;
 use coffre_e2e::process::Process;
+use coffre_e2e::raw;
 use coffre_e2e::server::{Engine, Home, Server};
 use coffre_e2e::settled;
 use coffre_e2e::split::{self, Ground};
@@ -46,6 +49,9 @@ struct Arguments {
     /// How long the load goes on with every service in processes of its own
     #[arg(long, default_value_t = 10)]
     apart: u64,
+    /// How many connections that say nothing are opened at each port of services apart
+    #[arg(long, default_value_t = 10_000)]
+    silent: usize,
     /// The program `coffre` of the version before, which is replaced by this one under load
     #[arg(long)]
     before: Option<PathBuf>,
@@ -95,6 +101,9 @@ fn main() {
                 load("services apart", &server, &processes, length, arguments.connections).await;
                 split::stop(&server);
             });
+        }
+        if engine == Engine::Postgres && arguments.silent > 0 {
+            block_on(silent(arguments.silent));
         }
         if let (Engine::Postgres, Some(before)) = (engine, &arguments.before) {
             let figures = block_on(versions::beside(before));
@@ -153,6 +162,50 @@ fn clients(engine: Engine, requests: u64, connections: usize) {
         first.resident_mib, last.resident_mib
     );
     assert!(last.resident_mib < first.resident_mib + first.resident_mib / 4 + 32, "memory grows with unknown clients");
+}
+
+/// Opens very many connections that say nothing, and looks at who is served meanwhile.
+async fn silent(count: usize) {
+    let ground = Ground::new(home(Engine::Postgres));
+    let server = ground.start();
+    let case = Case::on(&server, Protocol::Rest).await;
+    let owner = case.basic("soak").await;
+    let (gateway, vault) = (server.part("gateway"), server.part("vault"));
+    let ports = [
+        ("REST", gateway, gateway.http.unwrap()),
+        ("gRPC", vault, vault.grpc.unwrap()),
+        ("internal", vault, ground.inside("vault")),
+        ("management", vault, vault.management),
+    ];
+    for (name, part, port) in ports {
+        let before = usage(part.process().pid);
+        let crowd = Crowd::at(port, Manner::Silent, count);
+        crowd.tried(count / 2).await;
+        let (open, during) = (crowd.open(), usage(part.process().pid));
+        // On a connection of before, and by a new one to the port of probes.
+        let begun = Instant::now();
+        owner.list_credentials(&Default::default()).await.ok();
+        let answered = begun.elapsed();
+        let begun = Instant::now();
+        assert_eq!(raw::status_of(part.management, "/readyz"), Some(200), "{name}: a probe is answered");
+        println!(
+            "{count} silent connections at {name}: half tried, {open} stand; a call took {answered:?}, a probe {:?}; before {before:?}, now {during:?}",
+            begun.elapsed()
+        );
+        crowd.opened().await;
+        drop(crowd);
+        let begun = Instant::now();
+        while usage(part.process().pid).files > before.files + 32 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{name}: {:?}", usage(part.process().pid));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(
+            usage(part.process().pid).resident_mib < before.resident_mib + 128,
+            "memory grows with silent connections"
+        );
+    }
+    owner.list_credentials(&Default::default()).await.ok();
+    split::stop(&server);
 }
 
 /// What the kernel says about a process.
