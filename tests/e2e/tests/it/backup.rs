@@ -174,6 +174,22 @@ fn nothing_can_be_read(file: &Path, keys: &Path, recovery: &str) {
     }
 }
 
+/// The log that was restored is whole to a witness of its own, and lacks its end to the one that saw more of the lost log.
+async fn an_auditor_sees_what_happened(server: &Server, home: &Home, of_the_lost_log: &Path) {
+    let admin = Api::new(server, Protocol::Rest).anonymous().open("admin", &home.admin_password).await;
+    let token = key_file(&private_folder("auditor"), "token", admin.token.as_deref().unwrap());
+    let verify = |witness: &Path| {
+        let mut command = home.command(&["audit", "verify", "--server", "--witness", witness.to_str().unwrap()]);
+        command.env("COFFRE_ADDR", format!("http://{}", server.grpc)).env("COFFRE_TOKEN_FILE", &token);
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        Said { code: output.status.code(), text }
+    };
+    let said = verify(&home.folder.join("witness/audit.witness")).ok();
+    assert!(said.contains("is whole"), "{said}");
+    verify(of_the_lost_log).refused("are missing at the end");
+}
+
 fn goes_from(from: Engine) {
     run_apart(from, async |engine| {
         let (home, server, recovery) = source(engine);
@@ -196,6 +212,7 @@ fn goes_from(from: Engine) {
         stop(&server);
         nothing_can_be_read(&file, &keys, &recovery);
 
+        let witness = home.folder.join("witness/audit.witness");
         let wrong = key_file(&folder, "wrong", "not the key of this backup");
         let cut = folder.join("cut.backup");
         let bytes = fs::read(&file).unwrap();
@@ -214,6 +231,9 @@ fn goes_from(from: Engine) {
             let server = home.start();
             kept.is_there(&server).await;
             is_recorded(&server, &home, "restore.done").await;
+            if engine == Engine::Sqlite && target == Engine::Sqlite {
+                an_auditor_sees_what_happened(&server, &home, &witness).await;
+            }
             stop(&server);
         }
     });
