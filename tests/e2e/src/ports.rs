@@ -1,8 +1,10 @@
-//! The way of gRPC calls: to the one port of a process, or to the port of the service that a call names.
+//! The way of gRPC calls: to the one port of a process, or to the replicas of the service that a call names, in turn.
 
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use tonic::body::Body;
@@ -17,6 +19,8 @@ pub struct Ports {
     one: Channel,
     /// Each with the beginning of the paths that it serves.
     each: Vec<(String, Channel)>,
+    /// How many calls there were.
+    calls: Arc<AtomicUsize>,
 }
 
 impl Ports {
@@ -30,7 +34,7 @@ impl Ports {
                 .connect_lazy()
         };
         let each = server.parts.iter().filter_map(|part| Some((format!("/coffre.{}.", part.service), to(part.grpc?))));
-        Self { one: to(server.grpc), each: each.collect() }
+        Self { one: to(server.grpc), each: each.collect(), calls: Arc::default() }
     }
 }
 
@@ -45,8 +49,14 @@ impl Service<http::Request<Body>> for Ports {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let path = request.uri().path();
-        let of_service = self.each.iter().find(|(beginning, _)| path.starts_with(beginning.as_str()));
-        let mut channel = of_service.map_or_else(|| self.one.clone(), |(_, channel)| channel.clone());
+        let replicas: Vec<&Channel> = self
+            .each
+            .iter()
+            .filter(|(beginning, _)| path.starts_with(beginning.as_str()))
+            .map(|(_, one)| one)
+            .collect();
+        let turn = self.calls.fetch_add(1, Ordering::Relaxed) % replicas.len().max(1);
+        let mut channel = replicas.get(turn).map_or_else(|| self.one.clone(), |replica| (*replica).clone());
         Box::pin(async move {
             poll_fn(|cx| channel.poll_ready(cx)).await?;
             channel.call(request).await

@@ -356,8 +356,8 @@ pub fn stop(server: &Server) {
     }
 }
 
-/// The one split installation that most cases share.
+/// The one split installation that most cases share: two replicas of each service, which take turns.
 pub fn shared() -> &'static Server {
     static SHARED: OnceLock<Server> = OnceLock::new();
-    SHARED.get_or_init(|| Ground::new(Home::new(Engine::Postgres)).start())
+    SHARED.get_or_init(|| Ground::of_two(Home::new(Engine::Postgres)).start())
 }
