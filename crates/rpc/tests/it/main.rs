@@ -161,6 +161,7 @@ async fn without_a_token_the_call_is_refused_and_recorded() {
     let refused =
         ApiKeyServiceClient::new(world.channel()).list_api_keys(Request::new(ListApiKeysRequest {})).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused)), (Code::Unauthenticated, Reason::AuthTokenRequired));
+    assert_eq!(world.counted_of("coffre_rpc_refusals_total", "reason", "auth.token_required"), 1);
     assert_eq!(world.events()[0].reason, "AUTH_TOKEN_REQUIRED");
 }
 

@@ -122,6 +122,8 @@ async fn an_internal_call_is_for_those_whom_its_row_names() {
         let status = client.look_up_user(LookUpUserRequest { user_id: 7 }).await.unwrap_err();
         assert_eq!((status.code(), status.message()), (Code::Unimplemented, "no such call"), "{caller}");
     }
+    let rpc = "coffre.auth.internal.v1.CallerService/ResolveCaller";
+    assert_eq!(net.world.counted_of("coffre_internal_calls_total", "rpc", rpc), 2, "those of vault and of locker");
 }
 
 #[tokio::test]
