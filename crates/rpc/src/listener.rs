@@ -145,8 +145,11 @@ impl Listening {
             None => {
                 let until = Instant::now() + self.bounds.silence;
                 let mut first = [0];
+                // It has its place, and is open, before it says anything.
+                let silent = self.metrics.as_ref().map(|series| Open::count(&series.open));
                 let spoke = timeout_at(until, stream.peek(&mut first));
                 if let Some(Ok(Ok(1..))) = stop.run_until_cancelled(spoke).await {
+                    drop(silent);
                     let from = Arrived { address, identity: None };
                     Box::pin(self.talk(stream, from, until, changes, service, stop)).await;
                 }
