@@ -46,7 +46,19 @@ impl WriteLog for Store {
         }
         let stored = heads.clone();
         self.database
-            .write(move |tx| heads.iter().try_for_each(|head| streams::report(tx.conn(), &service, head, now)))
+            .write(move |tx| {
+                let ids: Vec<StreamId> = heads.iter().map(|head| head.stream_id).collect();
+                let foreign = streams::of_others(tx.conn(), &service, &ids)?;
+                if !foreign.is_empty() {
+                    tracing::error!(
+                        service,
+                        streams = foreign.len(),
+                        "a service reports streams of another one; it is not believed"
+                    );
+                }
+                let own = heads.iter().filter(|head| !foreign.contains(&head.stream_id));
+                own.into_iter().try_for_each(|head| streams::report(tx.conn(), &service, head, now))
+            })
             .await?;
         let mut reported = self.reported.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         reported.retain(|_, (_, at)| now.since(*at) < 4 * REPORT_AGAIN);

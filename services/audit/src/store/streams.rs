@@ -1,6 +1,6 @@
 //! The table `streams`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 use coffre_audit_client::chain::{GENESIS, StreamId};
@@ -70,6 +70,18 @@ pub(super) fn advance(
     .or_update(&["stream_id"], &["next_sequence", "head_hash", "gaps", "last_seen"])
     .execute(conn)?;
     Ok(())
+}
+
+/// Returns those streams that another service began: what this one says of them counts for nothing.
+pub(super) fn of_others(conn: &mut Connection, service: &str, ids: &[StreamId]) -> Result<HashSet<StreamId>> {
+    let query = Sql::new("SELECT stream_id, next_sequence, head_hash, gaps FROM streams WHERE service <> ");
+    let rows: Vec<Row> = query
+        .bind(service)
+        .push(" AND stream_id IN (")
+        .binds(ids.iter().map(StreamId::as_slice))
+        .push(")")
+        .load(conn)?;
+    Ok(rows.into_iter().filter_map(|row| row.stream_id.try_into().ok()).collect())
 }
 
 /// Keeps how far a stream has come by its writer's word.

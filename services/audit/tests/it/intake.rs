@@ -5,7 +5,9 @@ use std::time::Duration;
 use coffre_audit_client::chain::GENESIS;
 use coffre_proto::audit::internal::v1::append_segments_response::Disposition::{Forged, Gap, Stored};
 use coffre_proto::audit::internal::v1::intake_service_client::IntakeServiceClient;
-use coffre_proto::audit::internal::v1::{RefusedRequest, ReportHeadsRequest, ReportRefusalsRequest, StreamHead};
+use coffre_proto::audit::internal::v1::{
+    AppendSegmentsRequest, RefusedRequest, ReportHeadsRequest, ReportRefusalsRequest, StreamHead,
+};
 use coffre_proto::audit::v1::{Outcome, Source};
 use coffre_proto::error::v1::ErrorReason;
 use coffre_test_support::on_each_engine;
@@ -131,6 +133,42 @@ on_each_engine! {
         let broken = StreamHead { stream_id: vec![1], last_sequence: 0, head_hash: Vec::new(), closed: false };
         let request = ReportHeadsRequest { service: "vault".into(), heads: vec![broken] };
         assert_eq!(client.report_heads(request).await.unwrap_err().code(), tonic::Code::InvalidArgument);
+    }
+
+    async fn what_a_service_says_of_anothers_stream_counts_for_nothing(db: TestDb) {
+        let house = house::open(&db).await;
+        let mut client = IntakeServiceClient::new(house.intake.clone());
+        let segment = Stream::new().segment(3);
+        let head = |last_sequence, closed| StreamHead {
+            stream_id: segment.stream_id.clone(),
+            last_sequence,
+            head_hash: segment.head_hash.clone(),
+            closed,
+        };
+        let report = |service: &str, head| ReportHeadsRequest { service: service.into(), heads: vec![head] };
+        client.report_heads(report("vault", head(3, false))).await.unwrap();
+        client.report_heads(report("locker", head(1, true))).await.unwrap();
+        assert_eq!(house.number("SELECT reported_sequence AS id FROM streams").await, 3);
+        assert_eq!(house.number("SELECT count(*) AS id FROM streams WHERE closed OR service <> 'vault'").await, 0);
+        client.report_heads(report("vault", head(3, true))).await.unwrap();
+        assert_eq!(house.number("SELECT count(*) AS id FROM streams WHERE closed").await, 1);
+    }
+
+    async fn too_much_at_once_is_refused(db: TestDb) {
+        let house = house::open(&db).await;
+        let mut client = IntakeServiceClient::new(house.intake.clone());
+        let heads = (0..257_u16).map(|number| StreamHead {
+            stream_id: [number.to_be_bytes(); 8].concat(),
+            last_sequence: 1,
+            head_hash: vec![1; 32],
+            closed: false,
+        });
+        let request = ReportHeadsRequest { service: "vault".into(), heads: heads.collect() };
+        assert_eq!(client.report_heads(request).await.unwrap_err().code(), tonic::Code::InvalidArgument);
+        let segments = vec![Stream::new().segment(1); 1025];
+        let request = AppendSegmentsRequest { service: "vault".into(), segments };
+        assert_eq!(client.append_segments(request).await.unwrap_err().code(), tonic::Code::InvalidArgument);
+        assert_eq!(house.number("SELECT count(*) AS id FROM streams").await, 0);
     }
 
     async fn two_replicas_that_take_the_same_segments_store_them_once(db: TestDb) {
