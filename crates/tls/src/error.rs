@@ -7,16 +7,16 @@ use coffre_types::Timestamp;
 
 use crate::IdentityError;
 
-/// Why certificates cannot be used.
+/// Why certificates cannot be used. Each says all of it: none has a source, which whoever prints one would say again.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file is not there, or closed to us.
-    #[error("{} cannot be read: {source}", path.display())]
+    #[error("{} cannot be read: {why}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        why: io::Error,
     },
     /// A key lies open.
     #[error("the key file {} can be read by others (mode {mode:o}): chmod 600 it", path.display())]
@@ -76,12 +76,12 @@ pub enum Error {
         why: String,
     },
     /// Says to be somebody else, or nobody.
-    #[error("the certificate {}: {source}", path.display())]
+    #[error("the certificate {}: {why}", path.display())]
     Identity {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        source: IdentityError,
+        why: IdentityError,
     },
     /// Something else is wrong with a file.
     #[error("{} cannot be used: {why}", path.display())]

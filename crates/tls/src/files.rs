@@ -87,7 +87,7 @@ fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>,
 }
 
 fn open(path: &Path) -> Result<Vec<u8>, Error> {
-    let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
+    let unreadable = |why| Error::Unreadable { path: path.to_owned(), why };
     let mut content = Vec::new();
     let file = fs::File::open(path).map_err(unreadable)?;
     file.take(LARGEST + 1).read_to_end(&mut content).map_err(unreadable)?;
@@ -98,7 +98,7 @@ fn open(path: &Path) -> Result<Vec<u8>, Error> {
 }
 
 fn open_key(path: &Path) -> Result<SecretBytes, Error> {
-    let metadata = fs::metadata(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
+    let metadata = fs::metadata(path).map_err(|why| Error::Unreadable { path: path.to_owned(), why })?;
     if !is_private(metadata.mode(), metadata.uid(), rustix::process::geteuid().as_raw()) {
         return Err(Error::Exposed { path: path.to_owned(), mode: metadata.mode() & 0o777 });
     }

@@ -121,7 +121,7 @@ fn check(
     let (own, intermediates) = chain.split_first().ok_or_else(|| Error::NoCertificate { path: files.cert.clone() })?;
     Identity::of(own, &files.trust_domain)
         .and_then(|identity| identity.is(from.own))
-        .map_err(|source| Error::Identity { path: files.cert.clone(), source })?;
+        .map_err(|why| Error::Identity { path: files.cert.clone(), why })?;
     let nobody = ServerName::IpAddress(std::net::Ipv4Addr::LOCALHOST.into());
     let as_server = servers.verify_server_cert(own, intermediates, &nobody, &[], now).map(|_| ());
     let as_client = callers.verify_client_cert(own, intermediates, now).map(|_| ());

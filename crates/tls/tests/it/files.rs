@@ -14,7 +14,13 @@ fn what_cannot_be_used_is_refused_at_the_start_and_it_says_which_file_and_why() 
     let refused = |change: &dyn Fn(&Placed)| {
         let placed = authority.place(&folders.of("vault"), &Wish::service("vault"));
         change(&placed);
-        internal(&placed, Service::Vault).map(|_| ()).unwrap_err().to_string()
+        let error = internal(&placed, Service::Vault).map(|_| ()).unwrap_err();
+        let text = error.to_string();
+        let causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());
+        for cause in causes.map(ToString::to_string) {
+            assert!(!text.contains(&cause), "whoever prints the causes says {cause:?} twice");
+        }
+        text
     };
     let (other, other_key) = authority.issue(&Wish::service("vault"));
     let theirs = Authority::new("theirs");
