@@ -52,7 +52,7 @@ impl<'s> Reader<'s> {
         let text = self.sources.value(key)?.to_owned();
         let parsed = text.parse().ok();
         if parsed.is_none() {
-            self.fault(key, format_args!("takes {takes}, not `{text}`"));
+            self.fault(key, format_args!("takes {takes}, not {}", shown(&text)));
         }
         parsed
     }
@@ -87,7 +87,7 @@ impl<'s> Reader<'s> {
         let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
         if chosen.is_none() {
             let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-            self.fault(key, format_args!("takes one of {}, not `{text}`", names.join(", ")));
+            self.fault(key, format_args!("takes one of {}, not {}", names.join(", "), shown(&text)));
         }
         chosen
     }
@@ -106,9 +106,22 @@ impl<'s> Reader<'s> {
         let parsed: Option<Vec<T>> =
             text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(|item| item.parse().ok()).collect();
         parsed.unwrap_or_else(|| {
-            let text = text.to_owned();
-            self.fault(key, format_args!("takes {takes}, not `{text}`"));
+            let text = shown(text);
+            self.fault(key, format_args!("takes {takes}, not {text}"));
             Vec::new()
         })
     }
+}
+
+/// Repeats what was set, unless it may hold a password: a URL with a user or with parameters, a connection string, the content of a file.
+fn shown(text: &str) -> String {
+    if text.contains(['@', '?', '=', '\n']) || text.contains("-----") {
+        return "what was set, which may hold a password and is not repeated".to_owned();
+    }
+    format!("`{text}`")
+}
+
+/// Says whether something is no path but what belongs into the file: a URL, a connection string, a key.
+pub(crate) fn is_content(text: &str) -> bool {
+    ["://", "password=", "-----BEGIN", "\n"].iter().any(|sign| text.contains(sign))
 }

@@ -9,8 +9,8 @@ use coffre_secret::SecretText;
 use ipnet::IpNet;
 
 use crate::network::{Services, Tls};
-use crate::reader::Reader;
-use crate::source::{Fault, Sources};
+use crate::reader::{Reader, is_content};
+use crate::source::{Fault, SETTINGS, Sources};
 use crate::telemetry::Telemetry;
 
 /// Which status codes REST answers where the old server was irregular.
@@ -159,6 +159,21 @@ impl Settings {
             lame_duck: read.seconds("lame_duck_seconds", 600),
             drain: Duration::from_secs(read.between("drain_seconds", 0, 600)),
         };
+        for key in SETTINGS.iter().map(|setting| setting.key) {
+            let is_path = ["_file", "_dir"].iter().any(|ending| key.ends_with(ending));
+            if is_path && sources.value(key).is_some_and(is_content) {
+                read.fault(
+                    key,
+                    "names a file or folder, and what was set is the content of one (it is not repeated): write it into a file, and set the file's path",
+                );
+            }
+        }
+        if settings.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
+            read.fault(
+                "trusted_proxies",
+                "believes everybody, so that each caller chooses its address: name the networks of your proxies alone",
+            );
+        }
         if settings.session_life < settings.token_life {
             read.fault("auth.session_life_seconds", "must be at least auth.token_life_seconds");
         }
@@ -286,6 +301,45 @@ mod tests {
         ] {
             assert!(with(&[("COFFRE_PUBLIC_URL", given)]).is_err(), "{given}");
         }
+    }
+
+    #[test]
+    fn a_password_typed_into_another_setting_is_refused_and_not_repeated() {
+        const URL: &str = "postgres://coffre:planted-secret@db/coffre";
+        for (name, value) in [
+            ("DATABASE_URL_FILE", URL),
+            ("DATABASE_URL_FILE", "postgres://db/coffre?password=planted-secret"),
+            ("DATABASE_URL_FILE", "host=db password=planted-secret"),
+            ("KEYS_DIR", URL),
+            ("DATA_DIR", URL),
+            ("TLS__KEY_FILE", "-----BEGIN PRIVATE KEY-----\nplanted-secret\n-----END PRIVATE KEY-----"),
+            ("AUDIT_WITNESS_FILE", URL),
+            ("PUBLIC_URL", "https://user:planted-secret@vault.example.org"),
+            ("PUBLIC_URL", "https://user:planted-secret?@x"),
+            ("TELEMETRY__OTLP_ENDPOINT", "http://user:planted-secret@collector:4317"),
+            ("TELEMETRY__OTLP_ENDPOINT", "http://user:planted/planted-secret@collector:4317"),
+            ("SERVICES__AUTH", "user:planted-secret@auth:50052"),
+            ("HTTP_ADDR", "http://user:planted-secret@127.0.0.1:8080"),
+            ("TRUSTED_PROXIES", "10.0.0.0/8,http://user:planted-secret@proxy"),
+            ("STATUS_CODES", URL),
+        ] {
+            let faults = with(&[(&format!("COFFRE_{name}"), value)]).unwrap_err();
+            let key = name.to_ascii_lowercase().replace("__", ".");
+            assert!(faults.iter().any(|fault| fault.to_string().starts_with(&key)), "{faults:?}");
+            assert!(!format!("{faults:?}").contains("planted"), "{faults:?}");
+        }
+        let faults = with(&[("COFFRE_HTTP_ADDR", "localhost:http")]).unwrap_err();
+        assert!(faults[0].to_string().contains("localhost:http"), "what holds no password is repeated: {}", faults[0]);
+        with(&[("COFFRE_DATABASE_URL_FILE", "/run/secrets/a=b@c/url")]).unwrap();
+    }
+
+    #[test]
+    fn nobody_believes_everybody_as_a_proxy() {
+        for networks in ["0.0.0.0/0", "10.0.0.0/8,::/0"] {
+            let faults = with(&[("COFFRE_TRUSTED_PROXIES", networks)]).unwrap_err();
+            assert!(faults[0].to_string().starts_with("trusted_proxies: believes everybody"), "{}", faults[0]);
+        }
+        assert_eq!(with(&[("COFFRE_TRUSTED_PROXIES", "10.0.0.0/8")]).unwrap().trusted_proxies.len(), 1);
     }
 
     #[test]

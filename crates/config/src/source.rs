@@ -1,6 +1,7 @@
 //! Where settings come from.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 
 use crate::telemetry::STANDARD;
 
@@ -199,6 +200,9 @@ pub enum Fault {
         /// What is wrong and what it takes.
         problem: String,
     },
+    /// A variable is not text.
+    #[error("environment: {0} is no text: its name and its value must be UTF-8")]
+    NotText(String),
     /// The file is not TOML.
     #[error("the settings file cannot be read: {0}")]
     File(String),
@@ -260,7 +264,7 @@ impl Sources {
                 usual.push((*key, value));
                 continue;
             }
-            if !name.starts_with("COFFRE_") || name.starts_with("COFFRE_TEST_") || OPERATOR.contains(&name.as_str()) {
+            if !is_ours(&name) {
                 continue;
             }
             match SETTINGS.iter().find(|setting| environment_name(setting.key) == name) {
@@ -273,6 +277,31 @@ impl Sources {
             }
         }
         usual.into_iter().for_each(|(key, value)| self.keep(key, value));
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
+    /// Adds what the environment says, as the system has it. What was added before counts more.
+    ///
+    /// # Errors
+    /// [`Fault`] for each name of ours that is unknown, or whose value is no text; see [`Self::environment`].
+    pub fn environment_of_process(
+        &mut self,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<(), Vec<Fault>> {
+        let (mut texts, mut faults) = (Vec::new(), Vec::new());
+        for (name, value) in variables {
+            match (name.into_string(), value.into_string()) {
+                (Ok(name), Ok(value)) => texts.push((name, value)),
+                (Ok(name), Err(_)) if is_ours(&name) => faults.push(Fault::NotText(name)),
+                (Err(name), _) if is_ours(&name.to_string_lossy()) => {
+                    faults.push(Fault::NotText(name.to_string_lossy().into_owned()));
+                }
+                _ => {}
+            }
+        }
+        if let Err(others) = self.environment(texts) {
+            faults.extend(others);
+        }
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 
@@ -298,6 +327,13 @@ impl Sources {
 
 /// Belong to commands that call a running server.
 const OPERATOR: [&str; 3] = ["COFFRE_ADDR", "COFFRE_TOKEN_FILE", "COFFRE_CONFIG"];
+
+/// Says whether the environment speaks to the settings under this name.
+fn is_ours(name: &str) -> bool {
+    let standard = STANDARD.iter().any(|(known, _)| *known == name);
+    let ours = name.starts_with("COFFRE_") && !name.starts_with("COFFRE_TEST_") && !OPERATOR.contains(&name);
+    standard || ours
+}
 
 fn unknown(place: &str, name: &str, known: impl Iterator<Item = String>) -> Fault {
     let suggestion = known.map(|candidate| (distance(name, &candidate), candidate)).min().filter(|(far, _)| *far <= 3);
@@ -355,5 +391,28 @@ mod tests {
         assert!(faults[0].to_string().contains("COFFRE_HTTP_ADDR"), "{}", faults[0]);
         let faults = sources.file("[auth]\npasword_min_length = 8").unwrap_err();
         assert!(faults[0].to_string().contains("auth.password_min_length"), "{}", faults[0]);
+    }
+    #[test]
+    fn a_variable_that_is_no_text_is_refused_where_it_is_ours() {
+        use std::os::unix::ffi::OsStringExt as _;
+
+        let broken = |text: &str| OsString::from_vec([text.as_bytes(), &[0xff]].concat());
+        let read = |name: OsString, value: OsString| {
+            let mut sources = Sources::default();
+            let read =
+                sources.environment_of_process([(name, value), ("COFFRE_GRPC_ADDR".into(), "127.0.0.1:2".into())]);
+            assert_eq!(sources.value("grpc_addr"), Some("127.0.0.1:2"));
+            read.map_err(|faults| faults.iter().map(ToString::to_string).collect::<String>())
+        };
+        for name in ["COFFRE_HTTP_ADDR", "COFFRE_ADMIN_PASSWORD", "OTEL_EXPORTER_OTLP_ENDPOINT"] {
+            let why = read(name.into(), broken("planted-secret")).unwrap_err();
+            assert!(why.contains(&format!("{name} is no text")) && !why.contains("planted"), "{why}");
+        }
+        assert!(read(broken("COFFRE_HTTP_ADDR"), "x".into()).unwrap_err().contains("COFFRE_HTTP_ADDR"));
+        for (name, value) in
+            [("COFFRE_CONFIG".into(), broken("/a")), ("LS_COLORS".into(), broken("x")), (broken("X"), "x".into())]
+        {
+            read(name, value).unwrap();
+        }
     }
 }
