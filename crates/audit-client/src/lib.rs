@@ -38,6 +38,7 @@ mod write;
 
 pub use chain::StreamKey;
 pub use coffre_proto::audit::v1::{ActivityType, Outcome, Source};
+pub use outage::Outage;
 pub use outbox::{Lag, Outbox};
 pub use record::{CallRecord, Origin, Site};
 pub use relay::Relay;

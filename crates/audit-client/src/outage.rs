@@ -1,4 +1,4 @@
-//! Calls that cannot be recorded, as the log tells of them: once when it begins, counted every minute while it lasts, and once when it is over.
+//! What fails call by call, as the log tells of it: once when it begins, counted every minute while it lasts, and once when it is over.
 //! However many call meanwhile, the log of a database that is gone is as long as the time that takes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 /// The shortest time between two lines of one service.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// What a service knows of calls that it could not record.
+/// What is known of calls that failed one after the other.
 #[derive(Debug, Default)]
-pub(crate) struct Outage {
+pub struct Outage {
     told: AtomicBool,
     state: Mutex<State>,
 }
@@ -22,8 +22,8 @@ struct State {
 }
 
 impl Outage {
-    /// Counts a call that could not be recorded. Where it is time for a line, returns how many there were since the last one.
-    pub(crate) fn failed(&self, now: Instant) -> Option<u64> {
+    /// Counts a call that failed. Where it is time for a line, returns how many there were since the last one.
+    pub fn failed(&self, now: Instant) -> Option<u64> {
         let mut state = self.state();
         state.untold = state.untold.saturating_add(1);
         if state.last.is_some_and(|last| now.saturating_duration_since(last) < EVERY) {
@@ -34,8 +34,8 @@ impl Outage {
         Some(std::mem::take(&mut state.untold))
     }
 
-    /// Notes that a call was recorded. Where a line has told otherwise, returns how many could not be recorded since that line.
-    pub(crate) fn ended(&self) -> Option<u64> {
+    /// Notes that a call did not fail. Where a line has told otherwise, returns how many failed since that line.
+    pub fn ended(&self) -> Option<u64> {
         // Nearly every call comes here.
         if !self.told.load(Ordering::Relaxed) || !self.told.swap(false, Ordering::Relaxed) {
             return None;

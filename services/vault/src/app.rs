@@ -230,7 +230,7 @@ pub async fn build(deps: Deps) -> Result<App, Error> {
     let peer_counts = Arc::new(PeerCounts::default());
     let giving = Giving::new(keyring.clone(), outbox.clone(), clock.clone(), peers.trust_domain(), peer_counts.clone());
     let asking = Asking::new(keyring.clone(), site.clone(), peers, peer_counts.clone(), Pace::default());
-    let audit = Audit::new(audit);
+    let audit = Audit::new(audit, clock.clone());
     let background = Background {
         keyring: keyring.clone(),
         transport: transport.clone(),
