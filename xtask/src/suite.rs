@@ -28,6 +28,11 @@ use crate::grpcurl;
 use crate::postgres::Server;
 use crate::workspace::Workspace;
 
+/// How many tests a binary runs at once, by libtest's own variable.
+const THREADS: &str = "RUST_TEST_THREADS";
+/// End-to-end tests wait most of their time, for processes, disks and the end of a second.
+const AT_ONCE_PER_CORE: usize = 2;
+
 /// What `cargo xtask test` takes.
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -134,6 +139,10 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCo
 
     let mut tests = cargo(workspace);
     tests.args(["test", "--locked", "--no-fail-fast"]).envs(environment);
+    if env::var_os(THREADS).is_none() {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        tests.env(THREADS, (AT_ONCE_PER_CORE * cores).to_string());
+    }
     if arguments.package.is_empty() {
         tests.arg("--workspace");
     }
