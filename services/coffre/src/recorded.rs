@@ -97,15 +97,16 @@ const fn form_word(form: Form) -> &'static str {
     }
 }
 
-/// Records that a backup was made.
+/// Records that a backup was made, or that one of which this was recorded was not kept.
 pub(crate) async fn backup_made(
     settings: &Settings,
     url: &DatabaseUrl,
     key: &SecretBytes,
     id: &str,
     details: Vec<(&'static str, String)>,
+    outcome: Outcome,
 ) -> anyhow::Result<()> {
-    of_backup(settings, url, key, "backup.made", id, &details).await
+    of_backup(settings, url, key, ("backup.made", outcome), id, &details).await
 }
 
 /// Records that a backup was restored, in the log that came with it.
@@ -116,14 +117,14 @@ pub(crate) async fn restored(
     id: &str,
     details: Vec<(&'static str, String)>,
 ) -> anyhow::Result<()> {
-    of_backup(settings, url, key, "restore.done", id, &details).await
+    of_backup(settings, url, key, ("restore.done", Outcome::Successful), id, &details).await
 }
 
 async fn of_backup(
     settings: &Settings,
     url: &DatabaseUrl,
     key: &SecretBytes,
-    event: &'static str,
+    (event, outcome): (&'static str, Outcome),
     id: &str,
     details: &[(&'static str, String)],
 ) -> anyhow::Result<()> {
@@ -133,7 +134,7 @@ async fn of_backup(
     for (key, value) in details {
         record.detail(key, value.as_str());
     }
-    let told = store.outbox.append(&record, Outcome::Successful, None).await;
+    let told = store.outbox.append(&record, outcome, None).await;
     store.database.stop();
     told.map_err(|refusal| anyhow::anyhow!("{}", refusal.message()))
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use coffre_audit_client::Outcome;
 use coffre_backup::{Head, Record, Writer};
 use coffre_config::Settings;
 use coffre_crypto::{Key256, random};
@@ -48,10 +49,20 @@ pub(crate) async fn make(settings: Settings, out: &Path) -> anyhow::Result<()> {
     let (bytes, sum) = file.finish().with_context(|| format!("{} cannot be written", out.display()))?;
     let details =
         vec![("madeOn", made_on), ("rows", rows.to_string()), ("bytes", bytes.to_string()), ("sha256", sum.clone())];
-    recorded::backup_made(&settings, &url, &audit_key, &id, details)
+    recorded::backup_made(&settings, &url, &audit_key, &id, details.clone(), Outcome::Successful)
         .await
         .context("the backup cannot be recorded in the audit, and was removed")?;
-    file.keep()?;
+    if let Err(error) = file.keep() {
+        // There is no such backup, and the audit says that there is.
+        return Err(
+            match recorded::backup_made(&settings, &url, &audit_key, &id, details, Outcome::Unsuccessful).await {
+                Ok(()) => error,
+                Err(unrecorded) => {
+                    error.context(format!("{unrecorded}, so the audit tells of a backup that was removed"))
+                }
+            },
+        );
+    }
     say::line(format_args!(
         "The backup {id} is in {}: {rows} rows, {bytes} bytes, SHA-256 {sum}.\nThe master key or the recovery key of now opens it; express.key is not in it.",
         out.display()
