@@ -58,7 +58,7 @@ pub(crate) async fn command(settings: Settings, recovery_key_out: Option<&Path>)
     };
     let folder = keys_folder(&settings)?;
     let migration = recorded::migrate(&settings, &url, None).await?;
-    if stores::is_begun(&url).await? {
+    if stores::is_begun_or_new(&url).await? {
         bail!("this store is initialised already; nothing was changed");
     }
     keys::make(&folder, false)?;

@@ -44,7 +44,7 @@ pub(crate) async fn dev(settings: Settings) -> anyhow::Result<()> {
     let folder = settings.keys_dir.clone().unwrap_or_else(|| settings.data_dir.join("keys"));
     let known = keys::load(&folder, Set::ALL).ok();
     let migration = recorded::migrate(&settings, &url, known.as_ref().and_then(|keys| keys.audit.as_ref())).await?;
-    keys::make(&folder, stores::is_begun(&url).await?)?;
+    keys::make(&folder, stores::is_begun_or_new(&url).await?)?;
     let keys = keys::load(&folder, Set::ALL)?;
     let opened = Stores::open(Some(&url), &settings.environment, keys.audit.as_ref(), Set::ALL)?;
     migration.record(&opened).await?;

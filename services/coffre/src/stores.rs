@@ -65,6 +65,33 @@ pub(crate) async fn is_begun(url: &DatabaseUrl) -> anyhow::Result<bool> {
     Ok(begun?)
 }
 
+/// The tables that are empty, and of which no id was ever given out, until somebody signed in: neither a first try of `init` nor services that run
+/// already put anything there. A restoration raises the ids of all of them.
+const USED_BY_PEOPLE: [(&str, &[&str]); 2] = [
+    ("vault", &["credentials", "attributes", "attribute_values", "departed_users"]),
+    ("locker", &["lockers", "members", "departed_users", "departed_roles"]),
+];
+
+/// Says the same as [`is_begun`], and refuses what is left of an installation whose users are gone: a new administrator there would have another
+/// one's values, and new users the ids of former ones.
+pub(crate) async fn is_begun_or_new(url: &DatabaseUrl) -> anyhow::Result<bool> {
+    if is_begun(url).await? {
+        return Ok(true);
+    }
+    for (service, tables) in USED_BY_PEOPLE {
+        let used = coffre_db::copy::used(&Options::new(url.clone(), service), tables)
+            .with_context(|| format!("the database of {service} cannot be read"))?;
+        if let Some(table) = used {
+            bail!(
+                "no users are here, and the database of {service} was used before (table {table}): a restoration stopped halfway, or auth's database was \
+                 lost. Nobody is made an administrator over that. Remove what is in the databases and restore a backup (`coffre restore`), or \
+                 name an empty folder (COFFRE_DATA_DIR) or a new database (COFFRE_DATABASE_URL_FILE)"
+            );
+        }
+    }
+    Ok(false)
+}
+
 /// Refuses a schema that lacks migrations. One that is ahead is fine: migrations only expand.
 pub(crate) fn check_schema(url: &DatabaseUrl, set: Set) -> anyhow::Result<()> {
     let own = |service: &str| set.keepers().any(|keeper| keeper.as_str() == service);

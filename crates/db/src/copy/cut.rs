@@ -200,26 +200,30 @@ impl Snapshot {
     /// # Errors
     /// What the database says.
     pub fn counters(&mut self) -> Result<Vec<(String, i64)>, Error> {
-        let counted: Vec<&Table> = self.tables.iter().filter(|table| table.counted).collect();
-        if counted.is_empty() {
-            return Ok(Vec::new());
-        }
-        if dialect::engine(&self.conn) == Engine::Sqlite {
-            let rows = Sql::new("SELECT name, seq AS last FROM sqlite_sequence ORDER BY name")
-                .load::<Counter>(&mut self.conn)?;
-            return Ok(rows.into_iter().map(|row| (row.name, row.last)).collect());
-        }
-        let mut all = Vec::with_capacity(counted.len());
-        for table in counted {
-            let query = format!(
-                "SELECT COALESCE(pg_sequence_last_value(pg_get_serial_sequence('\"{}\"', '{}')::REGCLASS), 0) AS id",
-                table.name,
-                table.key_names().trim_matches('"')
-            );
-            all.push((table.name.clone(), dialect::id(&mut self.conn, Sql::empty().text(query))?));
-        }
-        Ok(all)
+        counters(&mut self.conn, &self.tables)
     }
+}
+
+/// Returns the last id that was given out for each table of those whose ids the database gives out.
+pub(super) fn counters(conn: &mut Connection, tables: &[Table]) -> Result<Vec<(String, i64)>, Error> {
+    let counted: Vec<&Table> = tables.iter().filter(|table| table.counted).collect();
+    if counted.is_empty() {
+        return Ok(Vec::new());
+    }
+    if dialect::engine(conn) == Engine::Sqlite {
+        let rows = Sql::new("SELECT name, seq AS last FROM sqlite_sequence ORDER BY name").load::<Counter>(conn)?;
+        return Ok(rows.into_iter().map(|row| (row.name, row.last)).collect());
+    }
+    let mut all = Vec::with_capacity(counted.len());
+    for table in counted {
+        let query = format!(
+            "SELECT COALESCE(pg_sequence_last_value(pg_get_serial_sequence('\"{}\"', '{}')::REGCLASS), 0) AS id",
+            table.name,
+            table.key_names().trim_matches('"')
+        );
+        all.push((table.name.clone(), dialect::id(conn, Sql::empty().text(query))?));
+    }
+    Ok(all)
 }
 
 /// Selects the rows after a place. Columns are named by what they hold, by which [`Cells`] reads them.

@@ -5,7 +5,7 @@ use diesel::connection::SimpleConnection as _;
 use diesel_migrations::EmbeddedMigrations;
 
 use super::Row;
-use super::cut::is_there;
+use super::cut::{counters, is_there};
 use super::tables::{self, Table};
 use crate::dialect::{self, MAX_BINDS};
 use crate::open::{Role, open};
@@ -130,6 +130,25 @@ impl Filling {
     pub fn commit(mut self) -> Result<(), Error> {
         Ok(self.conn.batch_execute("COMMIT")?)
     }
+}
+
+/// Returns the first of some tables in which there is something, or of which an id was ever given out. Changes and makes nothing.
+///
+/// # Errors
+/// What the database says.
+pub fn used(options: &Options, among: &[&str]) -> Result<Option<String>, Error> {
+    if !is_there(options) {
+        return Ok(None);
+    }
+    let mut conn = open(options, Role::Migrator)?.conn;
+    let mut tables = tables::tables(&mut conn)?;
+    tables.retain(|table| among.contains(&table.name.as_str()));
+    if let Some(table) = occupied(&mut conn, &tables, &[])? {
+        return Ok(Some(table));
+    }
+    let given_out = counters(&mut conn, &tables)?;
+    let mut given_out = given_out.into_iter().filter(|(name, last)| *last > 0 && among.contains(&name.as_str()));
+    Ok(given_out.next().map(|(name, _)| name))
 }
 
 fn occupied(conn: &mut Connection, tables: &[Table], seeded: &[&str]) -> Result<Option<String>, Error> {

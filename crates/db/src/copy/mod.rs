@@ -8,7 +8,7 @@ mod filling;
 mod tables;
 
 pub use cut::{Cut, Snapshot};
-pub use filling::Filling;
+pub use filling::{Filling, used};
 pub use tables::{Column, Kind, Table};
 
 /// A row: a value for each column of its table, in their order.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use coffre_db::copy::{Cut, Filling, Row};
+use coffre_db::copy::{Cut, Filling, Row, used};
 use coffre_db::{Bind, Database, Error, NoJournal, Options, Sql, migrate, versions_of};
 use coffre_test_support::{TestDb, on_each_engine};
 use diesel::RunQueryDsl as _;
@@ -135,8 +135,21 @@ on_each_engine! {
         assert_eq!(migrate(&options(&db), NEWER_SQLITE, NEWER_POSTGRES).unwrap().len(), 1);
     }
 
+    async fn a_table_of_which_ids_were_given_out_was_used_though_it_is_empty(db: TestDb) {
+        let options = options(&db);
+        let database = opened(&options);
+        let things = || used(&options, &["things"]).unwrap();
+        assert_eq!(things(), None);
+        insert(&database, 1).await;
+        assert_eq!(things().as_deref(), Some("things"));
+        assert_eq!(used(&options, &["others"]).unwrap(), None);
+        database.write(|tx| Ok::<_, Error>(Sql::new("DELETE FROM things").execute(tx.conn())?)).await.unwrap();
+        assert_eq!(things().as_deref(), Some("things"));
+    }
+
     async fn what_is_not_there_is_not_made(db: TestDb) {
         assert!(matches!(Cut::take(&[options(&db)]), Err(Error::NotFound)));
+        assert_eq!(used(&options(&db), &["things"]).unwrap(), None);
         assert_eq!(Filling::occupied(&options(&db), &[]).unwrap(), None);
         if let Some(folder) = db.folder() {
             assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
