@@ -21,3 +21,4 @@ pub use api::access::{INTERNAL_RPCS, RPCS};
 pub use app::{App, Config, Deps, Error, Settle, build, is_signed, migrations, options, settle};
 pub use domain::keeper::Standing;
 pub use keeping::Keeping;
+pub use witness::witnessed;

@@ -27,11 +27,7 @@ impl WitnessFile {
 impl Witness for WitnessFile {
     async fn notes(&self) -> io::Result<Vec<String>> {
         let path = self.0.clone();
-        blocking(move || match tail(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-            outcome => notes(&outcome?),
-        })
-        .await
+        blocking(move || witnessed(&path)).await
     }
 
     async fn take(&self, note: String) -> io::Result<()> {
@@ -41,6 +37,17 @@ impl Witness for WitnessFile {
 
     fn name(&self) -> String {
         format!("the witness file {}", self.0.display())
+    }
+}
+
+/// Returns the last checkpoints that a witness file holds, as they are written; none where there is no file.
+///
+/// # Errors
+/// What the file system says.
+pub fn witnessed(path: &Path) -> io::Result<Vec<String>> {
+    match tail(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        outcome => notes(&outcome?),
     }
 }
 

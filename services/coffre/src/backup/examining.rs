@@ -11,6 +11,7 @@ use coffre_secret::SecretBytes;
 use super::SERVICES;
 use super::opening::Opened;
 use super::rows::Columns;
+use super::witness::Log;
 use crate::keys;
 
 /// How many values that do not open are named.
@@ -32,6 +33,8 @@ pub(super) struct Examined {
     pub(super) named: Vec<String>,
     /// The highest id that any service has seen.
     pub(super) last_id: i64,
+    /// The audit's log.
+    pub(super) log: Log,
 }
 
 impl Examined {
@@ -74,6 +77,7 @@ struct Looking<'r> {
     damaged: u64,
     named: Vec<String>,
     last_id: i64,
+    log: Log,
 }
 
 impl<'r> Looking<'r> {
@@ -91,6 +95,7 @@ impl<'r> Looking<'r> {
             damaged: 0,
             named: Vec::new(),
             last_id: 0,
+            log: Log::default(),
         }
     }
 
@@ -134,6 +139,7 @@ impl<'r> Looking<'r> {
                     .push(WrappedTerm { term: Term::new(term), wrapped: columns.bytes(row, "wrapped")?.to_vec() });
             }
             ("vault", "attribute_values") => self.value(row)?,
+            ("audit", "log_head") => self.log = Log::of(&columns, row)?,
             // Attempts are numbered by the clock; they are no ids.
             ("auth", "id_counters") if columns.text(row, "name")? != "deletions" => {
                 self.last_id = self.last_id.max(columns.number(row, "last")?);
@@ -193,6 +199,7 @@ impl<'r> Looking<'r> {
             damaged: self.damaged,
             named: self.named,
             last_id: self.last_id,
+            log: self.log,
         };
         keys::IN_BACKUPS.into_iter().try_for_each(|name| examined.key_file(name).map(|_| ()))?;
         Ok(examined)

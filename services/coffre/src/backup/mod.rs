@@ -3,6 +3,7 @@
 //! - `making` writes the file, `place` gives it its name when it is whole. `vouched` finds for whom it is sealed.
 //! - `opening` opens a file with a key that somebody shows, `examining` reads it to its end before anything is written.
 //! - `restoring` fills the databases, `afterwards` ends what must not come back.
+//! - `witness` refuses the witness of the audit that saw more than a backup holds.
 //! - `rows` finds columns in rows, `progress` shows how far it is.
 
 mod afterwards;
@@ -14,6 +15,7 @@ mod progress;
 mod restoring;
 mod rows;
 mod vouched;
+mod witness;
 
 use std::path::PathBuf;
 

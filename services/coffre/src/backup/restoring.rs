@@ -13,6 +13,7 @@ use super::examining::Examined;
 use super::opening::Opened;
 use super::{SEEDED, SERVICES, afterwards, keys_folder, of_store};
 use crate::cli::RestoreArgs;
+use crate::compose::witness_file;
 use crate::operator::secrets::Console;
 use crate::{init, keys, lock, recorded, say, settings as read, stores};
 
@@ -29,6 +30,8 @@ pub(crate) async fn restore(settings: Settings, asked: RestoreArgs) -> anyhow::R
     let backup = Opened::open(&asked.file, &folder, asked.key_file.as_deref(), &mut Console::default())?;
     let examined = Examined::of(&backup)?;
     fits(&examined, &folder)?;
+    let witness = witness_file(&settings, Some(&url));
+    witness.as_deref().map_or(Ok(()), |file| examined.log.refuse_witness(file))?;
     tell(&backup, &examined)?;
     if examined.damaged > 0 && !asked.accept_damaged {
         bail!(
@@ -53,7 +56,7 @@ pub(crate) async fn restore(settings: Settings, asked: RestoreArgs) -> anyhow::R
     let new_express_key = fill(&settings, &url, &folder, &backup, &examined).await?;
     // The schema is that of the backup until here.
     recorded::migrate(&settings, &url, Some(examined.key_file("audit.key")?)).await?;
-    said(&afterwards_to_do(&backup, &folder, new_express_key))
+    said(&afterwards_to_do(&backup, &folder, new_express_key, witness.as_deref()))
 }
 
 fn said(text: &str) -> anyhow::Result<()> {
@@ -162,7 +165,7 @@ async fn fill(
 
 fn half_done(service: &str) -> String {
     format!(
-        "the restoration stopped halfway, at {service}; nothing serves this store: remove what is in the databases, and restore again"
+        "the restoration stopped halfway, at {service}; nothing serves this store, and `coffre init` makes no new one of it: remove what is in the databases, and restore again"
     )
 }
 
@@ -199,7 +202,7 @@ fn load(fillings: &mut [(&'static str, Filling)], backup: &Opened) -> anyhow::Re
     Ok(())
 }
 
-fn afterwards_to_do(backup: &Opened, folder: &Path, new_express_key: bool) -> String {
+fn afterwards_to_do(backup: &Opened, folder: &Path, new_express_key: bool, witness: Option<&Path>) -> String {
     let keys = folder.display();
     let vault = if new_express_key {
         format!(
@@ -210,9 +213,11 @@ fn afterwards_to_do(backup: &Opened, folder: &Path, new_express_key: bool) -> St
     } else {
         "The vault is sealed until somebody types the master key or the recovery key: `coffre keys apply`.".to_owned()
     };
+    let here = witness.map_or_else(String::new, |file| format!(" ({} can be used)", file.display()));
     format!(
         "The backup {} is restored; everything is as it was at {}. Keys: {keys}\n{vault}\nAll sessions and tokens have ended. Passwords, API keys and rights are \
-         those of that time: what was taken away since has to be taken away again.",
+         those of that time: what was taken away since has to be taken away again.\nBegin a new witness of the audit (COFFRE_AUDIT_WITNESS_FILE){here} before \
+         the first start: beside that of the lost installation nothing is signed. Keep the old one: it alone saw what came after the backup.",
         backup.head.id, backup.head.made_on
     )
 }

@@ -1,6 +1,6 @@
 //! Audit in a process.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use coffre_audit::{App, Config, Deps};
@@ -34,9 +34,8 @@ impl AuditKeeping {
         }
         let store = stores.of(Service::Audit)?;
         let is_signed = coffre_audit::is_signed(&store.database).await.context("audit's database")?;
-        let beside = |folder: &Path| folder.parent().unwrap_or(folder).join("witness").join("audit.witness");
         let config = Config {
-            witness_file: settings.audit_witness_file.clone().or_else(|| url?.folder().map(beside)),
+            witness_file: witness_file(settings, url),
             retention: settings.audit_retention,
             ..Config::default()
         };
@@ -47,6 +46,12 @@ impl AuditKeeping {
         }
         Ok(Some(Self { config, checkpoint_key: keys::checkpoint(keys_folder, is_signed, set)? }))
     }
+}
+
+/// Returns the witness of the audit, where it has one: beside a data folder it has.
+pub(crate) fn witness_file(settings: &Settings, url: Option<&DatabaseUrl>) -> Option<PathBuf> {
+    let beside = |folder: &Path| folder.parent().unwrap_or(folder).join("witness").join("audit.witness");
+    settings.audit_witness_file.clone().or_else(|| url?.folder().map(beside))
 }
 
 pub(super) async fn build(with: &mut With<'_>, ways: &mut Ways) -> anyhow::Result<App> {

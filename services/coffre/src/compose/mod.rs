@@ -30,7 +30,7 @@ use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::audit::AuditKeeping;
+pub(crate) use self::audit::{AuditKeeping, witness_file};
 pub(crate) use self::auth::config as auth_config;
 pub(crate) use self::ways::Remote;
 use self::ways::Ways;

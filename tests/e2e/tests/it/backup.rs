@@ -205,6 +205,9 @@ fn goes_from(from: Engine) {
         assert!(said.contains("rows") && said.contains("SHA-256"), "{said}");
         load.goes_on(5).await;
         run(&home, &["backup", "--out", file.to_str().unwrap()]).refused("is there already");
+        let link = folder.join("link");
+        std::os::unix::fs::symlink(folder.join("nowhere"), &link).unwrap();
+        run(&home, &["backup", "--out", link.to_str().unwrap()]).refused("is there already");
         is_recorded(&server, &home, "backup.made").await;
         let refused = load.finish().await.refused;
         assert!(refused.is_empty(), "nobody is kept from working: {refused:?}");
@@ -222,11 +225,16 @@ fn goes_from(from: Engine) {
             restore(&home, &file, &wrong, &[]).refused("recovery key");
             restore(&home, &cut, &key, &[]).refused("cut off");
             restore(&home, &wrong, &key, &[]).refused("no backup of Coffre");
+            let of_the_lost_log = home.clone().with("COFFRE_AUDIT_WITNESS_FILE", witness.to_str().unwrap());
+            if engine == Engine::Sqlite {
+                restore(&of_the_lost_log, &file, &key, &["--dry-run"]).refused("and the log in this backup has");
+            }
             let said = restore(&home, &file, &key, &["--dry-run"]).ok();
             assert!(said.contains("dry run") && said.contains("values"), "{said}");
             assert!(!home.folder.join("data").exists(), "a dry run makes nothing");
             let said = restore(&home, &file, &key, &[]).ok();
             assert!(said.contains("fits nothing older"), "a new express key is made: {said}");
+            assert!(said.contains("Begin a new witness"), "{said}");
             restore(&home, &file, &key, &[]).refused("is not empty");
             let server = home.start();
             kept.is_there(&server).await;
@@ -235,8 +243,25 @@ fn goes_from(from: Engine) {
                 an_auditor_sees_what_happened(&server, &home, &witness).await;
             }
             stop(&server);
+            nobody_begins_anew_over_it(&home, &file, &key);
         }
     });
+}
+
+/// Without its users, as after a restoration that stopped halfway, it gets no new administrator.
+fn nobody_begins_anew_over_it(home: &Home, file: &Path, key: &Path) {
+    match home.engine {
+        Engine::Sqlite => {
+            fs::remove_file(home.folder.join("data/auth.db")).unwrap();
+            let refused = home.try_start().err().expect("no new administrator");
+            assert!(refused.contains("stopped halfway"), "{refused}");
+        }
+        Engine::Postgres => {
+            tables::execute(home, "auth", "DROP SCHEMA coffre_auth CASCADE");
+            run(home, &["init"]).refused("stopped halfway");
+        }
+    }
+    restore(home, file, key, &[]).refused("is not empty");
 }
 
 #[test]
