@@ -8,6 +8,6 @@ mod management;
 mod otlp;
 
 pub use health::{Component, Health, State};
-pub use logs::{Format, LogError, LogFilter, init};
+pub use logs::{Format, LogError, LogFilter, check_filter, init};
 pub use management::serve;
 pub use otlp::{Collector, Exporter, ExporterMetrics, OtlpError};

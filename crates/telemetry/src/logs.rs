@@ -50,6 +50,14 @@ pub fn init(filter: &str, format: Option<Format>) -> Result<LogFilter, LogError>
     Ok(filter)
 }
 
+/// Says whether a text is a filter, and begins nothing.
+///
+/// # Errors
+/// Where it is none.
+pub fn check_filter(filter: &str) -> Result<(), LogError> {
+    LogFilter::new(filter).map(|_| ())
+}
+
 /// What is logged. Clones share it. Looking at it takes no lock: every line and every step of a call does.
 #[derive(Clone, Debug)]
 pub struct LogFilter(Arc<ArcSwap<EnvFilter>>);

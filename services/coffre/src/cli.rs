@@ -76,13 +76,8 @@ pub(crate) enum Command {
         flags: Flags,
     },
     /// Look at the settings
-    Config {
-        /// What to do with them
-        #[arg(value_enum)]
-        action: ConfigAction,
-        #[command(flatten)]
-        flags: Flags,
-    },
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Ask the management port of a running process whether it can serve; exit code 0 or 1
     Healthcheck(Flags),
     /// Look after the keys of a running vault: status, apply, mode, seal, unseal, rotate, recovery, drill, slots
@@ -150,12 +145,65 @@ impl Service {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum ConfigAction {
-    /// Check them and say what is wrong
-    Check,
+/// What to do with the settings.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Check them, with the files that they name, as a process does before it asks its database; exit code 0 or 78
+    Check {
+        /// For which process: `dev`, or what `serve` takes. Without it, names and the form of values alone are looked at
+        #[arg(value_enum, value_name = "PROCESS")]
+        runs: Option<Runs>,
+        #[command(flatten)]
+        flags: Flags,
+    },
     /// Print them; secrets are left out
-    Print,
+    Print(Flags),
+}
+
+/// A process that settings are checked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Runs {
+    /// `coffre dev`
+    Dev,
+    /// `coffre serve all`
+    All,
+    /// `coffre serve auth`
+    Auth,
+    /// `coffre serve vault`
+    Vault,
+    /// `coffre serve locker`
+    Locker,
+    /// `coffre serve audit`
+    Audit,
+    /// `coffre serve gateway`
+    Gateway,
+}
+
+impl Runs {
+    /// Returns the services that run in it.
+    pub(crate) const fn set(self) -> Set {
+        match self {
+            Self::Dev | Self::All => Set::ALL,
+            Self::Auth => Service::Auth.set(),
+            Self::Vault => Service::Vault.set(),
+            Self::Locker => Service::Locker.set(),
+            Self::Audit => Service::Audit.set(),
+            Self::Gateway => Service::Gateway.set(),
+        }
+    }
+
+    /// Returns the command that begins it, without `coffre`.
+    pub(crate) const fn command(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::All => "serve all",
+            Self::Auth => "serve auth",
+            Self::Vault => "serve vault",
+            Self::Locker => "serve locker",
+            Self::Audit => "serve audit",
+            Self::Gateway => "serve gateway",
+        }
+    }
 }
 
 /// What to restore, and how.
@@ -171,6 +219,13 @@ pub(crate) struct RestoreArgs {
     /// a terminal and read from standard input elsewhere
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
+    /// Key of the audit log whose installation made the backup, or a file that holds it, as `coffre audit key` printed it when the log was
+    /// begun; a file that this key did not sign is refused
+    #[arg(long, value_name = "KEY_OR_FILE")]
+    pub(crate) log_key: Option<String>,
+    /// SHA-256 of the file, as `coffre backup` printed it; another file is refused
+    #[arg(long, value_name = "HEX")]
+    pub(crate) sha256: Option<String>,
     /// Go on although some values do not open; they are named
     #[arg(long)]
     pub(crate) accept_damaged: bool,

@@ -15,6 +15,10 @@ const GRPC: &str = "grpc_addr (COFFRE_GRPC_ADDR)";
 const INTERNAL: &str = "internal_addr (COFFRE_INTERNAL_ADDR)";
 const MANAGEMENT: &str = "management_addr (COFFRE_MANAGEMENT_ADDR)";
 
+/// What is said where something else has to protect the public ports.
+pub(crate) const PLAIN_TEXT: &str =
+    "the public ports speak plain text on an address that others reach: something before them has to end TLS";
+
 /// The addresses of a process, each with the name of its setting. Ports that nobody serves are not bound.
 pub(crate) struct Addresses {
     pub(crate) http: Option<(SocketAddr, &'static str)>,
@@ -33,6 +37,30 @@ impl Addresses {
             management: (settings.management_addr, MANAGEMENT),
         }
     }
+
+    /// Returns each.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (SocketAddr, &'static str)> {
+        [self.http, self.grpc, self.internal, Some(self.management)].into_iter().flatten()
+    }
+
+    /// Refuses two ports in one place: the second one could not be bound.
+    fn are_apart(&self) -> anyhow::Result<()> {
+        for (index, (one, key)) in self.all().enumerate() {
+            if let Some((_, other)) = self.all().skip(index + 1).find(|(other, _)| meet(one, *other)) {
+                bail!("{key} and {other} are the same port, {one}: give each one of its own");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Says whether nobody can listen at both. Port 0 is another one each time.
+fn meet(one: SocketAddr, other: SocketAddr) -> bool {
+    // `::` listens for IPv4, too.
+    let covers = |all: SocketAddr, one: SocketAddr| all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4());
+    one.port() != 0
+        && one.port() == other.port()
+        && (one.ip() == other.ip() || covers(one, other) || covers(other, one))
 }
 
 /// Refuses what `dev` must not do: it speaks plain text, on this machine.
@@ -43,6 +71,7 @@ pub(crate) fn of_dev(settings: &Settings) -> anyhow::Result<()> {
             bail!("`dev` listens on this machine only, and {key} is {address}: use 127.0.0.1, or `coffre serve`");
         }
     }
+    addresses.are_apart()?;
     if settings.tls.public.is_some() {
         bail!("`dev` speaks plain text: remove tls.cert_file and tls.key_file, or use `coffre serve`");
     }
@@ -57,6 +86,7 @@ pub(crate) fn of_serve(settings: &Settings, set: Set) -> anyhow::Result<bool> {
         );
     }
     let addresses = Addresses::of(settings, set);
+    addresses.are_apart()?;
     let exposed =
         [addresses.http, addresses.grpc].into_iter().flatten().find(|(address, _)| !address.ip().is_loopback());
     if let (Some((address, key)), None, false) = (exposed, &settings.tls.public, settings.tls.terminated_before) {
@@ -156,6 +186,28 @@ mod tests {
         }
         assert!(!of_serve(&with(&[]), Set::ALL).unwrap());
         assert_eq!(refused(&[&[("MANAGEMENT_ADDR", "0.0.0.0:9090")]], Set::ALL), None, "probes come from elsewhere");
+    }
+
+    #[test]
+    fn two_ports_are_not_in_one_place() {
+        let terminated = ("TLS__TERMINATED_BEFORE", "true");
+        for (http, grpc, apart) in [
+            ("127.0.0.1:1", "127.0.0.1:1", false),
+            ("0.0.0.0:1", "127.0.0.1:1", false),
+            ("127.0.0.1:1", "[::]:1", false),
+            ("0.0.0.0:1", "[::1]:1", true),
+            ("127.0.0.1:1", "127.0.0.2:1", true),
+            ("127.0.0.1:1", "127.0.0.1:2", true),
+            ("127.0.0.1:0", "127.0.0.1:0", true),
+        ] {
+            let why = refused(&[&[("HTTP_ADDR", http), ("GRPC_ADDR", grpc), terminated]], Set::ALL);
+            assert_eq!(why.is_none(), apart, "{http} {grpc}: {why:?}");
+            assert!(why.is_none_or(|why| why.contains("COFFRE_HTTP_ADDR") && why.contains("COFFRE_GRPC_ADDR")));
+        }
+        assert!(of_dev(&with(&[("MANAGEMENT_ADDR", "127.0.0.1:8080")])).is_err());
+        let only_grpc =
+            refused(&[&[("HTTP_ADDR", "127.0.0.1:50051")], &INTERNAL_TLS, &OTHERS], Set::of(Service::Vault));
+        assert_eq!(only_grpc, None, "nobody serves REST there");
     }
 
     #[test]

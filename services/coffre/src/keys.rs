@@ -13,13 +13,14 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use coffre_config::Settings;
 use coffre_secret::{SecretBytes, SecretText};
 use coffre_tls::Service;
 
 use crate::set::Set;
 
 /// The length of a key in bytes.
-const KEY_BYTES: usize = 32;
+pub(crate) const KEY_BYTES: usize = 32;
 
 /// The keys of the services of a process: each gets those it needs, and no other.
 #[derive(Default)]
@@ -41,7 +42,8 @@ impl Keys {
     }
 }
 
-const FILES: [&str; 4] = ["auth.key", EXPRESS, AUDIT, CHECKPOINT];
+/// The files.
+pub(crate) const FILES: [&str; 4] = ["auth.key", EXPRESS, AUDIT, CHECKPOINT];
 const AUDIT: &str = "audit.key";
 const EXPRESS: &str = "express.key";
 const CHECKPOINT: &str = "checkpoint.key";
@@ -124,6 +126,32 @@ pub(crate) fn checkpoint(folder: &Path, is_signed: bool, set: Set) -> anyhow::Re
     read(&path)
 }
 
+/// Returns the folder of the keys of `dev`.
+pub(crate) fn of_dev(settings: &Settings) -> PathBuf {
+    settings.keys_dir.clone().unwrap_or_else(|| settings.data_dir.join("keys"))
+}
+
+/// Looks at those of some key files that are there.
+pub(crate) fn look(folder: &Path, names: &[&str]) -> anyhow::Result<()> {
+    for path in names.iter().map(|name| folder.join(name)) {
+        if path.try_exists().context("the folder of the keys cannot be read")? {
+            read(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Looks at the key that signs the audit's checkpoints, as far as that can be done without its log: [`checkpoint`] knows whether one is made.
+pub(crate) fn look_at_checkpoint(folder: &Path, set: Set) -> anyhow::Result<()> {
+    if set.is_split() && !folder.join(CHECKPOINT).exists() {
+        bail!(
+            "{CHECKPOINT} is missing in {}: put there the one that signed the audit log, or for a new one what `coffre init keys` makes",
+            folder.display()
+        );
+    }
+    look(folder, &[CHECKPOINT])
+}
+
 /// Reads the keys that some services need. [`checkpoint`] is read by itself.
 pub(crate) fn load(folder: &Path, set: Set) -> anyhow::Result<Keys> {
     let read_file = |name, wanted: bool| wanted.then(|| read(&folder.join(name))).transpose();
@@ -149,7 +177,7 @@ pub(crate) fn of_backup(folder: &Path, name: &str) -> anyhow::Result<SecretBytes
 }
 
 /// Says whether a key could be put into a folder: it is not there, or the same.
-pub(crate) fn has_room_for(folder: &Path, name: &str, key: &SecretBytes) -> anyhow::Result<()> {
+pub(crate) fn has_room_for(folder: &Path, name: &'static str, key: &SecretBytes) -> anyhow::Result<()> {
     let path = folder.join(name);
     if !path.try_exists().context("the folder of the keys cannot be read")? {
         return Ok(());
@@ -164,7 +192,7 @@ pub(crate) fn has_room_for(folder: &Path, name: &str, key: &SecretBytes) -> anyh
 }
 
 /// Puts a key into its file, unless it is there.
-pub(crate) fn put(folder: &Path, name: &str, key: &SecretBytes) -> anyhow::Result<()> {
+pub(crate) fn put(folder: &Path, name: &'static str, key: &SecretBytes) -> anyhow::Result<()> {
     has_room_for(folder, name, key)?;
     let path = folder.join(name);
     if path.exists() {

@@ -4,6 +4,7 @@
 //! - `keys`, `lock` and `stores` hold what an installation has on disk.
 //! - `disk` watches the room that is left.
 //! - `set` says which services a process runs; `exposure` refuses settings that are unsafe for them; `certificates` protect their calls.
+//! - `checked` looks at all of that before a database is asked, for `serve` and for `coffre config check`.
 //! - `compose` wires the services of a process; `run` serves them until the stop; `init` makes a new installation.
 //! - `backup` makes backups and restores them.
 //! - `certs` makes certificates for trying.
@@ -19,6 +20,7 @@ mod backup;
 mod banner;
 mod certificates;
 mod certs;
+mod checked;
 mod cli;
 mod compose;
 mod disk;
@@ -44,7 +46,7 @@ mod telemetry;
 
 use std::process::ExitCode;
 
-use cli::{Command, ConfigAction, DevCommand, InitCommand};
+use cli::{Command, ConfigCommand, DevCommand, InitCommand};
 use zeroizing_alloc::ZeroAlloc;
 
 /// Wipes all memory that is given back. Keys and values wipe themselves, but on their way they are in buffers of others: bodies of requests,
@@ -60,12 +62,13 @@ fn main() -> ExitCode {
     // Two backends in one graph would make rustls and jsonwebtoken guess; the choice is made once, before anything else runs.
     let cli = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let ended = match cli.command {
-        Command::Config { action, flags } => {
-            return match settings::describe(flags) {
-                Ok(text) => told(match action {
-                    ConfigAction::Check => "the settings are good",
-                    ConfigAction::Print => &text,
-                }),
+        Command::Config(command) => {
+            let said = match command {
+                ConfigCommand::Check { runs, flags } => checked::command(flags, runs),
+                ConfigCommand::Print(flags) => settings::describe(flags),
+            };
+            return match said {
+                Ok(text) => told(&text),
                 Err(error) => refuse(&error, BAD_CONFIGURATION),
             };
         }
@@ -133,7 +136,7 @@ fn told(text: &str) -> ExitCode {
 }
 
 fn refuse(error: &anyhow::Error, code: u8) -> ExitCode {
-    say::wrong(format_args!("coffre: {error:#}"));
+    say::wrong(format_args!("coffre: {}", say::with_causes(error)));
     ExitCode::from(code)
 }
 

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::certificates::Certificates;
+use crate::checked::{self, Checked};
 use crate::compose::{self, AuditKeeping, Form, Process, With, compose};
 use crate::exposure::{self, Addresses};
 use crate::health::Watch;
@@ -26,7 +27,7 @@ use crate::keys::Keys;
 use crate::set::Set;
 use crate::stores::Stores;
 use crate::telemetry::Telemetry;
-use crate::{banner, disk, init, keys, lock, recorded, settings as read, stop, stores};
+use crate::{banner, disk, init, keys, lock, recorded, stop, stores};
 
 /// How long whoever sends calls gets to see that the process is about to stop, on one machine and in a cluster.
 const LAME_DUCK: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(5)];
@@ -37,11 +38,10 @@ const SENT_AWAY_EVERY: Duration = Duration::from_millis(250);
 
 /// `coffre dev`.
 pub(crate) async fn dev(settings: Settings) -> anyhow::Result<()> {
-    exposure::of_dev(&settings)?;
+    let url = checked::for_dev(&settings)?;
     keys::private_folder(&settings.data_dir)?;
     let _lock = lock::take(&settings.data_dir)?;
-    let url = read::database(&settings, false)?;
-    let folder = settings.keys_dir.clone().unwrap_or_else(|| settings.data_dir.join("keys"));
+    let folder = keys::of_dev(&settings);
     let known = keys::load(&folder, Set::ALL).ok();
     let migration = recorded::migrate(&settings, &url, known.as_ref().and_then(|keys| keys.audit.as_ref())).await?;
     keys::make(&folder, stores::is_begun_or_new(&url).await?)?;
@@ -51,7 +51,9 @@ pub(crate) async fn dev(settings: Settings) -> anyhow::Result<()> {
     let keeping = AuditKeeping::of(&settings, Set::ALL, Some(&url), &folder, &opened).await?;
     let first = init::if_new(&settings, &opened, &keys, Form::Dev, banner::recovery_key).await?;
     let listeners = Listeners::bind(&settings, Set::ALL).await?;
-    let made = Made { set: Set::ALL, form: Form::Dev, url: Some(url), stores: opened, keys, keeping, listeners };
+    let certificates = Certificates::default();
+    let url = Some(url);
+    let made = Made { set: Set::ALL, form: Form::Dev, url, stores: opened, keys, certificates, keeping, listeners };
     serve(&settings, made, |at| {
         let (Some(http), Some(grpc), management) = (at.http, at.grpc, at.management) else { return };
         if let Err(error) = banner::print(&settings, http, grpc, management, first.as_ref()) {
@@ -63,24 +65,15 @@ pub(crate) async fn dev(settings: Settings) -> anyhow::Result<()> {
 
 /// `coffre serve`.
 pub(crate) async fn serve_set(settings: Settings, set: Set) -> anyhow::Result<()> {
-    if exposure::of_serve(&settings, set)? {
-        tracing::warn!(
-            "the public ports speak plain text on an address that others reach: something before them has to end TLS"
-        );
+    let Checked { url, keys, certificates, is_plain_text } = checked::for_serve(&settings, set)?;
+    if is_plain_text {
+        tracing::warn!("{}", exposure::PLAIN_TEXT);
     }
-    let url = if set.keeps() { Some(read::database(&settings, true)?) } else { None };
     let mut held = None;
-    if let Some(url) = &url {
-        exposure::of_database(url, set)?;
-        if let Some(folder) = url.folder() {
-            keys::private_folder(folder)?;
-            held = Some(lock::take(folder)?);
-        }
+    if let Some(folder) = url.as_ref().and_then(DatabaseUrl::folder) {
+        keys::private_folder(folder)?;
+        held = Some(lock::take(folder)?);
     }
-    let keys = match set.keeps() {
-        true => keys::load(&init::keys_folder(&settings)?, set)?,
-        false => Keys::default(),
-    };
     if let Some(url) = &url {
         if held.is_some() {
             recorded::migrate(&settings, url, keys.audit.as_ref()).await?;
@@ -91,7 +84,7 @@ pub(crate) async fn serve_set(settings: Settings, set: Set) -> anyhow::Result<()
     init::require(&opened).await?;
     let keeping = AuditKeeping::of(&settings, set, url.as_ref(), &keys.folder, &opened).await?;
     let listeners = Listeners::bind(&settings, set).await?;
-    let made = Made { set, form: Form::Serve, url, stores: opened, keys, keeping, listeners };
+    let made = Made { set, form: Form::Serve, url, stores: opened, keys, certificates, keeping, listeners };
     let served = serve(&settings, made, |at| {
         tracing::info!(
             services = set.names(),
@@ -164,6 +157,7 @@ struct Made {
     url: Option<DatabaseUrl>,
     stores: Stores,
     keys: Keys,
+    certificates: Certificates,
     keeping: Option<AuditKeeping>,
     listeners: Listeners,
 }
@@ -172,12 +166,11 @@ async fn serve(settings: &Settings, made: Made, announce: impl FnOnce(&At)) -> a
     if cfg!(feature = "null-audit") {
         tracing::error!("this build records no read in the audit: it is for measuring alone, and nobody may use it");
     }
-    let Made { set, form, url, stores, keys, keeping, listeners } = made;
+    let Made { set, form, url, stores, keys, certificates, keeping, listeners } = made;
     let at = listeners.at()?;
     let stop = stop::on_signal()?;
     let (background, tasks) = (CancellationToken::new(), TaskTracker::new());
     let (health, readiness) = (Health::default(), Readiness::not_yet());
-    let certificates = Certificates::load(settings, set)?;
     certificates.watch(&background, &tasks);
     let clock = compose::clock();
     let telemetry = Telemetry::begin(settings, set)?;

@@ -19,9 +19,31 @@ pub(crate) fn wrong(text: impl Display) {
     let _ = line_to(&mut io::stderr().lock(), text);
 }
 
+/// Returns an error with its causes, each once: some errors have theirs in their own words already.
+pub(crate) fn with_causes(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
+        "" => cause,
+        _ if said.ends_with(&cause) => said,
+        _ => format!("{said}: {cause}"),
+    })
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("log: {0}")]
+        struct Repeats(#[from] std::fmt::Error);
+
+        let why = std::fmt::Error.to_string();
+        let error = anyhow::Error::new(Repeats(std::fmt::Error)).context("the settings");
+        assert_eq!(with_causes(&error), format!("the settings: log: {why}"));
+        let error = anyhow::Error::new(std::fmt::Error).context("the settings");
+        assert_eq!(with_causes(&error), format!("the settings: {why}"), "no cause is left out");
+    }
 
     /// A disk with room for so many bytes. What does not fit whole is not written.
     #[derive(Default)]

@@ -1,12 +1,15 @@
 //! From flags, environment and file to checked settings.
 
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
 use coffre_config::{Fault, SETTINGS, Settings, Sources, environment_name};
 use coffre_db::DatabaseUrl;
 use coffre_secret::SecretText;
+use coffre_tls::is_private;
 
 use crate::cli::Flags;
 
@@ -17,6 +20,10 @@ pub(crate) fn load(flags: Flags) -> anyhow::Result<Settings> {
 
 #[allow(clippy::disallowed_methods)]
 fn gather(flags: Flags) -> anyhow::Result<Sources> {
+    gather_from(flags, std::env::vars_os())
+}
+
+fn gather_from(flags: Flags, variables: impl IntoIterator<Item = (OsString, OsString)>) -> anyhow::Result<Sources> {
     let mut sources = Sources::default();
     sources.flag("data_dir", flags.data_dir);
     sources.flag("keys_dir", flags.keys_dir);
@@ -28,16 +35,30 @@ fn gather(flags: Flags) -> anyhow::Result<Sources> {
     sources.flag("admin_username", flags.admin_username);
     sources.flag("admin_password_file", flags.admin_password_file);
     sources.flag("log", flags.log);
-    let variables =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    sources.environment(variables).map_err(|faults| wrong(&faults))?;
+    sources.environment_of_process(variables).map_err(|faults| wrong(&faults))?;
     let file = flags.config.as_deref().or_else(|| Some(Path::new("coffre.toml")).filter(|path| path.exists()));
     if let Some(path) = file {
         let text =
             fs::read_to_string(path).with_context(|| format!("the settings file {} cannot be read", path.display()))?;
+        let mut said = Sources::default();
+        said.file(&text).map_err(|faults| wrong(&faults))?;
+        if holds_secret(&said) {
+            let metadata = fs::metadata(path)?;
+            if !is_private(metadata.mode(), metadata.uid(), rustix::process::geteuid().as_raw()) {
+                bail!(
+                    "the settings file {} holds a password and can be read by others (mode {:o}): chmod 600 it",
+                    path.display(),
+                    metadata.mode() & 0o777
+                );
+            }
+        }
         sources.file(&text).map_err(|faults| wrong(&faults))?;
     }
     Ok(sources)
+}
+
+fn holds_secret(sources: &Sources) -> bool {
+    sources.value("admin_password").is_some() || sources.value("database_url").is_some_and(holds_password)
 }
 
 /// Prints every setting with its value, secrets left out.
@@ -94,7 +115,36 @@ pub(crate) fn read_secret(path: &Path) -> anyhow::Result<SecretText> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    #[test]
+    fn a_variable_that_is_no_text_is_refused() {
+        let broken = [("COFFRE_HTTP_ADDR".into(), OsString::from_vec(vec![0xff]))];
+        let why = gather_from(Flags::default(), broken).map(|_| ()).unwrap_err().to_string();
+        assert!(why.contains("COFFRE_HTTP_ADDR is no text"), "{why}");
+    }
+
+    #[test]
+    fn a_settings_file_with_a_password_is_for_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("coffre.toml");
+        let read = |text: &str, mode| {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            gather_from(Flags { config: Some(path.clone()), ..Flags::default() }, [])
+                .map(|_| ())
+                .map_err(|error| error.to_string())
+        };
+        for text in ["admin_password = \"planted\"", "database_url = \"postgres://coffre:planted@db/coffre\""] {
+            read(text, 0o600).unwrap();
+            let why = read(text, 0o644).unwrap_err();
+            assert!(why.contains("can be read by others (mode 644)") && !why.contains("planted"), "{why}");
+        }
+        read("database_url = \"postgres://coffre@db/coffre\"\nlog = \"info\"", 0o644).unwrap();
+    }
 
     #[test]
     fn passwords_in_urls_are_seen() {
