@@ -5,23 +5,29 @@
 //! {"id":…,"madeOn":…,"slots":[…],"key":…}\n       Head: what everybody may know, and by which keys the rest opens
 //! length (4, big-endian) ‖ sealed Record          …as often as there is something
 //! length ‖ sealed Record::End                     the last one says so, within its seal
+//! 0 (4) ‖ length (4) ‖ signature                  of everything before it, whoever made it
 //! ```
 //!
 //! Each record is sealed under a key of this file, bound to the head, to its number and to whether it is the last: one that is changed, moved,
 //! left out or added does not open, and a file that was cut off has no end. The file's key is sealed for whoever opens a slot.
+//!
+//! That says nothing of who made the file: everybody can seal a key for them who reads for whom to. [`Outside`] reads the signature and what it
+//! is of, without any key; what it means is for others to say.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod bytes;
 mod head;
+mod outside;
 mod reader;
 mod record;
 mod writer;
 
 pub use head::{Head, StoredSlot};
+pub use outside::Outside;
 pub use reader::Reader;
 pub use record::Record;
-pub use writer::Writer;
+pub use writer::{Unsigned, Writer};
 
 /// What the first line of every backup begins with.
 pub(crate) const NAME: &str = "coffre-backup ";
@@ -31,6 +37,9 @@ pub(crate) const VERSION: u32 = 1;
 pub(crate) const MAX_HEAD: usize = 1024 * 1024;
 /// The longest sealed record, in bytes.
 pub(crate) const MAX_RECORD: usize = 256 * 1024 * 1024;
+
+/// The longest signature, in bytes.
+pub(crate) const MAX_SIGNATURE: usize = 4096;
 
 /// Why a file cannot be written or read.
 #[derive(Debug, thiserror::Error)]

@@ -1,11 +1,12 @@
 //! Reading a backup.
 
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 
 use coffre_crypto::{CryptoError, Key256, aead};
 use coffre_db::copy::Column;
 
 use crate::head::associated;
+use crate::outside::{number, signature};
 use crate::{Error, Head, MAX_RECORD, Record};
 
 /// Reads records, and refuses what is not as it was written. What it returned before it refuses was.
@@ -45,9 +46,7 @@ impl<R: Read> Reader<R> {
         if self.ended {
             return Ok(None);
         }
-        let mut length = [0; 4];
-        self.fill(&mut length)?;
-        let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        let length = number(&mut self.from)?;
         if length > MAX_RECORD {
             return Err(Error::Changed("a record is longer than any"));
         }
@@ -86,13 +85,9 @@ impl<R: Read> Reader<R> {
 
     fn end(&mut self) -> Result<(), Error> {
         self.ended = true;
-        if self.from.read(&mut [0; 1])? == 0 { Ok(()) } else { Err(Error::Changed("something follows its end")) }
-    }
-
-    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
-        self.from.read_exact(bytes).map_err(|error| match error.kind() {
-            ErrorKind::UnexpectedEof => Error::Truncated("its end is missing"),
-            _ => error.into(),
-        })
+        if number(&mut self.from)? != 0 {
+            return Err(Error::Changed("something follows its end"));
+        }
+        signature(&mut self.from).map(|_| ())
     }
 }

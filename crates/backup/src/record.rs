@@ -97,8 +97,13 @@ impl Record {
             b'S' => Self::Service { name: rest.text()?, versions: list(&mut rest, Rest::text)? },
             b'T' => {
                 let column = |rest: &mut Rest<'_>| Ok(Column { name: rest.text()?, kind: kind(rest.byte()?)? });
-                Self::Table { name: rest.text()?, columns: list(&mut rest, column)? }
+                let table = (rest.text()?, list(&mut rest, column)?);
+                if table.1.is_empty() {
+                    return Err(Error::Changed("a table has no columns"));
+                }
+                Self::Table { name: table.0, columns: table.1 }
             }
+            b'R' if columns.is_empty() => return Err(Error::Changed("rows come before their table")),
             b'R' => {
                 let nulls: Vec<Bind> = columns.iter().map(|column| null(column.kind)).collect();
                 Self::Rows(list(&mut rest, |rest| nulls.iter().map(|null| rest.cell(null)).collect())?)
@@ -114,6 +119,10 @@ impl Record {
 
 fn list<'a, T>(rest: &mut Rest<'a>, mut one: impl FnMut(&mut Rest<'a>) -> Result<T, Error>) -> Result<Vec<T>, Error> {
     let count = rest.number()?;
+    // Each takes a byte or more.
+    if count > rest.0.len() {
+        return Err(Error::Changed("a record tells of more than it holds"));
+    }
     let mut all = Vec::new();
     for _ in 0..count {
         all.push(one(rest)?);

@@ -1,7 +1,7 @@
 //! What a restored past must not bring back: sessions and tokens that ended since, signing keys that were withdrawn since, ids that were given
 //! out since; and the server's own key of the vault, which is in no backup.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use coffre_crypto::Key256;
@@ -20,9 +20,27 @@ const IDS_LEFT_OUT: i64 = 1_000_000_000;
 /// By how much epochs and sequences go on.
 const LEAP: i64 = 1_000_000;
 
+/// The highest number that a program which counts in doubles reads as it is, and what is added still fits under it.
+const HIGHEST: i64 = (1 << 53) - 1 - IDS_LEFT_OUT;
+
 /// Returns the number above which ids go on.
 pub(super) const fn ids_above(last_id: i64) -> i64 {
     last_id.saturating_add(IDS_LEFT_OUT)
+}
+
+/// Says whether a column counts: ids, epochs, sequences.
+pub(super) fn counts(column: &str) -> bool {
+    is_id(column) || ["epoch", "generation", "last", "sequence"].contains(&column)
+}
+
+/// Says whether a column names something by its id.
+pub(super) fn is_id(column: &str) -> bool {
+    column == "id" || column.ends_with("_id")
+}
+
+/// Says whether a number is one that was counted up to: above it nothing would be left to go on with.
+pub(super) const fn is_counted_up_to(number: i64) -> bool {
+    number <= HIGHEST
 }
 
 /// Ends in auth what must not come back: every session, with its tokens; every signing key (auth makes a new one at its start); and gives no id twice.
@@ -67,26 +85,44 @@ pub(super) fn in_vault(vault: &mut Filling, now: i64) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The express key that lay in the folder of the keys before a backup put anything there: none that a backup brings is ever taken for it.
+pub(super) struct ExpressKey {
+    key: Option<Key256>,
+    folder: PathBuf,
+}
+
+impl ExpressKey {
+    /// Looks for it.
+    pub(super) fn lies_in(folder: &Path) -> anyhow::Result<Self> {
+        let key = keys::express(folder)?.map(|key| Key256::from_secret(&key)).transpose()?;
+        Ok(Self { key, folder: folder.to_owned() })
+    }
+
+    /// Makes one where there was none; refuses one that came meanwhile.
+    fn or_new(self) -> anyhow::Result<Key256> {
+        Ok(match self.key {
+            Some(key) => key,
+            None => Key256::from_secret(&keys::make_express(&self.folder)?)?,
+        })
+    }
+}
+
 /// Gives the server a key of the vault again, where it held one (the mode Express) and its file is not here: a new root key, a new data key,
 /// and whoever has the old file opens nothing of this vault. Returns whether it did.
 pub(super) fn new_express_key(
     vault: &mut Filling,
     examined: &Examined,
-    folder: &Path,
+    found: ExpressKey,
     now: i64,
 ) -> anyhow::Result<bool> {
     let find = |wanted: SlotKind| examined.slots.iter().find(|(kind, ..)| *kind == i64::from(wanted.number()));
     let Some((_, express, _)) = find(SlotKind::Express) else { return Ok(false) };
-    let present = keys::express(folder)?.map(|key| Key256::from_secret(&key)).transpose()?;
-    if let Some(key) = &present
+    if let Some(key) = &found.key
         && Slot::from_bytes(express.clone()).and_then(|slot| slot.open_express(key)).is_ok()
     {
         return Ok(false);
     }
-    let key = match present {
-        Some(key) => key,
-        None => Key256::from_secret(&keys::make_express(folder)?)?,
-    };
+    let key = found.or_new()?;
     let recovery =
         find(SlotKind::Recovery).map(|(_, slot, made)| Slot::from_bytes(slot.clone()).map(|slot| (slot, *made)));
     let recovery = recovery.transpose().context("the recovery slot is damaged")?;
@@ -118,4 +154,21 @@ pub(super) fn new_express_key(
     // The vault names the new one as soon as it is open.
     vault.run(Sql::new("DELETE FROM backup_recipient")).map_err(of_store)?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_express_key_that_comes_after_one_looked_is_never_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let found = ExpressKey::lies_in(folder.path()).unwrap();
+        keys::make_express(folder.path()).unwrap();
+        assert!(found.or_new().is_err(), "it is refused");
+        let found = ExpressKey::lies_in(folder.path()).unwrap();
+        std::fs::write(folder.path().join("express.key"), [7; 32]).unwrap();
+        let planted = Key256::from_slice(&[7; 32]).unwrap();
+        assert!(!coffre_secret::equal(found.or_new().unwrap().expose(), planted.expose()));
+    }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use coffre_audit_client::Outcome;
+use coffre_audit_proof::note::SigningKey;
 use coffre_backup::{Head, Record, Writer};
 use coffre_config::Settings;
 use coffre_crypto::{Key256, random};
@@ -13,7 +14,7 @@ use coffre_types::{Clock as _, SystemClock};
 
 use super::place::NewFile;
 use super::progress::Progress;
-use super::{SERVICES, keys_folder, of_store, vouched};
+use super::{SERVICES, keys_folder, of_store, signed, vouched};
 use crate::{keys, recorded, say, settings as read};
 
 /// Writes everything into a new file, while the services run.
@@ -36,7 +37,7 @@ pub(crate) async fn make(settings: Settings, out: &Path) -> anyhow::Result<()> {
     let mut cut = vouched::cut(&url)?;
     vouched::initialised(vouched::part(&mut cut, "auth")?)?;
     vouched::of_auth(vouched::part(&mut cut, "auth")?, key("auth.key")?)?;
-    vouched::of_audit(vouched::part(&mut cut, "audit")?, key("checkpoint.key")?)?;
+    let signing = vouched::of_audit(vouched::part(&mut cut, "audit")?, key("checkpoint.key")?)?;
     let (recipient, slots) = vouched::recipient(vouched::part(&mut cut, "vault")?, key("audit.key")?)?;
 
     let id: String = random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -45,7 +46,7 @@ pub(crate) async fn make(settings: Settings, out: &Path) -> anyhow::Result<()> {
     let file_key = Key256::generate()?;
     let head = head.clone().with_key(&recipient.seal(&head.bound_to_key()?, &file_key)?);
     let audit_key = SecretBytes::new(key("audit.key")?.expose().to_vec());
-    let (mut file, rows) = write(Writer::begin(file, &head, file_key)?, key_files, cut)?;
+    let (mut file, rows) = write(Writer::begin(file, &head, file_key)?, key_files, cut, &signing)?;
     let (bytes, sum) = file.finish().with_context(|| format!("{} cannot be written", out.display()))?;
     let details =
         vec![("madeOn", made_on), ("rows", rows.to_string()), ("bytes", bytes.to_string()), ("sha256", sum.clone())];
@@ -64,8 +65,9 @@ pub(crate) async fn make(settings: Settings, out: &Path) -> anyhow::Result<()> {
         );
     }
     say::line(format_args!(
-        "The backup {id} is in {}: {rows} rows, {bytes} bytes, SHA-256 {sum}.\nThe master key or the recovery key of now opens it; express.key is not in it.",
-        out.display()
+        "The backup {id} is in {}: {rows} rows, {bytes} bytes, SHA-256 {sum}.\nThe master key or the recovery key of now opens it; express.key is not in it.\nIt is signed with the key of the audit log, {}: keep that (or the sum) apart from the backup, for `coffre restore --log-key`.",
+        out.display(),
+        signing.verifier()
     ))
     .context("the backup is made, and that cannot be printed")
 }
@@ -74,6 +76,7 @@ fn write(
     mut writer: Writer<NewFile>,
     key_files: Vec<(&'static str, SecretBytes)>,
     mut cut: Cut,
+    signing: &SigningKey,
 ) -> anyhow::Result<(NewFile, u64)> {
     for (name, bytes) in key_files {
         writer.put(&Record::KeyFile { name: name.to_owned(), bytes })?;
@@ -83,7 +86,10 @@ fn write(
         write_service(&mut writer, vouched::part(&mut cut, service)?, &progress)?;
     }
     let rows = writer.rows();
-    Ok((writer.end().context("the backup cannot be written to its end")?, rows))
+    let end = || "the backup cannot be written to its end";
+    let unsigned = writer.end().with_context(end)?;
+    let signature = signed::sign(signing, &unsigned.sum())?;
+    Ok((unsigned.signed(&signature).with_context(end)?, rows))
 }
 
 fn write_service(writer: &mut Writer<NewFile>, snapshot: &mut Snapshot, progress: &Progress) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@
 //! - `opening` opens a file with a key that somebody shows, `examining` reads it to its end before anything is written.
 //! - `restoring` fills the databases, `afterwards` ends what must not come back.
 //! - `witness` refuses the witness of the audit that saw more than a backup holds.
+//! - `signed` signs a file, and says who signed one.
 //! - `rows` finds columns in rows, `progress` shows how far it is.
 
 mod afterwards;
@@ -14,6 +15,7 @@ mod place;
 mod progress;
 mod restoring;
 mod rows;
+mod signed;
 mod vouched;
 mod witness;
 

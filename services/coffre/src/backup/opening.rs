@@ -14,6 +14,7 @@ use coffre_crypto::{CryptoError, Key256};
 use coffre_secret::SecretText;
 
 use super::progress::Progress;
+use super::signed::Seen;
 use crate::keys;
 use crate::operator::secrets::{self, Typed};
 
@@ -28,14 +29,19 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Opens a file with the express key where its file lies in the folder of the keys, and else with the key that somebody shows.
+    /// Opens a file that was looked at, with the express key where its file lies in the folder of the keys, and else with the key that somebody
+    /// shows.
     pub(super) fn open(
+        seen: &Seen,
         path: &Path,
         keys: &Path,
         key_file: Option<&Path>,
         typed: &mut impl Typed,
     ) -> anyhow::Result<Self> {
         let (head, _, bytes) = begin(path)?;
+        if head != seen.head {
+            bail!("{} was changed meanwhile", path.display());
+        }
         let mut slots = Vec::new();
         for stored in &head.slots {
             let slot = Slot::from_bytes(stored.bytes()?)
@@ -74,13 +80,20 @@ fn open(path: &Path) -> anyhow::Result<File> {
 }
 
 fn begin(path: &Path) -> anyhow::Result<(Head, Reader<BufReader<File>>, u64)> {
-    let file = open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        bail!("{} is no file: a backup is read twice", path.display());
-    }
+    let (file, bytes) = file(path)?;
     let begun = Reader::begin(BufReader::new(file)).with_context(|| path.display().to_string());
-    begun.map(|(head, reader)| (head, reader, metadata.len()))
+    begun.map(|(head, reader)| (head, reader, bytes))
+}
+
+/// Opens a file that can be read more than once, and returns its length, too.
+pub(super) fn file(path: &Path) -> anyhow::Result<(File, u64)> {
+    // Opening a pipe would wait for whoever writes into it.
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        bail!("{} is no file: a backup is read more than once", path.display());
+    }
+    let file = open(path)?;
+    let bytes = file.metadata()?.len();
+    Ok((file, bytes))
 }
 
 fn of(slots: &[Slot], kind: SlotKind) -> Option<&Slot> {

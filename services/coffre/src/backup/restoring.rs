@@ -9,8 +9,10 @@ use coffre_db::DatabaseUrl;
 use coffre_db::copy::{Column, Filling};
 use coffre_types::{Clock as _, SystemClock};
 
+use super::afterwards::ExpressKey;
 use super::examining::Examined;
 use super::opening::Opened;
+use super::signed::Seen;
 use super::{SEEDED, SERVICES, afterwards, keys_folder, of_store};
 use crate::cli::RestoreArgs;
 use crate::compose::witness_file;
@@ -27,12 +29,14 @@ pub(crate) async fn restore(settings: Settings, asked: RestoreArgs) -> anyhow::R
         None => keys_folder(&settings)?,
     };
     refuse_occupied(&url)?;
-    let backup = Opened::open(&asked.file, &folder, asked.key_file.as_deref(), &mut Console::default())?;
+    let seen = Seen::look(&asked.file, asked.log_key.as_deref(), asked.sha256.as_deref())?;
+    let backup = Opened::open(&seen, &asked.file, &folder, asked.key_file.as_deref(), &mut Console::default())?;
     let examined = Examined::of(&backup)?;
+    seen.is_by_its_own(&examined.signed_with)?;
     fits(&examined, &folder)?;
     let witness = witness_file(&settings, Some(&url));
     witness.as_deref().map_or(Ok(()), |file| examined.log.refuse_witness(file))?;
-    tell(&backup, &examined)?;
+    tell(&seen, &backup, &examined)?;
     if examined.damaged > 0 && !asked.accept_damaged {
         bail!(
             "{} of {} values do not open, so nothing was written: look for a better backup, or go on without them with --accept-damaged",
@@ -50,10 +54,12 @@ pub(crate) async fn restore(settings: Settings, asked: RestoreArgs) -> anyhow::R
         }
         None => None,
     };
+    // Before anything is put there.
+    let express = ExpressKey::lies_in(&folder)?;
     for (name, key) in &examined.key_files {
         keys::put(&folder, name, key)?;
     }
-    let new_express_key = fill(&settings, &url, &folder, &backup, &examined).await?;
+    let new_express_key = fill(&settings, &url, express, &backup, &examined).await?;
     // The schema is that of the backup until here.
     recorded::migrate(&settings, &url, Some(examined.key_file("audit.key")?)).await?;
     said(&afterwards_to_do(&backup, &folder, new_express_key, witness.as_deref()))
@@ -94,7 +100,7 @@ fn fits(examined: &Examined, folder: &Path) -> anyhow::Result<()> {
     examined.key_files.iter().try_for_each(|(name, key)| keys::has_room_for(folder, name, key))
 }
 
-fn tell(backup: &Opened, examined: &Examined) -> anyhow::Result<()> {
+fn tell(seen: &Seen, backup: &Opened, examined: &Examined) -> anyhow::Result<()> {
     let head = &backup.head;
     say::line(format_args!(
         "Backup {} of {}, made by version {} on {}: {} rows. It is whole. Of {} values {} were opened (key: {}).",
@@ -107,6 +113,11 @@ fn tell(backup: &Opened, examined: &Examined) -> anyhow::Result<()> {
         examined.values - examined.damaged,
         backup.by
     ))?;
+    say::line(format_args!("SHA-256 {}", seen.sum))?;
+    match seen.maker(&examined.signed_with) {
+        Ok(known) => say::line(known)?,
+        Err(unknown) => say::wrong(format_args!("warning: {unknown}")),
+    }
     for value in &examined.named {
         say::wrong(format_args!("does not open: {value}"));
     }
@@ -118,7 +129,7 @@ fn tell(backup: &Opened, examined: &Examined) -> anyhow::Result<()> {
 async fn fill(
     settings: &Settings,
     url: &DatabaseUrl,
-    folder: &Path,
+    express: ExpressKey,
     backup: &Opened,
     examined: &Examined,
 ) -> anyhow::Result<bool> {
@@ -129,12 +140,13 @@ async fn fill(
     }
     load(&mut fillings, backup)?;
     let above = afterwards::ids_above(examined.last_id);
-    let mut replaced = false;
+    let (mut replaced, mut express) = (false, Some(express));
     for (service, filling) in &mut fillings {
         match *service {
             "vault" => {
                 afterwards::in_vault(filling, now)?;
-                replaced = afterwards::new_express_key(filling, examined, folder, now)?;
+                let express = express.take().context("the vault is filled once")?;
+                replaced = afterwards::new_express_key(filling, examined, express, now)?;
             }
             "locker" => afterwards::in_locker(filling)?,
             "auth" => afterwards::in_auth(filling, now, above)?,

@@ -7,8 +7,9 @@ use coffre_crypto::backup::Recipient;
 use coffre_db::copy::{Column, Row, Snapshot};
 use coffre_secret::{SecretBytes, equal};
 
-use super::of_store;
 use super::rows::Columns;
+use super::witness::Log;
+use super::{of_store, signed};
 
 /// Reads all rows of a small table.
 pub(super) fn small(snapshot: &mut Snapshot, table: &str) -> anyhow::Result<(Vec<Column>, Vec<Row>)> {
@@ -72,8 +73,7 @@ pub(super) fn of_auth(auth: &mut Snapshot, key: &SecretBytes) -> anyhow::Result<
     let (columns, rows) = small(auth, "signing_keys")?;
     let columns = Columns(&columns);
     for row in rows.iter().take(1) {
-        let (kid, public) = (columns.text(row, "kid")?, columns.bytes(row, "public_key")?);
-        if !coffre_auth::opens_signing_key(key, kid, public, columns.bytes(row, "sealed_private")?) {
+        if !opens(key, &columns, row)? {
             bail!(
                 "auth.key in keys_dir is not the one of this installation: nobody could sign in with the backup; name the right folder"
             );
@@ -82,20 +82,19 @@ pub(super) fn of_auth(auth: &mut Snapshot, key: &SecretBytes) -> anyhow::Result<
     Ok(())
 }
 
-/// The same for the key that signs the audit log.
-pub(super) fn of_audit(audit: &mut Snapshot, key: &SecretBytes) -> anyhow::Result<()> {
+/// Says whether auth.key opens a row of the table signing_keys.
+pub(super) fn opens(auth_key: &SecretBytes, columns: &Columns<'_>, row: &Row) -> anyhow::Result<bool> {
+    let (kid, public) = (columns.text(row, "kid")?, columns.bytes(row, "public_key")?);
+    Ok(coffre_auth::opens_signing_key(auth_key, kid, public, columns.bytes(row, "sealed_private")?))
+}
+
+/// The same for the key that signs the audit log, and signs the backup.
+pub(super) fn of_audit(audit: &mut Snapshot, key: &SecretBytes) -> anyhow::Result<SigningKey> {
     let (columns, rows) = small(audit, "log_head")?;
     let columns = Columns(&columns);
-    for row in &rows {
-        // A log that was never signed names no key yet.
-        let Ok(stored) = columns.text(row, "verifier_key") else { continue };
-        let name = stored.split('+').next().unwrap_or_default();
-        let made = SigningKey::from_seed(name, key).map_err(|_| anyhow::anyhow!("checkpoint.key is no key"))?;
-        if made.verifier().to_string() != stored {
-            bail!("checkpoint.key in keys_dir is not the one that signed the audit log; name the right folder");
-        }
-    }
-    Ok(())
+    let log = rows.first().map(|row| Log::of(&columns, row)).transpose()?.unwrap_or_default();
+    signed::signing_key(log.key(), key)?
+        .context("checkpoint.key in keys_dir is not the one that signed the audit log; name the right folder")
 }
 
 /// Refuses a store that was never initialised.

@@ -27,6 +27,11 @@ impl Log {
         Ok(Self { size, key: key.context("the key of the log is damaged")? })
     }
 
+    /// Returns what its checkpoints are signed with, if it was ever signed.
+    pub(super) const fn key(&self) -> Option<&VerifierKey> {
+        self.key.as_ref()
+    }
+
     /// Refuses a witness beside which the log would be one that was put back.
     pub(super) fn refuse_witness(&self, file: &Path) -> anyhow::Result<()> {
         let what = format!("the witness of the audit, {}", file.display());

@@ -20,7 +20,7 @@ mod tests;
 use std::process::ExitCode;
 
 pub(crate) use self::args::KeysArgs;
-pub(crate) use self::audit::AuditArgs;
+pub(crate) use self::audit::{AuditArgs, given_key};
 use self::fault::Fault;
 use self::secrets::Console;
 use crate::say;

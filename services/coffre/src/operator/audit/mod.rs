@@ -36,6 +36,7 @@ pub(crate) use self::args::AuditArgs;
 use self::args::{AuditCommand, Which};
 use self::times::Zone;
 use self::verify::VerifyArgs;
+pub(crate) use self::verify::given_key;
 use super::fault::Fault;
 use super::secrets::Typed;
 use super::session::Session;

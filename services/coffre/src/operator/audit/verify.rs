@@ -308,12 +308,17 @@ fn key(args: &VerifyArgs, told: &str, teller: &str) -> Result<VerifierKey, Fault
     let Some(given) = &args.key else {
         return told.parse().map_err(|error| Fault::given(format!("the key that {teller} tells is none: {error}")));
     };
+    given_key(given, "--key")
+}
+
+/// Reads the key of a log that was given as text or as the name of a file.
+pub(crate) fn given_key(given: &str, flag: &str) -> Result<VerifierKey, Fault> {
     if let Ok(key) = given.parse() {
         return Ok(key);
     }
     let path = Path::new(given);
     let text = std::fs::read_to_string(path).map_err(|error| {
-        Fault::given(format!("--key is neither a key (<name>+<hash>+<base64>) nor a file that can be read: {error}"))
+        Fault::given(format!("{flag} is neither a key (<name>+<hash>+<base64>) nor a file that can be read: {error}"))
     })?;
     text.trim().parse().map_err(|error| Fault::given(format!("{} holds no key: {error}", path.display())))
 }
