@@ -64,6 +64,21 @@ fn restore(home: &Home, file: &Path, key: &Path, more: &[&str]) -> Said {
     run(home, &[&["restore", file.to_str().unwrap(), "--key-file", key.to_str().unwrap()], more].concat())
 }
 
+/// The key of another log: that of the example of <https://pkg.go.dev/golang.org/x/mod/sumdb/note>.
+const ANOTHER_LOGS_KEY: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+
+/// The key with which a backup is signed, as the command says it.
+fn said_key(said: &str) -> String {
+    let (_, key) = said.split_once("the key of the audit log, ").expect("the key is said");
+    key.split_once(':').unwrap().0.to_owned()
+}
+
+/// Its SHA-256.
+fn said_sum(said: &str) -> String {
+    let (_, sum) = said.split_once("SHA-256 ").expect("the sum is said");
+    sum[..64].to_owned()
+}
+
 /// A file with a key, not where other tests look for keys.
 fn key_file(folder: &Path, name: &str, key: &str) -> PathBuf {
     let path = folder.join(name);
@@ -209,6 +224,7 @@ fn goes_from(from: Engine) {
         std::os::unix::fs::symlink(folder.join("nowhere"), &link).unwrap();
         run(&home, &["backup", "--out", link.to_str().unwrap()]).refused("is there already");
         is_recorded(&server, &home, "backup.made").await;
+        let (log_key, sum) = (said_key(&said), said_sum(&said));
         let refused = load.finish().await.refused;
         assert!(refused.is_empty(), "nobody is kept from working: {refused:?}");
         case.settle().await;
@@ -231,8 +247,13 @@ fn goes_from(from: Engine) {
             }
             let said = restore(&home, &file, &key, &["--dry-run"]).ok();
             assert!(said.contains("dry run") && said.contains("values"), "{said}");
+            assert!(said.contains("was not checked") && said.contains(&log_key) && said.contains(&sum), "{said}");
+            let (other_key, other_sum) = (ANOTHER_LOGS_KEY, sum.chars().rev().collect::<String>());
+            restore(&home, &file, &key, &["--log-key", other_key]).refused("was not made by the installation");
+            restore(&home, &file, &key, &["--sha256", &other_sum]).refused("and not the one that was given");
             assert!(!home.folder.join("data").exists(), "a dry run makes nothing");
-            let said = restore(&home, &file, &key, &[]).ok();
+            let said = restore(&home, &file, &key, &["--log-key", &log_key, "--sha256", &sum]).ok();
+            assert!(said.contains("made by the installation") && !said.contains("was not checked"), "{said}");
             assert!(said.contains("fits nothing older"), "a new express key is made: {said}");
             assert!(said.contains("Begin a new witness"), "{said}");
             restore(&home, &file, &key, &[]).refused("is not empty");
@@ -253,7 +274,7 @@ fn nobody_begins_anew_over_it(home: &Home, file: &Path, key: &Path) {
     match home.engine {
         Engine::Sqlite => {
             fs::remove_file(home.folder.join("data/auth.db")).unwrap();
-            let refused = home.try_start().err().expect("no new administrator");
+            let refused = home.try_start().expect_err("no new administrator");
             assert!(refused.contains("stopped halfway"), "{refused}");
         }
         Engine::Postgres => {
