@@ -45,7 +45,7 @@ pub(crate) async fn restore(settings: Settings, asked: RestoreArgs) -> anyhow::R
         );
     }
     if asked.dry_run {
-        return said("Nothing was written: this was a dry run. The backup is good, and could be restored here.");
+        return said("Nothing was written: this was a dry run. The backup could be restored here.");
     }
     let _lock = match url.folder() {
         Some(data) => {
