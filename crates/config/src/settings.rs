@@ -206,15 +206,17 @@ impl FromStr for PublicUrl {
     }
 }
 
+/// Checks these variables of an environment, and nothing else.
+#[cfg(test)]
+pub(crate) fn with(variables: &[(&str, &str)]) -> Result<Settings, Vec<Fault>> {
+    let mut sources = Sources::default();
+    sources.environment(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap();
+    Settings::check(&sources)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn with(variables: &[(&str, &str)]) -> Result<Settings, Vec<Fault>> {
-        let mut sources = Sources::default();
-        sources.environment(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap();
-        Settings::check(&sources)
-    }
 
     #[test]
     fn passwords_are_estimated_unless_short_ones_are_allowed_or_a_setting_says_otherwise() {

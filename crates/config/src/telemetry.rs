@@ -79,13 +79,7 @@ impl Telemetry {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Fault, Settings, Sources};
-
-    fn with(variables: &[(&str, &str)]) -> Result<Settings, Vec<Fault>> {
-        let mut sources = Sources::default();
-        sources.environment(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap();
-        Settings::check(&sources)
-    }
+    use crate::settings::with;
 
     #[test]
     fn nothing_is_sent_unless_a_collector_is_named_by_our_name_or_by_the_usual_one() {
