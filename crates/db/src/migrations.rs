@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use diesel::connection::SimpleConnection as _;
 use diesel::migration::{Migration as _, MigrationSource};
 use diesel::sql_types::{BigInt, Text};
-use diesel::{QueryableByName, RunQueryDsl as _, SqliteConnection};
+use diesel::{PgConnection, QueryableByName, RunQueryDsl as _, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 
 use crate::open::{Role, open};
@@ -44,10 +44,7 @@ pub fn migrate(
     match &mut conn {
         Connection::Sqlite(conn) => conn.immediate_transaction(|conn| run_sqlite(conn, sqlite)),
         Connection::Postgres(conn) => {
-            let schema = options.schema();
-            // Of this session alone; it is gone with the connection.
-            conn.batch_execute(&format!("SELECT pg_advisory_lock(hashtext('coffre migrate {schema}'))"))?;
-            conn.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\""))?;
+            let schema = lock_schema(conn, options)?;
             let ran = conn.run_pending_migrations(postgres);
             let ran = ran.map_err(|error| bug(error.as_ref()))?.iter().map(ToString::to_string).collect();
             conn.batch_execute(&format!("SELECT pg_advisory_unlock(hashtext('coffre migrate {schema}'))"))?;
@@ -71,9 +68,7 @@ pub(crate) fn migrate_to(
     match &mut conn {
         Connection::Sqlite(conn) => conn.immediate_transaction(|conn| run_wanted(conn, sqlite, &wanted))?,
         Connection::Postgres(conn) => {
-            let schema = options.schema();
-            conn.batch_execute(&format!("SELECT pg_advisory_lock(hashtext('coffre migrate {schema}'))"))?;
-            conn.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\""))?;
+            lock_schema(conn, options)?;
             run_wanted(conn, postgres, &wanted)?;
         }
     }
@@ -87,6 +82,15 @@ pub(crate) fn migrate_to(
         applied.join(", "),
         versions.join(", ")
     )))
+}
+
+/// Waits until nobody else migrates the schema of a service, makes it where it is missing, and returns its name. The lock is of this session
+/// alone; it is gone with the connection.
+fn lock_schema(conn: &mut PgConnection, options: &Options) -> Result<String, Error> {
+    let schema = options.schema();
+    conn.batch_execute(&format!("SELECT pg_advisory_lock(hashtext('coffre migrate {schema}'))"))?;
+    conn.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\""))?;
+    Ok(schema)
 }
 
 fn run_wanted<C, DB>(conn: &mut C, source: EmbeddedMigrations, wanted: &BTreeSet<&str>) -> Result<(), Error>
